@@ -29,9 +29,9 @@ from backfill_job.run.late_console import LateConsole
 from shared.errors import Interrupted, MigrationError
 from shared.events_log import Event, EventLog
 from shared.phase import Phase
-from shared.state import FEWEST_NAMES, NAMES, Overridden, State, too_few, utc_text
+from shared.state import FEWEST_NAMES, NAMES, Overridden, State, too_few
 from shared.state import Kind as HistoryKind
-from shared.text import counted, listed, shown, shown_text
+from shared.text import counted, listed, minute_text, shown, without_names
 
 __all__ = [
     "SHOWN",
@@ -143,15 +143,16 @@ def log_overrides(log: EventLog, overrides: Iterable[Override]) -> None:
         )
 
 
-def show_lines(console: LateConsole, checks: Iterable[Check]) -> None:
+def show_lines(console: LateConsole, checks: Iterable[Check], *, briefly: bool = False) -> None:
     """Print a paragraph for each check, for 80 columns: first what blocks, then what has advice, then the rest.
 
     What to do stands under its check. A command in it has an unbroken line of its own, so that it can be pasted. Where a check
-    blocks, one line names those that passed.
+    blocks, one line names those that passed. With `briefly` one line counts them where none blocks.
     """
     width = min(console.width, WIDEST)
     found = sorted(checks, key=lambda one: (not one.blocks, not _advises(one), one.passed))
-    brief = [one.name for one in found if one.passed and not one.next_step and found[0].blocks]
+    blocks = any(one.blocks for one in found)
+    brief = [one.name for one in found if one.passed and not one.next_step and (blocks or briefly)]
     for check in (one for one in found if one.name not in brief):
         mark, style = _MARKS[check.standing], "bold red"
         if not check.blocks:
@@ -165,7 +166,8 @@ def show_lines(console: LateConsole, checks: Iterable[Check]) -> None:
         for line in _step_lines(check, width):
             console.print(Text(line, "bold" if check.blocks else ""), soft_wrap=True)
     if brief:
-        console.print(Text(_wrapped(", ".join(brief), width, _MARKS[Standing.PASS])), soft_wrap=True)
+        said = ", ".join(brief) if blocks else f"{counted(len(brief), 'check')} (--details)"
+        console.print(Text(_wrapped(said, width, _MARKS[Standing.PASS])), soft_wrap=True)
 
 
 def _advises(check: Check) -> bool:
@@ -214,7 +216,7 @@ def _wrapped(text: str, width: int, mark: str = "") -> str:
 
 def phase_check(state: State, wanted: Collection[Phase], next_step: Callable[[Phase], str]) -> Check:
     """The migration must be in one of the wanted phases; `next_step` says what to do in another one."""
-    since = "" if state.since is None else f" since {utc_text(state.since)}"
+    since = "" if state.since is None else f" since {minute_text(state.since)}"
     evidence = f"{state.phase.value}{since}"
     if state.phase in wanted:
         return passed("phase", evidence)
@@ -292,7 +294,7 @@ def names_check(names: int, measure: int, left_out: Sequence[str] = ()) -> Check
     if left_out:
         return failed(
             NAMES,
-            f"{counted(names, 'name')}, without those like {', '.join(map(shown_text, left_out))}, which an earlier comparison had",
+            f"{counted(names, 'name')}, {without_names(left_out)}, which an earlier comparison had",
             "leave that --exclude out; if it is right so, override this check",
         )
     if not measure:

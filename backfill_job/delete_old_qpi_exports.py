@@ -54,7 +54,6 @@ examples:
   delete_old_qpi_exports --env dev --repo ../dags      what would go; changes nothing
   delete_old_qpi_exports --env dev --repo ../dags --confirm-delete
   delete_old_qpi_exports --env dev --confirm-delete --resume gs://.../manifest.json
-  delete_old_qpi_exports --env dev --confirm-delete --anew     what a deletion left
 
 without a terminal, --confirm-delete wants --confirm-text DELETE_QPI_EXPORTS and --expect-objects N, as the dry run shows N
 
@@ -76,6 +75,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     which.add_argument(
         "--confirm-delete", action="store_true", help="delete, once everything was checked and confirmed"
     )
+    mode.add_argument("--details", action="store_true", help="show each day, folders, layouts and each check")
     goes_on = mode.add_mutually_exclusive_group()
     goes_on.add_argument(
         "--resume", metavar="MANIFEST", help="go on with a deletion: the manifest's file or gs:// name"

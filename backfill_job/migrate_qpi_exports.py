@@ -8,6 +8,7 @@ import sys
 import uuid
 from collections.abc import Mapping
 from dataclasses import asdict, replace
+from functools import partial
 from importlib.util import find_spec
 from typing import Any
 
@@ -41,7 +42,7 @@ from backfill_job.dry_run.plan import Step
 from backfill_job.dry_run.quiet_hour import QuietHour
 from backfill_job.run.arguments import add_session_arguments
 from backfill_job.run.command import Command, ExitCode, ProcessIO, add_migration_arguments, migration_from
-from backfill_job.run.ending import command_line, next_line
+from backfill_job.run.ending import command_line, next_line, same_command, say_verdict
 from backfill_job.run.local_tasks import run_as_tasks
 from backfill_job.run.open_run import opened, say_overlaps
 from backfill_job.run.overlaps import refuse_overlaps
@@ -56,6 +57,7 @@ from shared.errors import UsageError
 from shared.events_log import Event
 from shared.phase import Phase
 from shared.record import Begin, begin
+from shared.report.next_steps import shown_command
 from shared.state_changes import Stamp
 from shared.storage_class import CLASSES
 from shared.text import counted
@@ -129,7 +131,10 @@ def _run(arguments: argparse.Namespace, io: ProcessIO) -> int:
     settings = Settings.from_environ(io.environ)
     _check_arguments(arguments, settings, io)
     if arguments.tasks > 1 and settings.task_count == 1:
-        return run_as_tasks("migrate", arguments, io, report="run.json", show=_composed_lines)
+        again = shown_command("migrate", *io.words)
+        status = command_line(migration_from(arguments), "status")
+        show = partial(_composed_lines, again=again, status=status)
+        return run_as_tasks("migrate", arguments, io, report="run.json", show=show)
     migration = migration_from(arguments)
     mode = "execute" if arguments.execute else "dry-run"
     with opened(
@@ -283,8 +288,9 @@ def _execute(run: Run, arguments: argparse.Namespace) -> ExitCode:
     for compared in _compared(result, arguments, tasks=1):
         if elapsed > LONG and compared.far_off:
             run.say(f"  {compared}")
-    if result.exit_code is ExitCode.DONE and run.settings.task_count == 1:
-        run.say(next_line(command_line(run.migration, "status")))
+    say_verdict(run.console, result.summary, good=result.exit_code is ExitCode.DONE)
+    if run.settings.task_count == 1:
+        run.say(_next(result, same_command(run, "migrate"), command_line(run.migration, "status")))
     # Each task ends with its own exit code. What only the whole shows, the last task adds.
     return max(result.exit_code, _compose(run, arguments, comparing))
 
@@ -292,6 +298,8 @@ def _execute(run: Run, arguments: argparse.Namespace) -> ExitCode:
 def _question(findings: Inventory) -> str:
     """What the operator is asked: how many objects are copied, and how many are overwritten."""
     copy, overwrite = findings.steps[Step.COPY].objects, findings.steps[Step.OVERWRITE].objects
+    if not copy and not overwrite:
+        return "Nothing is to be copied. Compare the two paths?"
     if not overwrite:
         return f"Copy {counted(copy, 'object')}?"
     return f"Copy {copy:,} and overwrite {counted(overwrite, 'object')}?"
@@ -344,14 +352,25 @@ def _compared(result: RunResult, arguments: argparse.Namespace, *, tasks: int) -
     return [line for line in compare(expected, took) if not (line.what == "seconds" and arguments.ungoverned)]
 
 
-def _composed_lines(report: Mapping[str, Any]) -> list[str]:
-    """The lines for the operator from the report of all tasks."""
+def _composed_lines(report: Mapping[str, Any], *, again: str, status: str) -> list[str]:
+    """The lines for the operator from the report of all tasks; `again` and `status` are commands."""
     compared = [Compared(**line) for line in report["estimate"]]
+    result = RunResult.from_json(report)
+    off = (f"  {each}" for each in compared if report["elapsed_s"] > LONG and each.far_off)
     return [
-        f"all {report['tasks']} tasks together:",
-        *RunResult.from_json(report).screen_lines(),
-        *(f"  {each}" for each in compared if report["elapsed_s"] > LONG and each.far_off),
+        *result.screen_lines(),
+        *off,
+        f"all {report['tasks']} tasks together: {result.summary}",
+        _next(result, again, status),
     ]
+
+
+def _next(result: RunResult, again: str, status: str) -> str:
+    """The last line: this command again where that helps, at once or after what stands above is fixed; else `status`."""
+    done = result.exit_code is ExitCode.DONE
+    if not done and (result.again_helps or result.failures or result.stopped_by):
+        return next_line(again, fix_first=not result.again_helps)
+    return next_line(status)
 
 
 def _tell_finished(run: Run, result: RunResult, elapsed: float, *, composed: bool = False) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from backfill_job.rights import Part
-from shared.env_file import MEMBERS, OPERATOR_FORMS, read_env_file
+from shared.env_file import MEMBERS, OPERATOR_FORMS, deployed_name, read_env_file
 from shared.errors import UsageError
 from shared.migration import Environment, Migration, qpi_exports
 
@@ -93,7 +93,7 @@ class Values:
 
     def name(self, part: str) -> str:
         """The name of a part's job, function, topic or account."""
-        return f"qpi-exports-{part}-{self.env.value}"
+        return deployed_name(part, self.env.value)
 
     def account(self, part: Part | str) -> str:
         """A part's service account."""

@@ -20,6 +20,7 @@ from monitoring.differences import Action, Change, changes
 from monitoring.files import Resources, Values, load
 from monitoring.services import Project, Services, wanted_of
 from shared.command_line import OneLineParser, as_program, one_line
+from shared.env_file import DEPLOYED, deployed_name
 from shared.errors import MigrationError, UsageError
 from shared.migration import Environment
 
@@ -75,17 +76,20 @@ def add_value_arguments(parser: argparse.ArgumentParser) -> None:
         "--runbook", required=True, metavar="URL", help="where docs/runbook-alerts.md can be read"
     )
     for name, metavar, help_text in (
-        ("--mirror-service", "NAME", "the function (default: qpi-exports-mirror-ENV)"),
-        ("--reverse-service", "NAME", "the function that mirrors back (default: qpi-exports-reverse-ENV)"),
-        ("--jobs", "PREFIX", "what the jobs' names begin with (default: qpi-exports-)"),
+        ("--mirror-service", "NAME", f"the function (default: {deployed_name('mirror', 'ENV')})"),
+        (
+            "--reverse-service",
+            "NAME",
+            f"the function that mirrors back (default: {deployed_name('reverse', 'ENV')})",
+        ),
+        ("--jobs", "PREFIX", f"what the jobs' names begin with (default: {DEPLOYED})"),
     ):
         group.add_argument(name, default="", metavar=metavar, help=help_text)
     group.add_argument(
         "--tasks", type=int, default=1, metavar="N", help="tasks of an execution of the backfill (default: 1)"
     )
-    deletes = (
-        "who deletes the legacy path (default: qpi-exports-deletion-ENV@PROJECT.iam.gserviceaccount.com)"
-    )
+    account = f"{deployed_name('deletion', 'ENV')}@PROJECT.iam.gserviceaccount.com"
+    deletes = f"who deletes the legacy path (default: {account})"
     group.add_argument("--deletion-account", default="", metavar="EMAIL", help=deletes)
 
 

@@ -206,6 +206,7 @@ def _dashboard_problems(dashboard: Resource, catalog: Catalog) -> Iterator[str]:
 
 def _layout_problems(layout: Mapping[str, Any]) -> Iterator[str]:
     taken: set[tuple[int, int]] = set()
+    groups: list[set[tuple[int, int]]] = []
     for number, tile in enumerate(layout["tiles"]):
         x, y, width, height = (int(tile.get(key, 0)) for key in ("xPos", "yPos", "width", "height"))
         name = tile["widget"].get("id") or tile["widget"].get("title") or f"tile {number}"
@@ -213,9 +214,16 @@ def _layout_problems(layout: Mapping[str, Any]) -> Iterator[str]:
             yield f"{name}: leaves the grid"
             continue
         cells = {(column, row) for column in range(x, x + width) for row in range(y, y + height)}
-        if cells & taken:
+        torn = any(cells & group and not cells <= group for group in groups)
+        if "collapsibleGroup" in tile["widget"]:
+            # Its members are the tiles within its area, which follow it.
+            torn = bool(cells & taken.union(*groups))
+            groups.append(cells)
+        elif not torn:
+            torn = bool(cells & taken)
+            taken |= cells
+        if torn:
             yield f"{name}: lies on another tile"
-        taken |= cells
 
 
 def _widget_problems(widget: Mapping[str, Any], catalog: Catalog) -> Iterator[str]:

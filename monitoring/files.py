@@ -21,6 +21,7 @@ from google.cloud.logging_v2.types import LogMetric
 from google.cloud.monitoring_dashboard_v1.types import Dashboard
 from google.protobuf import json_format
 
+from shared.env_file import DEPLOYED, deployed_name
 from shared.errors import UsageError
 from shared.migration import Environment, qpi_exports
 
@@ -74,7 +75,7 @@ class Values:
     ) -> "Values":
         """The values of one of the preset's environments; an empty argument gets its usual name."""
         migration = qpi_exports(Environment(env))
-        account = f"qpi-exports-deletion-{env}@{project}.iam.gserviceaccount.com"
+        account = f"{deployed_name('deletion', env)}@{project}.iam.gserviceaccount.com"
         return Values(
             env=env,
             project=project,
@@ -82,9 +83,9 @@ class Values:
             source_bucket=migration.source.bucket,
             source_prefix=migration.source.prefix,
             destination_bucket=migration.destination.bucket,
-            mirror_service=mirror_service or f"qpi-exports-mirror-{env}",
-            reverse_service=reverse_service or f"qpi-exports-reverse-{env}",
-            jobs=jobs or "qpi-exports-",
+            mirror_service=mirror_service or deployed_name("mirror", env),
+            reverse_service=reverse_service or deployed_name("reverse", env),
+            jobs=jobs or DEPLOYED,
             tasks=tasks,
             deletion_account=deletion_account or account,
             runbook=runbook,

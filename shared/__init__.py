@@ -27,6 +27,7 @@ The migration's own objects:
 - `green_days`: the days after the cutover, green or not, in a row
 - `record`: the record of the state in the new bucket: read, change, begin, mend
 - `late_marks`: the mirror's notes of writes at the legacy path after the cutover
+- `loaded`: the path against the consumer's table, and its file
 - `verification`: the result of a comparison of both paths, and its file
 
 What every command uses:

@@ -1,4 +1,6 @@
-"""``deploy/{dev,stg,prod}.env``: lines of ``NAME=value``, read strictly. The deployment and the operator's commands read the same file.
+"""``deploy/{dev,stg,prod}.env``: lines of ``NAME=value``, read strictly; and the names of what the deployment creates.
+
+The deployment and the operator's commands read the same file, and name the same things.
 
 The deployment runs on a Python without packages, so this module imports no library.
 """
@@ -10,7 +12,7 @@ from pathlib import Path
 from shared.errors import UsageError
 from shared.text import shown_value
 
-__all__ = ["MEMBERS", "OPERATOR_FORMS", "read_env_file"]
+__all__ = ["DEPLOYED", "MEMBERS", "OPERATOR_FORMS", "deployed_name", "read_env_file"]
 
 MEMBERS = r"(group|user|serviceAccount):[^\s,;]+(,(group|user|serviceAccount):[^\s,;]+)*"
 """Accounts as a policy names them, with commas between them."""
@@ -26,6 +28,15 @@ OPERATOR_FORMS = {
 }
 """What operators repeat in many commands, each with the form of its value; a file may leave them out. Paths are relative to the
 checkout of this repository; several values have a space in between."""
+
+
+DEPLOYED = "qpi-exports-"
+"""What the names of all deployed things begin with."""
+
+
+def deployed_name(part: str, env: str) -> str:
+    """The name of a part's job, function, schedule, topic, subscription or account, as the deployment creates it."""
+    return f"{DEPLOYED}{part}-{env}"
 
 
 def read_env_file(path: Path, forms: Mapping[str, str], *, others: bool = False) -> dict[str, str]:

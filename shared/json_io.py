@@ -135,8 +135,14 @@ def parse_format(contents: bytes, where: str, what: str, known: str) -> Any:
     Raises:
         UsageError: It is something else, or of another format than `known`.
     """
+    if not contents.strip():
+        raise UsageError(f"{where} is not a {what} (it is empty)")
     try:
         content = parse_json(contents)
+        if not isinstance(content, dict):
+            raise UsageError(
+                f"{where} is not a {what} (it holds {shown_value(content)}, not an object with fields)"
+            )
         found = content["format"]
     except OTHER_FORM as error:
         raise UsageError(f"{where} is not a {what} ({reason(error)})") from error

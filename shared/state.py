@@ -29,7 +29,7 @@ from shared.errors import PhaseUnknown
 from shared.json_io import Count, Sha256, convert, shown_value
 from shared.migration import DEFAULT_EXCLUDES, Migration
 from shared.phase import Phase, damaged, phase_in, state_ref
-from shared.text import counted, listed, shown_text
+from shared.text import counted, listed, without_names
 
 __all__ = [
     "FEWEST_NAMES",
@@ -323,8 +323,8 @@ class ComparisonRecord:
             found = f"NOT EQUAL: {self.wrong:,}{extra}"
         found += f"; {self.erased:,} erased since" if self.erased else ""
         left_out = tuple(each for each in self.excludes if each not in DEFAULT_EXCLUDES)
-        found += f"; without names like {', '.join(map(shown_text, left_out))}" if left_out else ""
-        return f"{self.compared:,} names compared by {self.command}: {found}"
+        found += f"; {without_names(left_out)}" if left_out else ""
+        return f"{counted(self.compared, 'name')} compared by {self.command}: {found}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,20 @@
 """Figures and names, written for people."""
 
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 
-__all__ = ["byte_count", "counted", "dollars", "duration", "listed", "shown", "shown_text", "shown_value"]
+__all__ = [
+    "byte_count",
+    "counted",
+    "dollars",
+    "duration",
+    "listed",
+    "minute_text",
+    "shown",
+    "shown_text",
+    "shown_value",
+    "without_names",
+]
 
 SHOWN = 60
 """Characters shown of a value that is not what it should be."""
@@ -62,6 +74,17 @@ def duration(seconds: float) -> str:
         if rounded >= size:
             return f"{rounded // size:,} {unit} {rounded % size // small:02} {small_unit}"
     return f"{seconds:.0f} s"
+
+
+def without_names(patterns: Iterable[str]) -> str:
+    """``without names like *.tmp, _old/``; empty for no pattern."""
+    said = ", ".join(map(shown_text, patterns))
+    return f"without names like {said}" if said else ""
+
+
+def minute_text(moment: datetime) -> str:
+    """An aware time for people: ``2026-12-05 12:55 UTC``, the minute that has begun."""
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def dollars(amount: float) -> str:

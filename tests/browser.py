@@ -30,6 +30,52 @@ needs_chromium = pytest.mark.skipif(
 )
 
 
+TORN = r"""() => {
+  const torn = [], texts = document.createTreeWalker(document.querySelector("main"), NodeFilter.SHOW_TEXT);
+  for (let text; (text = texts.nextNode());) {
+    if (text.parentElement.closest("code, .object, .unseen") || !text.parentElement.checkVisibility()) continue;
+    for (const number of text.data.matchAll(/(?<![\w.-])\d[\d,]*(?:\.\d+)?(?![\w-])/g)) {
+      const range = document.createRange();
+      range.setStart(text, number.index);
+      range.setEnd(text, number.index + number[0].length);
+      if (new Set([...range.getClientRects()].map((one) => Math.round(one.top))).size > 1) torn.push(number[0]);
+    }
+  }
+  return torn;
+}"""
+"""The numbers that stand in two lines."""
+
+FAINT = r"""(least) => {
+  const colour = (text) => { const [red, green, blue, opaque = 1] = text.match(/[\d.]+/g).map(Number); return [red, green, blue, opaque]; };
+  const light = ([red, green, blue]) => {
+    const part = (value) => (value / 255 <= 0.04045 ? value / 255 / 12.92 : ((value / 255 + 0.055) / 1.055) ** 2.4);
+    return 0.2126 * part(red) + 0.7152 * part(green) + 0.0722 * part(blue);
+  };
+  const ground = (one) => {
+    for (let at = one; at; at = at.parentElement) {
+      const found = colour(getComputedStyle(at).backgroundColor);
+      if (found[3] === 1) return found;
+    }
+    return [255, 255, 255, 1];
+  };
+  const faint = new Set(), texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  for (let text; (text = texts.nextNode());) {
+    const one = text.parentElement;
+    if (!text.data.trim() || one.closest(".unseen, .skip, script, style") || !one.checkVisibility()) continue;
+    const style = getComputedStyle(one);
+    const [dark, bright] = [light(colour(one.closest("svg") ? style.fill : style.color)), light(ground(one))].sort((a, b) => a - b);
+    const contrast = (bright + 0.05) / (dark + 0.05);
+    if (contrast < least) faint.add(`${contrast.toFixed(2)} ${one.className.baseVal ?? one.className}: ${text.data.trim().slice(0, 40)}`);
+  }
+  return [...faint];
+}"""
+"""The texts with less contrast than `least`; axe does not look into drawings."""
+
+LEAST_CONTRAST = 4.5
+
+PHONE, DESK = 390, 1280
+
+
 @dataclass
 class Visit:
     """A page that is open, and what it did that it should not."""
@@ -73,6 +119,21 @@ class Visit:
             for violation in found["violations"]
             for node in violation["nodes"]
         ]
+
+    def unreadable(self) -> list[str]:
+        """What a person cannot read well, on a phone and on a desk, by day and by night: to be scrolled sideways, torn, faint."""
+        found = []
+        for width in (PHONE, DESK):
+            self.page.set_viewport_size({"width": width, "height": 900})
+            if self.page.evaluate(
+                "document.documentElement.scrollWidth > document.documentElement.clientWidth"
+            ):
+                found.append(f"at {width}: wider than the window")
+            found += [f"at {width}: {number} is torn" for number in self.page.evaluate(TORN)]
+        for scheme in ("light", "dark"):
+            self.page.emulate_media(color_scheme=scheme)
+            found += [f"{scheme}: {text}" for text in self.page.evaluate(FAINT, LEAST_CONTRAST)]
+        return found
 
     def texts(self, selector: str) -> list[str]:
         """The visible texts of what a selector finds."""

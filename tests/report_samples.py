@@ -4,10 +4,11 @@ import hashlib
 import json
 import random
 from collections import Counter
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
+from shared.loaded import LoadedDay, LoadedRecord, LoadedVerdict
 from shared.migration import Location, Migration
 from shared.record import state_from_head
 from shared.state import State
@@ -230,6 +231,13 @@ def clean(number: int = 400) -> dict[str, Any]:
     return made
 
 
+def large() -> dict[str, Any]:
+    """More than fits a phone, if it is not written small: 99 million objects of some hundred terabytes."""
+    made = day(date(2024, 3, 5), 99_876_543)
+    made["source"] = made["destination"] = side(99_876_543, 123_456_789_012_345)
+    return verification([made, day(date(2024, 3, 6), 1)])
+
+
 def troubled() -> dict[str, Any]:
     """Three and a half years, and a bit of everything in them."""
     return _troubled(date(2021, 6, 14), 1258, 10)
@@ -399,6 +407,45 @@ def state(*, manifest: str = "", **changes: Any) -> dict[str, Any]:
         "history": history,
         **{key: value for key, value in changes.items() if key != "signoffs" or phase != "rolled_back"},
     }
+
+
+def loaded(*verdicts: LoadedVerdict) -> LoadedRecord:
+    """What `loaded` found on the days up to 22 November, each with twelve rows on the path."""
+    rows = {
+        LoadedVerdict.ONCE: (12, 0),
+        LoadedVerdict.NEVER: (0, 0),
+        LoadedVerdict.PARTLY: (5, 0),
+        LoadedVerdict.TWICE: (12, 12),
+    }
+    found = tuple(
+        LoadedDay(
+            date(2026, 11, 22) - timedelta(days=ago),
+            verdict,
+            12,
+            0,
+            12,
+            rows[verdict][0],
+            rows[verdict][1],
+            0,
+            0,
+        )
+        for ago, verdict in reversed([*enumerate(reversed(verdicts))])
+    )
+    ended = datetime(2026, 11, 23, 5, 20, tzinfo=UTC)
+    return LoadedRecord(
+        *(
+            "dev-20261123T051900Z-abcdef",
+            "bigquery",
+            "qpi",
+            SOURCE,
+            DESTINATION,
+            SOURCE,
+            "p.warehouse.qpi_answers_v4",
+        ),
+        *(ended - timedelta(seconds=40), ended, found),
+        passed=all(day.verdict.right for day in found),
+        fingerprint_definition="rows-1",
+    )
 
 
 def read(file: Any) -> Verification:

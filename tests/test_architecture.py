@@ -5,6 +5,7 @@ import importlib.metadata
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -96,6 +97,14 @@ def test_a_package_s_docstring_names_its_modules(package: Path) -> None:
     there |= {path.parent.name for path in package.glob("*/__init__.py")}
     named = set(re.findall(r"^- `(\w+)`", text, re.MULTILINE))
     assert named == there
+
+
+def test_the_architecture_document_has_the_layers_that_are_checked() -> None:
+    """Row by row, within the package of the commands."""
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    (layers,) = [each["layers"] for each in contracts if each.get("containers") == ["backfill_job"]]
+    document = (ROOT / "docs" / "architecture.md").read_text()
+    assert "\n".join(["within backfill_job", *layers, "```"]) in document
 
 
 def test_the_architecture_document_names_only_what_is_there() -> None:

@@ -36,6 +36,11 @@ class Ended:
     err: str
 
     @property
+    def words(self) -> str:
+        """The screen in one line, also what is wrapped there."""
+        return " ".join(self.out.split())
+
+    @property
     def log(self) -> str:
         """Its log file, which the first line names."""
         return Path(self.out.splitlines()[0].removeprefix("log: ")).read_text()

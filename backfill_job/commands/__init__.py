@@ -6,6 +6,7 @@
 - `cutover`: make the new path the source of truth
 - `erasure`: find where a name still exists, and erase it
 - `gate`: decide GO or NO-GO for the cutover
+- `gathering`: make the evidence that `cutover` lacks before its gate
 - `import_test`: run the nightly import from both paths, and compare
 - `loaded`: compare the path with the consumer's own table, day by day
 - `references`: find the places in consumers' code that read the legacy path

@@ -24,8 +24,9 @@ from shared.events_log import Event, EventLog
 from shared.gateway import Gateway
 from shared.phase import Phase
 from shared.record import Begin, begin
-from shared.state import State, utc_text
+from shared.state import State
 from shared.state_changes import MAX_WHO, Stamp
+from shared.text import minute_text
 
 __all__ = ["COMMAND"]
 
@@ -91,7 +92,7 @@ def _run(arguments: argparse.Namespace, io: ProcessIO) -> ExitCode:
 
 
 def _show(state: State, done: Begin, io: ProcessIO) -> None:
-    since = "" if state.since is None else f" since {utc_text(state.since)}"
+    since = "" if state.since is None else f" since {minute_text(state.since)}"
     print(f"{SAID[done]}.", file=io.stdout)
     print(f"{state.source} to {state.destination}: phase {state.phase.value}{since}", file=io.stdout)
 

@@ -4,7 +4,7 @@ A digest in the file finds accidents. That the certificate is true, only this re
 """
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import aclosing
 from datetime import timedelta
 from pathlib import Path
@@ -13,15 +13,17 @@ import uvloop
 
 from backfill_job.copying.by_bytes import AT_ONCE, ByBytes
 from backfill_job.copying.diff import diff
+from backfill_job.copying.progress import counting
 from backfill_job.run.arguments import add_log_arguments
 from backfill_job.run.command import Command, ExitCode, ProcessIO, add_billing_argument
+from backfill_job.run.ending import command_line, next_line
 from backfill_job.run.open_run import opened
 from backfill_job.run.run import Run, open_api, tune_gc
 from backfill_job.verify.certificate import Certificate, data_of, read_certificate
 from backfill_job.verify.day_counts import DayCounts
 from shared.errors import UsageError
 from shared.objects import Difference
-from shared.text import counted, listed, shown
+from shared.text import counted, listed, shown, without_names
 
 __all__ = ["COMMAND"]
 
@@ -49,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add this command's arguments."""
     parser.add_argument(
         "--check",
-        type=Path,
+        type=_file,
         required=True,
         metavar="FILE",
         help="the certificate; it names the two prefixes",
@@ -57,6 +59,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_billing_argument(parser)
     add_log_arguments(parser)
     parser.set_defaults(tasks=1, since=None, grace=timedelta(), allow_empty=True, report=None)
+
+
+def _file(text: str) -> Path:
+    if not text:
+        raise argparse.ArgumentTypeError("the name of the certificate's file is empty")
+    return Path(text)
 
 
 def _run(arguments: argparse.Namespace, io: ProcessIO) -> int:
@@ -68,12 +76,17 @@ def _run(arguments: argparse.Namespace, io: ProcessIO) -> int:
     with opened(
         NAME, arguments, io, migration=stated.data.migration, mode="check", changes_objects=False
     ) as run:
-        return _check(run, stated)
+        code = _check(run, stated)
+        following = "status" if code is ExitCode.DONE else "verify"
+        run.say(next_line(command_line(run.migration, following)))
+        return code
 
 
 def _check(run: Run, stated: Certificate) -> ExitCode:
     tune_gc()
-    counts, differing = uvloop.run(_counted(run))
+    total = stated.data.total.source.objects
+    with counting(run.console, "comparing", total=total) as add:
+        counts, differing = uvloop.run(_counted(run, add))
     found = stated.changes(data_of(run.migration, counts))
     for line in found[:MAX_SHOWN]:
         run.say(f"  {line}")
@@ -81,7 +94,7 @@ def _check(run: Run, stated: Certificate) -> ExitCode:
         run.say(f"  ... and {len(found) - MAX_SHOWN:,} more")
     if found:
         run.say(
-            f"NOT what {shown(stated.run.run)} certified: {len(found):,} lines differ. Objects written since "
+            f"NOT what {shown(stated.run.run)} certified: {counted(len(found), 'line')} not the same. Objects written since "
             "change their own days; check every other day"
         )
         return ExitCode.NOT_RIGHT
@@ -111,8 +124,8 @@ def _check(run: Run, stated: Certificate) -> ExitCode:
 def _said(stated: Certificate) -> Iterator[str]:
     """What the certificate leaves out, and what its days say about the two sides."""
     data = stated.data
-    left_out = f", without names like {', '.join(map(shown, data.excludes))}" if data.excludes else ""
-    yield f"{shown(data.source)} and {shown(data.destination)}{left_out}"
+    sides = f"{shown(data.source)} and {shown(data.destination)}"
+    yield ", ".join(filter(None, [sides, without_names(data.excludes)]))
     yield f"not compared: {', '.join(map(shown, stated.not_compared))}"
     if not stated.unequal_days:
         yield "both sides are equal: names, sizes and crc32c of every object that is not left out"
@@ -128,7 +141,7 @@ def _unclean(stated: Certificate) -> str:
     return ", ".join(wrong) or "its report has a critical remark, or problems of contents"
 
 
-async def _counted(run: Run) -> tuple[DayCounts, int]:
+async def _counted(run: Run, add: Callable[[int], None]) -> tuple[DayCounts, int]:
     """Count both sides as listed, without second looks, because a certificate is about the present objects.
 
     Also gives the number of names whose checksums are equal and prove nothing, and whose bytes do not prove it either.
@@ -141,6 +154,7 @@ async def _counted(run: Run) -> tuple[DayCounts, int]:
             found = await by_bytes.settled(api, [*lines])
             counts.add(found)
             differing += sum(line.differing in UNPROVEN for line in found)
+            add(len(found))
     return counts, differing
 
 

@@ -1,11 +1,11 @@
 """The command ``cutover``: make the new path the source of truth.
 
-``python -m backfill_job cutover --env E --by WHO``. It runs the gate first. After a typed confirmation it changes the phase.
-Then it waits until every mirror must have seen the change, and copies what was written on the legacy path up to then. Writers
+``python -m backfill_job cutover --env E --by WHO``. It makes the evidence that the gate would miss (`gathering`), and runs the gate.
+After a typed confirmation it changes the phase. Then it waits until every mirror must have seen the change, and copies what was written on the legacy path up to then. Writers
 may use the new path only after that, and its last lines say so. Run again, it repeats the last part, for late writers.
 
 With ``--no-mirror`` the writer is paused, and no mirror would bring what it writes meanwhile. So the command looks at all names of
-both paths before the gate, before the change of the phase, and after the pass. If any object was written in between, it refuses, or
+both paths at its beginning, before the change of the phase, and after the pass. If any object was written in between, it refuses, or
 does not finish.
 
 The first cutover's pass goes by the legacy path, because writers use the new path only after that cutover is reported. So a
@@ -17,6 +17,7 @@ from datetime import datetime
 
 from backfill_job.checks import Override, log_overrides, on_record, overrides_of
 from backfill_job.commands.gate import add_gate_arguments, gate_options
+from backfill_job.commands.gathering import gathered
 from backfill_job.copying.catch_up import catch_up
 from backfill_job.copying.on_record import begin_comparison
 from backfill_job.copying.options import add_pace_arguments
@@ -24,6 +25,7 @@ from backfill_job.copying.unwritten import Look, look_at_both
 from backfill_job.gate.evidence import GateOptions
 from backfill_job.gate.verdict import GateResult, run_gate
 from backfill_job.run.arguments import add_session_arguments
+from backfill_job.run.clock import waiting
 from backfill_job.run.command import Command, ExitCode, ProcessIO, add_migration_arguments, migration_from
 from backfill_job.run.ending import command_line, same_command, say_end
 from backfill_job.run.open_run import opened
@@ -33,9 +35,9 @@ from backfill_job.run.run import Run
 from shared.errors import UsageError
 from shared.migration import Migration
 from shared.phase import Phase
-from shared.state import HistoryEntry, Kind, Overridden, State, utc_text
+from shared.state import HistoryEntry, Kind, Overridden, State
 from shared.state_changes import MAX_WHO
-from shared.text import counted, shown
+from shared.text import counted, minute_text, shown
 
 __all__ = ["COMMAND", "first_pass_open"]
 
@@ -46,8 +48,7 @@ ONLY_IN = frozenset({Phase.CUT_OVER})
 
 EXAMPLES = """
 examples:
-  python -m backfill_job cutover --env prod --by "Ada Lovelace" \\
-      --repo ../airflow-dags --canary --dead-letters letters.json
+  python -m backfill_job cutover --env prod --by "Ada Lovelace" --repo ../airflow-dags
   python -m backfill_job cutover --env prod --by Ada     again, after the writers
 
 exit codes:
@@ -63,6 +64,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     mode = parser.add_argument_group("what is done")
     mode.add_argument("--by", required=True, metavar="WHO", help=f"who decides, up to {MAX_WHO} characters")
     mode.add_argument("--yes", action="store_true", help="do not ask; needed without a terminal")
+    mode.add_argument(
+        "--no-gather",
+        action="store_true",
+        help="make no evidence: the gate takes what `verify`, `import-test` and `loaded` have left, and no canary without --canary",
+    )
     add_gate_arguments(parser)
     add_pace_arguments(parser)
     add_session_arguments(parser, in_parts=False)
@@ -74,11 +80,15 @@ def _run(arguments: argparse.Namespace, io: ProcessIO) -> ExitCode:
     migration, options = migration_from(arguments), gate_options(arguments)
     with opened(NAME, arguments, io, migration=migration, mode=NAME, changes_objects=True) as run:
         state = run.state()
-        if state.phase is Phase.CUT_OVER:
+        again = state.phase is Phase.CUT_OVER
+        if again:
             run.say(f"Already cut over, since {_since(state)}. Bringing over what late writers wrote …")
         else:
+            _refuse_wrong_phase(state)
             before = look_at_both(run) if options.no_mirror else None
-            gate = _go(run, options, state, ask=not arguments.yes)
+            if options.record and not arguments.no_gather:
+                options = gathered(run, arguments, options)
+            gate = _go(run, options, ask=not arguments.yes)
             if gate is None:
                 return ExitCode.NOT_RIGHT
             overridden = on_record(overrides_of(gate.checks))
@@ -87,17 +97,21 @@ def _run(arguments: argparse.Namespace, io: ProcessIO) -> ExitCode:
             state = change_phase(run, Phase.CUT_OVER, arguments.by, _require_signoffs, overridden=overridden)
             run.say(f"The phase is {state.phase.value}, since {_since(state)}.")
         with phase_changed(run, ONLY_IN):
-            return _finish(run, arguments, state, look_at_both(run) if options.no_mirror else None)
+            before = look_at_both(run) if options.no_mirror else None
+            return _finish(run, arguments, state, before, again=again)
 
 
-def _go(run: Run, options: GateOptions, state: State, *, ask: bool) -> GateResult | None:
+def _refuse_wrong_phase(state: State) -> None:
+    if not state.phase.before_cutover:
+        raise UsageError(f"the migration is in phase {state.phase.value}; there is no cutover from there")
+
+
+def _go(run: Run, options: GateOptions, *, ask: bool) -> GateResult | None:
     """Ask the gate, and with `ask` the operator; gives the gate's result when they agree, and None when the gate does not.
 
     Raises:
-        UsageError: The operator says no, or the phase does not allow a cutover.
+        UsageError: The operator says no.
     """
-    if not state.phase.before_cutover:
-        raise UsageError(f"the migration is in phase {state.phase.value}; there is no cutover from there")
     gate = run_gate(run, options)
     gate.show(run.console)
     if not gate.go:
@@ -121,7 +135,9 @@ def _unwritten(run: Run, before: Look, options: GateOptions) -> Overridden:
     Raises:
         UsageError: One was, or the paths are not equal. Nothing was changed.
     """
-    run.clock.sleep(run.grace.total_seconds())
+    seconds = run.grace.total_seconds()
+    run.say(waiting(seconds, run.clock, "No object may be written now"))
+    run.clock.sleep(seconds)
     now = look_at_both(run)
     if now.digest != before.digest:
         at, name = now.newest
@@ -165,7 +181,9 @@ def _begins_cutover(entry: HistoryEntry) -> bool:
     return entry.kind is Kind.PHASE and entry.phase is Phase.CUT_OVER
 
 
-def _finish(run: Run, arguments: argparse.Namespace, state: State, before: Look | None) -> ExitCode:
+def _finish(
+    run: Run, arguments: argparse.Namespace, state: State, before: Look | None, *, again: bool
+) -> ExitCode:
     wait_until_seen(run)
     settled_before = state.since if first_pass_open(state) else None
     caught_up = catch_up(run, arguments, ONLY_IN, begin_comparison(run), settled_before=settled_before)
@@ -181,44 +199,67 @@ def _finish(run: Run, arguments: argparse.Namespace, state: State, before: Look 
             run.say(line)
         say_end(run, "NOT FINISHED: no writer may switch yet.", same_command(run, NAME), good=False)
         return ExitCode.NOT_RIGHT
-    if before is not None and not _still_unwritten(run, before):
+    if before is not None and not _still_unwritten(run, before, again=again):
         return ExitCode.NOT_RIGHT
-    for line in _next_steps(run.migration):
+    for line in _next_steps(run.migration, mirror=before is None):
         run.say(line)
     verdict = f"CUT OVER: {shown(run.migration.destination.uri)} is the source of truth."
     # Without a mirror the writer is paused, so that no late writer is waited for.
     say_end(
         run,
         verdict,
-        same_command(run, NAME) if before is None else command_line(run.migration, "delete"),
+        same_command(run, NAME) if before is None else _deletion(run, arguments),
         good=True,
     )
     return ExitCode.DONE
 
 
-def _still_unwritten(run: Run, before: Look) -> bool:
-    """Whether no object was written while the phase changed; says so where one was."""
+def _deletion(run: Run, arguments: argparse.Namespace) -> str:
+    """The dry run of the deletion, which looks at the checkouts and the consumer that this command was given."""
+    typed = {word.partition("=")[0] for word in run.io.words}
+    repos = [str(each) for each in arguments.repo] if "--repo" in typed else []
+    options = [word for repo in repos for word in ("--repo", repo)]
+    options += ["--consumer", str(arguments.consumer)] if "--consumer" in typed else []
+    return command_line(run.migration, "delete", *options)
+
+
+def _still_unwritten(run: Run, before: Look, *, again: bool) -> bool:
+    """Whether no object was written during the pass; says so where one was.
+
+    The run that changes the phase has nothing to copy where the writer is paused. A later one copies what was late, and the new path
+    has its writers by then. So then only the legacy path must be as it was.
+    """
     now = look_at_both(run)
-    if now.digest == before.digest:
+    if (now.legacy == before.legacy) if again else (now.digest == before.digest):
         return True
     at, name = now.newest
     run.say(
         "No mirror runs, so find that writer and pause it; then run the same command again. `rollback` goes back."
     )
-    verdict = (
-        f"NOT FINISHED: somebody wrote while the phase changed; the newest is {shown(name)}, written {at}."
-    )
+    when = "this command ran" if again else "the phase changed"
+    verdict = f"NOT FINISHED: somebody wrote while {when}; the newest is {shown(name)}, written {at}."
     say_end(run, verdict, same_command(run, NAME), good=False, fix_first=True)
     return False
 
 
-def _next_steps(migration: Migration) -> list[str]:
+def _next_steps(migration: Migration, *, mirror: bool) -> list[str]:
     source, destination = shown(migration.source.uri), shown(migration.destination.uri)
     again = "python -m backfill_job"
-    return [
+    consumers = [
         "",
         "What to do now:",
         f"  1. Consumers: merge the change that reads {destination} (`{again} references PATH --patch FILE` writes it).",
+    ]
+    if not mirror:
+        return [
+            *consumers,
+            f"  2. The writer: let it write to {destination}, and start it again. No mirror runs, so nothing brings what it",
+            f"     writes to {source}; run this same command again if it did.",
+            "  3. Should anything be wrong: `rollback`. It copies back what was written meanwhile.",
+            f"  4. After days of quiet: `delete` removes {source}, by manifest, and only what was proven.",
+        ]
+    return [
+        *consumers,
         f"  2. The writer's team: switch to {destination}, now. Until all have, what is new on {source} still arrives;",
         "     what they overwrite there is logged (mirror_conflict) and waits for step 3.",
         "  3. When the last writer has switched: run this same command again. It copies what late writers overwrote.",
@@ -229,7 +270,7 @@ def _next_steps(migration: Migration) -> list[str]:
 
 
 def _since(state: State) -> str:
-    return utc_text(state.since) if isinstance(state.since, datetime) else "its beginning"
+    return minute_text(state.since) if isinstance(state.since, datetime) else "its beginning"
 
 
 COMMAND = Command(NAME, __doc__, EXAMPLES, add_arguments, _run)

@@ -21,6 +21,7 @@ from rich.text import Text
 from backfill_job.deletion.erasing import Erased, Means, deleted_by, erase
 from backfill_job.deletion.traces import Held, Place, Trace, Traces, matching, traces_of
 from backfill_job.run.arguments import from_one
+from backfill_job.run.clock import waiting
 from backfill_job.run.command import (
     BEFORE_ANYTHING,
     Command,
@@ -249,7 +250,7 @@ def _erased(
 
     def wait() -> None:
         seconds = CACHE_SECONDS + MARGIN_SECONDS
-        say(f"On record. Waiting {seconds:.0f} seconds, until every mirror must have seen it …")
+        say(waiting(seconds, looking.io.clock, "On record; every mirror must have seen it"))
         looking.io.clock.sleep(seconds)
 
     phases = PhaseReader(gateway, migration, looking.io.clock.monotonic)
@@ -310,6 +311,7 @@ class _Screen:
             f"{counted(self._count, 'name')}: {counted(len(going), 'version')} can be deleted, "
             f"{_staying(found)}."
         )
+        self._say_only_named(found)
         self._notes(found)
         expected = f" --expect-names {self._matched}" if self._matched else ""
         return self.say(f"Nothing was changed. To erase: the same command with --execute --by WHO{expected}.")
@@ -342,10 +344,21 @@ class _Screen:
             )
         for (at, _), why in done.refused.items():
             self.say(f"NOT DELETED: {shown(at.uri)}: {shown(why)}")
+        self._say_only_named(before)
         self._notes(left)
         if done.done:
             return self.say(f"Nothing is left but {_staying(left)}.")
         return self.say("Something is LEFT that should be gone; see above.")
+
+    def _say_only_named(self, found: Traces) -> None:
+        """Name what has no version: a word of a report looks like a name there."""
+        only = sorted({each.name for each in found.texts} - {each.name for each in found.data})
+        if only:
+            verb = "has" if len(only) == 1 else "have"
+            self.say(
+                f"{counted(len(only), 'name')} {verb} no version anywhere, and only reports have the text: "
+                f"{listed(map(shown, only), 3)}. It was erased before, or is not the name of an object."
+            )
 
     def _show(self, traces: Sequence[Trace]) -> None:
         self._console.print(_table(traces))

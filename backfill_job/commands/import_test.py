@@ -11,9 +11,8 @@ from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Any
 
-from rich.console import Console
-
 from backfill_job.consumer import Consumer, add_consumer_paths, loading_consumer
+from backfill_job.copying.progress import counting
 from backfill_job.import_test.day import MAX_DAYS, Engine, chosen_days, one_day, try_day
 from backfill_job.import_test.engines import READERS, chosen_engine
 from backfill_job.import_test.night import Night, appended, conclusion, nights_before, play
@@ -27,6 +26,8 @@ from backfill_job.run.command import (
     add_billing_argument,
     migration_from,
 )
+from backfill_job.run.ending import of_consumer, say_verdict
+from backfill_job.run.late_console import LateConsole
 from backfill_job.run.reports import ReportDirectory, json_bytes, record_latest
 from backfill_job.run.stopping import Stop, stopping_on_signals, until_stopped
 from shared.errors import MigrationError, StorageError, UsageError
@@ -129,7 +130,7 @@ def _run(arguments: argparse.Namespace, io: ProcessIO) -> ExitCode:
         results = Results(
             name, engine_name, migration, days, arguments.allow_empty, started, consumer=consumer.identity
         )
-        console = io.console().rich()
+        console = io.console()
         with closing(Gateway(connections=READERS, billing_project=arguments.billing_project)) as gateway:
             _check_start(gateway, migration)
             clock = until_stopped(replace(io.clock, now=gateway.server_time.now), stop)
@@ -156,8 +157,10 @@ def _run(arguments: argparse.Namespace, io: ProcessIO) -> ExitCode:
         console.print(f"report: {path}", markup=False, soft_wrap=True)
     if error is not None:
         raise error
-    console.print(results.conclusion(), soft_wrap=True)
-    return ExitCode.NOT_RIGHT if results.wrong else ExitCode.DONE
+    good = not results.wrong
+    say_verdict(console, results.conclusion(), good=good)
+    console.print(of_consumer(migration, KIND, io.words, good=good), markup=False, soft_wrap=True)
+    return ExitCode.DONE if good else ExitCode.NOT_RIGHT
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +203,7 @@ def _night(run_date: date, results: Results, gateway: Gateway, consumer: Consume
     return _Nights(night, rows, before, right and not any(each.differs for each in before))
 
 
-def _show_night(found: _Nights, results: Results, console: Console) -> None:
+def _show_night(found: _Nights, results: Results, console: LateConsole) -> None:
     console.print(f"The {found.night.sentence}.", markup=False, soft_wrap=True)
     if found.night.legacy.branch.loads and found.night.new.branch.loads:
         console.print(table_of(results.days))
@@ -223,16 +226,16 @@ def _try_days(
     grace: timedelta,
     clock: Clock,
     stop: Stop,
-    console: Console,
+    console: LateConsole,
 ) -> MigrationError | None:
     """Test day by day. An error ends the run, but the report still has the days before it."""
     try:
-        with console.status("") as status:
+        with counting(console, "days", total=len(results.asked)) as add:
             for day in results.asked:
-                status.update(f"{day} ({len(results.days) + 1} of {len(results.asked)})")
                 results.days.append(
                     try_day(day, results.migration, gateway, engine, consumer, grace=grace, clock=clock)
                 )
+                add(1)
                 stop.check()
     except MigrationError as error:
         return error

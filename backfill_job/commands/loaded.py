@@ -13,19 +13,10 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 
 from backfill_job.consumer import Consumer, add_consumer_paths, loading_consumer
+from backfill_job.import_test.compare import DEFINITION
 from backfill_job.import_test.day import chosen_days, read_folder
 from backfill_job.import_test.engines import READERS, bigquery_table, duckdb_table
-from backfill_job.import_test.loaded import (
-    RECORD_NAME,
-    Found,
-    LoadedRecord,
-    LoadedVerdict,
-    PathDay,
-    TableEngine,
-    calendar,
-    loaded_day,
-    loaded_table,
-)
+from backfill_job.import_test.loaded import Found, PathDay, TableEngine, loaded_day, loaded_table
 from backfill_job.run.arguments import directory
 from backfill_job.run.command import (
     Command,
@@ -34,6 +25,7 @@ from backfill_job.run.command import (
     add_billing_argument,
     migration_from,
 )
+from backfill_job.run.ending import of_consumer, say_verdict
 from backfill_job.run.logs import LogFormat, logging_to
 from backfill_job.run.reports import ReportDirectory, json_bytes, record_latest
 from backfill_job.run.settings import Settings
@@ -41,6 +33,7 @@ from backfill_job.run.stopping import Stop, stopping_on_signals, until_stopped
 from shared.errors import BucketNotFound, PermissionDenied, StorageError, UsageError
 from shared.events_log import Event, EventLog
 from shared.gateway import Gateway
+from shared.loaded import RECORD_NAME, LoadedRecord, LoadedVerdict, calendar
 from shared.migration import Location, Migration
 from shared.record import Standing, read_record
 from shared.text import byte_count, counted, shown
@@ -128,7 +121,7 @@ def _run(arguments: argparse.Namespace, io: ProcessIO) -> ExitCode:
             there = _listed(gateway, path, consumer, days)
             beforehand = _beforehand(there, path, table)
             if not in_cloud_run:  # where every line on stdout is an event
-                print(beforehand, file=io.stdout)
+                io.console().print(beforehand, markup=False, soft_wrap=True)
             found = table.compare(there)
             clock = until_stopped(replace(io.clock, now=gateway.server_time.now), stop)
             record = LoadedRecord(
@@ -136,6 +129,7 @@ def _run(arguments: argparse.Namespace, io: ProcessIO) -> ExitCode:
                 *(path.uri, table.table, started, clock.now()),
                 days=tuple(loaded_day(day, found.get(day.day, NOTHING)) for day in there),
                 passed=False,
+                fingerprint_definition=DEFINITION,
             )
             record = replace(record, passed=record.right)
             again = {day.day: table.again(day) for day in there}
@@ -147,7 +141,7 @@ def _run(arguments: argparse.Namespace, io: ProcessIO) -> ExitCode:
         if in_cloud_run:  # where alerts read the lines; an operator sees the screen and the exit code
             _log(EventLog({"run": run, "env": migration.label}), record)
     if not in_cloud_run:
-        _show(record, again, io)
+        _show(record, again, migration, io)
     return ExitCode.DONE if record.passed else ExitCode.NOT_RIGHT
 
 
@@ -242,7 +236,7 @@ def _log(log: EventLog, record: LoadedRecord) -> None:
         log.emit(Event.CONSUMER_LOADED_NOTHING, day=day.day.isoformat(), rows=day.rows, summary=day.sentence)
 
 
-def _show(record: LoadedRecord, again: dict[date, str], io: ProcessIO) -> None:
+def _show(record: LoadedRecord, again: dict[date, str], migration: Migration, io: ProcessIO) -> None:
     console = io.console()
     console.print(loaded_table(record.days))
     for line in calendar(record.days):
@@ -254,7 +248,8 @@ def _show(record: LoadedRecord, again: dict[date, str], io: ProcessIO) -> None:
         console.print(f"  {day.day} {shown(day.sentence)}", markup=False, soft_wrap=True)
         if day.verdict in {LoadedVerdict.NEVER, LoadedVerdict.PARTLY}:
             console.print(f"    load what is missing: {again[day.day]}", markup=False, soft_wrap=True)
-    console.print(f"\n{record.summary[:1].upper()}{record.summary[1:]}.", markup=False, soft_wrap=True)
+    say_verdict(console, f"\n{record.summary[:1].upper()}{record.summary[1:]}.", good=record.passed)
+    console.print(of_consumer(migration, NAME, io.words, good=record.passed), markup=False, soft_wrap=True)
 
 
 def _bytes(text: str) -> int:

@@ -33,9 +33,9 @@ from backfill_job.run.run import Run
 from shared.errors import UsageError
 from shared.migration import Migration
 from shared.phase import Phase
-from shared.state import State, utc_text
+from shared.state import State
 from shared.state_changes import MAX_WHO
-from shared.text import counted, listed, shown
+from shared.text import counted, listed, minute_text, shown
 from shared.verification import Verdict
 
 __all__ = ["COMMAND"]
@@ -134,9 +134,10 @@ def _rehearse(run: Run) -> ExitCode:
 def _only_legacy(run: Run, objects: int, names: Sequence[str] = ()) -> str:
     """What a rollback means for the objects that only the legacy path has."""
     such = f": {listed(map(shown, names), MAX_NAMES_SHOWN)}" if names else ""
+    was, comes = ("It was", "it comes") if objects == 1 else ("They were", "they come")
     return (
-        f"{counted(objects, 'object')} only at {shown(run.migration.source.uri)}{such}. They were deleted at the new path, or never "
-        "came there. After a rollback the legacy path decides, so they come to the new path again. What must stay erased, "
+        f"{counted(objects, 'object')} only at {shown(run.migration.source.uri)}{such}. {was} deleted at the new path, or never "
+        f"came there. After a rollback the legacy path decides, so {comes} to the new path again. What must stay erased, "
         "delete on both paths."
     )
 
@@ -181,7 +182,7 @@ def _roll_back(run: Run, arguments: argparse.Namespace, state: State) -> ExitCod
         run.say(f"The phase is {state.phase.value}. The sign-offs are void: the next cutover needs new ones.")
     elif state.since is not None:
         run.say(
-            f"Already rolled back, since {utc_text(state.since)}. Bringing back what late writers wrote …"
+            f"Already rolled back, since {minute_text(state.since)}. Bringing back what late writers wrote …"
         )
     only = frozenset({Phase.ROLLED_BACK})
     with phase_changed(run, only):

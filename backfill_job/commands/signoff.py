@@ -20,6 +20,7 @@ from backfill_job.run.command import (
     add_migration_arguments,
     migration_from,
 )
+from backfill_job.run.ending import next_line
 from backfill_job.run.logs import LogFormat, logging_to
 from backfill_job.run.settings import Settings
 from shared.errors import UsageError
@@ -28,8 +29,10 @@ from shared.gateway import Gateway
 from shared.migration import Migration
 from shared.phase import not_begun
 from shared.record import read_record, update
-from shared.state import HistoryEntry, Signatory, State, utc_text
+from shared.report.next_steps import Target
+from shared.state import HistoryEntry, Signatory, State
 from shared.state_changes import MAX_NOTE, MAX_WHO, Stamp, sign_off, withdraw
+from shared.text import minute_text
 
 __all__ = ["COMMAND", "signoffs_line", "signoffs_table"]
 
@@ -80,7 +83,7 @@ def signoffs_table(state: State) -> Table:
     for name in Signatory:
         given = [signoff for signoff in state.signoffs if signoff.name is name]
         for signoff in given:
-            _add(table, name.value, signoff.by, utc_text(signoff.at), signoff.note)
+            _add(table, name.value, signoff.by, minute_text(signoff.at), signoff.note)
         if not given:
             _add(table, name.value, "MISSING" if state.phase.before_cutover else "not given", "", "")
     return table
@@ -106,7 +109,7 @@ def _run(arguments: argparse.Namespace, io: ProcessIO) -> ExitCode:
             Event.STATE_CHANGED, phase=state.phase.value, what=entry.what, by=entry.by
         )
     if not in_cloud_run:  # where every line on stdout is an event
-        _show(state, entry, io)
+        _show(state, entry, migration, io)
     return ExitCode.DONE
 
 
@@ -123,7 +126,7 @@ def _change(
     return state, next(entry for entry in state.history if entry.change == stamp.change)
 
 
-def _show(state: State, entry: HistoryEntry, io: ProcessIO) -> None:
+def _show(state: State, entry: HistoryEntry, migration: Migration, io: ProcessIO) -> None:
     console = io.console()
     console.print(Text(f"Recorded, by {entry.by}: {entry.what}"), soft_wrap=True)
     console.print(
@@ -133,6 +136,14 @@ def _show(state: State, entry: HistoryEntry, io: ProcessIO) -> None:
     console.print(signoffs_table(state))
     console.print()
     console.print(signoffs_line(state), soft_wrap=True, markup=False)
+    missing = state.missing_signoffs if state.phase.before_cutover else ()
+    target = Target.of(migration)
+    following = (
+        target.command("signoff", "--by", "NAME", subject=missing[0].value)
+        if missing
+        else target.command("status")
+    )
+    console.print(next_line(following or "status"), soft_wrap=True, markup=False)
 
 
 def _add(table: Table, *cells: str) -> None:

@@ -10,25 +10,25 @@ from socket import create_server
 from werkzeug.serving import make_server
 
 from backfill_job.commands.signoff import signoffs_line, signoffs_table
-from backfill_job.import_test.loaded import RECORD_NAME, read_loaded
 from backfill_job.run.arguments import from_one
 from backfill_job.run.command import Command, ExitCode, ProcessIO, add_migration_arguments, migration_from
 from backfill_job.run.ending import next_line, say_verdict
 from backfill_job.run.late_console import LateConsole
 from backfill_job.run.operator_values import in_force
 from backfill_job.run.stopping import stopping_on_signals
-from shared.errors import Interrupted, StorageError, UsageError
+from backfill_job.verify.day_warnings import remark_lines
+from shared.errors import Interrupted, UsageError
 from shared.gateway import Gateway
 from shared.green_days import KEY, green_days
 from shared.migration import Migration
-from shared.objects import time_text
 from shared.phase import Phase
 from shared.report.headline import Tone
-from shared.report.loading import Status, read_status
-from shared.report.next_steps import Step, next_command, next_steps
-from shared.report.page import verdict_of_status
+from shared.report.loading import Status, Unreadable, read_status
+from shared.report.next_steps import Step
+from shared.report.page import next_of_status, steps_of_status, verdict_of_status
 from shared.report.web import create_app
-from shared.state import State, utc_text
+from shared.state import State
+from shared.text import minute_text
 
 __all__ = ["COMMAND", "green_lines"]
 
@@ -90,45 +90,38 @@ def _show(migration: Migration, gateway: Gateway, io: ProcessIO, settings: str) 
             *green_lines(data.known_state, gateway.server_time.now()),
         ):
             console.print(line, markup=False, soft_wrap=True)
-    loaded, readable = _loaded_line(gateway, migration)
-    steps = _steps(data)
     for line in (
         *_verification_lines(data),
-        *filter(None, [loaded]),
-        *_step_lines(steps),
+        *filter(None, [_loaded_line(data)]),
+        *_step_lines(steps_of_status(data, now)),
         "",
         *filter(None, [settings]),
     ):
         console.print(line, markup=False, soft_wrap=True)
     say_verdict(console, verdict.title, good=verdict.tone is Tone.GOOD)
-    command = next_command(steps, data.known_verification, data.target) or "status"
-    nothing = command == data.target.command("status") and not data.unreadable
-    line = "Next: nothing to do now." if nothing else next_line(command, fix_first=bool(data.unreadable))
+    command = next_of_status(data, now)
+    line = next_line(command, fix_first=bool(data.unreadable)) if command else "Next: nothing to do now."
     console.print(line, markup=False, soft_wrap=True)
-    return ExitCode.NOT_RIGHT if data.unreadable or not readable else ExitCode.DONE
+    readable = not (data.unreadable or isinstance(data.loaded, Unreadable))
+    return ExitCode.DONE if readable else ExitCode.NOT_RIGHT
 
 
 _LOADED = "\nlatest comparison with the consumer's table"
 
 
-def _loaded_line(gateway: Gateway, migration: Migration) -> tuple[str, bool]:
-    """What `loaded` found last, empty where it never ran; and whether it could be read."""
-    at = migration.own_ref("latest", RECORD_NAME)
-    try:
-        contents = gateway.read(at)
-        found = None if contents is None else read_loaded(contents, at.uri)
-    except (StorageError, UsageError) as error:
-        return f"{_LOADED} cannot be read: {error}", False
-    if found is None:
-        return "", True
-    return f"{_LOADED} {found.table}, {utc_text(found.finished)}: {found.summary}", True
+def _loaded_line(status: Status) -> str:
+    """What `loaded` found last; empty where it never ran."""
+    found = status.loaded
+    if isinstance(found, Unreadable):
+        return f"{_LOADED} cannot be read: {found.why}"
+    return f"{_LOADED} {found.table}, {minute_text(found.finished)}: {found.summary}" if found else ""
 
 
 def _show_state(state: State, console: LateConsole) -> None:
     if not state.begun:
         console.print("\nphase: none; the migration has not begun", markup=False)
         return
-    since = f" since {utc_text(state.since)}" if state.since else ""
+    since = f" since {minute_text(state.since)}" if state.since else ""
     console.print(f"\nphase: {state.phase.value}{since}", markup=False)
     console.print(signoffs_table(state))
     console.print(signoffs_line(state), markup=False)
@@ -142,20 +135,20 @@ def _show_state(state: State, console: LateConsole) -> None:
 
 def _runs(state: State) -> Iterator[str]:
     for record in state.runs[-RUNS_SHOWN:][::-1]:
-        yield f"{utc_text(record.finished)} {record.command} ended with {record.exit_code}: {record.summary}"
+        yield f"{minute_text(record.finished)} {record.command} ended with {record.exit_code}: {record.summary}"
 
 
 def _changes(state: State) -> Iterator[str]:
     for entry in state.decisions[-CHANGES_SHOWN:][::-1]:
-        yield f"{utc_text(entry.at)} {entry.by}: {entry.what}"
+        yield f"{minute_text(entry.at)} {entry.by}: {entry.what}"
 
 
 def _comparison_lines(state: State) -> Iterator[str]:
     newest, unfinished = state.newest_comparison, state.unfinished_comparison
     if newest is not None:
-        yield f"\nlatest comparison, begun {utc_text(newest.began)}: {newest.said}"
+        yield f"\nlatest comparison, begun {minute_text(newest.began)}: {newest.said}"
     if unfinished is not None:
-        yield f"not ended: the comparison by {unfinished.by} (run {unfinished.run}), begun {utc_text(unfinished.at)}"
+        yield f"not ended: the comparison by {unfinished.by} (run {unfinished.run}), begun {minute_text(unfinished.at)}"
 
 
 def green_lines(state: State, now: datetime) -> Iterator[str]:
@@ -176,18 +169,8 @@ def _verification_lines(status: Status) -> Iterator[str]:
         yield "\nlatest verification: none"
     found = status.known_verification
     if found is not None:
-        yield f"\nlatest verification, {time_text(found.finished)}: {found.summary}"
-        for remark in found.remarks:
-            yield f"  {remark.level.value}: {remark.text}"
-
-
-def _steps(status: Status) -> Sequence[Step]:
-    """What to do next, where everything could be read."""
-    state = status.known_state
-    if state is None or status.unreadable:
-        return ()
-    found, now = status.known_verification, status.refreshed
-    return next_steps(state.phase, found, status.target, state=state, now=now)
+        yield f"\nlatest verification, {minute_text(found.finished)}: {found.summary}"
+        yield from remark_lines(found.remarks)
 
 
 def _step_lines(steps: Sequence[Step]) -> Iterator[str]:

@@ -17,6 +17,7 @@ import uvloop
 
 from backfill_job.checks import Check
 from backfill_job.copying.options import add_pace_arguments, governor_from
+from backfill_job.copying.progress import counting
 from backfill_job.deletion.manifest_store import Found, cloud_ref, find_manifest
 from backfill_job.deletion.phases import GOES_ON_IN
 from backfill_job.run.arguments import add_log_arguments, report_place
@@ -105,7 +106,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_pace_arguments(parser)
     out = parser.add_argument_group("what it leaves")
     out.add_argument(
-        "--report", type=report_place, metavar="DIR|gs://…/", help="where reports go; see the README"
+        "--report", type=report_place, metavar="DIR|gs://…/", help="where reports go; see docs/commands.md"
     )
     add_log_arguments(parser)
     # An undo is for a legacy path that may be empty.
@@ -189,8 +190,13 @@ def _rehearse(run: Run) -> ExitCode:
 def _undo(run: Run, arguments: argparse.Namespace, found: Found, phase: Phase) -> ExitCode:
     clock = run.io.clock
     began = clock.now()
-    with run.object_lines() as lines:
-        plan, result = uvloop.run(_planned_or_done(run, arguments, found, phase, lines))
+    with (
+        run.object_lines() as lines,
+        counting(
+            run.console, "looking" if not arguments.execute else "bringing back", total=found.manifest.objects
+        ) as add,
+    ):
+        plan, result = uvloop.run(_planned_or_done(run, arguments, found, phase, _reporting(run, lines, add)))
     if not plan.selected:
         raise UsageError("--only and --day select no name in the manifest")
     run.console.print(plan_table(plan))
@@ -236,7 +242,11 @@ def _next(run: Run, plan: RestorePlan, result: UndoResult | None, phase: Phase) 
 
 
 async def _planned_or_done(
-    run: Run, arguments: argparse.Namespace, found: Found, phase: Phase, file: Lines | None
+    run: Run,
+    arguments: argparse.Namespace,
+    found: Found,
+    phase: Phase,
+    report: Callable[[RestoreOption, Restored | None, bool], None],
 ) -> tuple[RestorePlan, UndoResult | None]:
     # Where no deletion was begun, only the phase in which a person decided on the undo allows it.
     allowed = GOES_ON_IN if phase in GOES_ON_IN else frozenset({phase})
@@ -247,7 +257,7 @@ async def _planned_or_done(
             await found.lines(api, run.gateway),
             partial(_wanted, tuple(arguments.only), arguments.day),
             run.stop,
-            _reporting(run, file),
+            report,
             InPhases(run.phases, allowed, Authority.DESTINATION, state_ref(run.migration).uri),
             arguments.include_erased,
         )
@@ -256,12 +266,15 @@ async def _planned_or_done(
         return await undo.execute(governor_from(arguments, 1), arguments.in_flight)
 
 
-def _reporting(run: Run, file: Lines | None) -> Callable[[RestoreOption, Restored | None, bool], None]:
-    """Puts every line into the report, and into the log where the object could not be brought back."""
+def _reporting(
+    run: Run, file: Lines | None, add: Callable[[int], None]
+) -> Callable[[RestoreOption, Restored | None, bool], None]:
+    """Counts every line, and puts it into the report, and into the log where the object could not be brought back."""
     migration, log = run.migration, run.log
 
     def report(option: RestoreOption, restored: Restored | None, there: bool) -> None:
         line = option.line
+        add(1)
         detail = option.because if restored is None else restored.detail
         if file is not None:
             file.write(

@@ -1,10 +1,10 @@
 """The command ``verify``: compare both paths name by name, and certify what they hold. Copies nothing."""
 
 import argparse
-from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
-from datetime import UTC
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Any
 
@@ -16,8 +16,8 @@ from backfill_job.copying.by_bytes import ByBytes
 from backfill_job.copying.compare import Compared, Comparison, log_comparison, log_erased, more_line
 from backfill_job.copying.diff import DiffLine, diff
 from backfill_job.copying.on_record import OnRecord, begin_comparison
+from backfill_job.copying.progress import counting
 from backfill_job.gate.green_day import ON_ITS_WAY, Seen, judge, measured_since
-from backfill_job.import_test.loaded import RECORD_NAME, LoadedRecord, read_loaded
 from backfill_job.run.arguments import add_session_arguments, since
 from backfill_job.run.command import Command, ExitCode, ProcessIO, add_migration_arguments, migration_from
 from backfill_job.run.ending import command_line, next_line, say_end
@@ -31,7 +31,7 @@ from backfill_job.run.task_reports import of_this_version
 from backfill_job.verify.case_siblings import case_siblings
 from backfill_job.verify.certificate import CertifiedRun, certificate, data_of
 from backfill_job.verify.day_counts import DayCounts
-from backfill_job.verify.day_warnings import day_warnings
+from backfill_job.verify.day_warnings import day_warnings, remark_lines
 from backfill_job.verify.lag import LagCounts
 from backfill_job.verify.late_writes import BroughtBack, LateWrites, cutover_of, late_since
 from backfill_job.verify.result import VerifyResult, verification
@@ -47,6 +47,7 @@ from shared.errors import (
 from shared.events_log import Event
 from shared.gcs.api import AsyncApi
 from shared.green_days import Day, Square, square_of
+from shared.loaded import RECORD_NAME, LoadedRecord, read_loaded
 from shared.objects import LEFT_OUT, time_text
 from shared.phase import Phase
 from shared.record import TRIES, Record, Standing, read_state
@@ -103,9 +104,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what.add_argument(
         "--mirror-since",
         type=since,
-        default=since("24h"),
         metavar="TIMESTAMP|DURATION",
-        help="since when the mirror runs: it measures the lags of objects written since (default 24h)",
+        help="since when the mirror runs: it measures the lags of objects written since (default 24h; the "
+        "migration's begin or the end of the last full copy where that is later: what is older, a copy may have brought)",
     )
     what.add_argument(
         "--no-record",
@@ -133,11 +134,21 @@ def _verify(run: Run, arguments: argparse.Namespace) -> ExitCode:
     record = run.record()
     state = record.state
     begun = _begun(run, arguments, record)
-    since_when = time_text(begun_by("--mirror-since", arguments.mirror_since, run.started))
-    counts = DayCounts(LagCounts(since_when), late=_late_writes(run, state), back=_brought_back(run, state))
+    counts = DayCounts(
+        LagCounts(time_text(_mirror_since(run, arguments, state))),
+        late=_late_writes(run, state),
+        back=_brought_back(run, state),
+    )
     whole = record.standing is Standing.WHOLE
     by_bytes = ByBytes(run, run.authority if whole else None, record=whole and not arguments.no_record)
-    result = uvloop.run(_compare(run, arguments.contents, counts, by_bytes))
+    known = state.newest_comparison
+    total = (
+        None
+        if known is None or arguments.since is not None or run.settings.task_count > 1
+        else known.compared
+    )
+    with counting(run.console, "comparing", total=total) as add:
+        result = uvloop.run(_compare(run, arguments.contents, counts, by_bytes, add))
     log_comparison(run.log, run.migration, result.compared)
     log_erased(run.log, run.migration, result.compared)
     run.write("shard.json", result.to_json())
@@ -164,6 +175,15 @@ def _begun(run: Run, arguments: argparse.Namespace, record: Record) -> OnRecord 
         raise UsageError(f"{error}. To compare only: --no-record") from error
 
 
+def _mirror_since(run: Run, arguments: argparse.Namespace, state: State) -> datetime:
+    """Since when only the mirror can have brought an object: since the begin, and since the last full run that copies."""
+    if arguments.mirror_since is not None:
+        return begun_by("--mirror-since", arguments.mirror_since, run.started)
+    day_ago = run.started - timedelta(days=1)
+    copied = (each.finished for each in state.runs if each.command != NAME)
+    return max([day_ago, *(entry.at for entry in state.history[:1]), *copied])
+
+
 def _late_writes(run: Run, state: State) -> LateWrites:
     """Counts the writes on the legacy path since the cutover, while the new path is the source of truth."""
     return late_since(run.store, run.migration, None if state.phase.before_cutover else cutover_of(state))
@@ -179,13 +199,15 @@ def _brought_back(run: Run, state: State) -> BroughtBack:
     return BroughtBack(time_text(cutover), time_text(since), time_text(until))
 
 
-async def _compare(run: Run, scope: Scope, counts: DayCounts, by_bytes: ByBytes) -> VerifyResult:
-    """List both sides, read the contents in scope, and look again at each name that differs."""
+async def _compare(
+    run: Run, scope: Scope, counts: DayCounts, by_bytes: ByBytes, add: Callable[[int], None]
+) -> VerifyResult:
+    """List both sides, read the contents in scope, and look again at each name that differs; `add` counts the names."""
     comparison = Comparison(run.migration, run.served(), counts, known=by_bytes.known)
     contents: Contents | None = None
     async with (
         open_api(run, CONTENTS_LIMITS.in_flight) as api,
-        aclosing(_compared(run, api, comparison, by_bytes)) as parts,
+        aclosing(_compared(run, api, comparison, by_bytes, add)) as parts,
     ):
         if scope.percent:
             contents = await check_contents(parts, api, run.migration, scope, stop=run.stop)
@@ -199,12 +221,13 @@ async def _compare(run: Run, scope: Scope, counts: DayCounts, by_bytes: ByBytes)
         clock=run.clock,
         both_written=bool(counts.back.cutover),
         authority=run.authority,
+        say=run.say,
     )
     return VerifyResult(compared, counts, contents, run.operations.total())
 
 
 async def _compared(
-    run: Run, api: AsyncApi, comparison: Comparison, by_bytes: ByBytes
+    run: Run, api: AsyncApi, comparison: Comparison, by_bytes: ByBytes, add: Callable[[int], None]
 ) -> AsyncGenerator[Iterable[DiffLine], None]:
     """Yield the parts of the diff, after the comparison has read them, for the check of the contents."""
     async with aclosing(diff(api, run.migration, run.ranges)) as parts:
@@ -212,6 +235,7 @@ async def _compared(
             run.stop.check()
             lines = await by_bytes.settled(api, [*part])
             comparison.add(lines)
+            add(len(lines))
             yield lines
 
 
@@ -457,7 +481,7 @@ def _screen_lines(found: Verification) -> list[str]:
     lines = [f"  {difference}" for difference in found.differences[:MAX_SHOWN]]
     total = found.differences_total
     lines += [more_line(len(lines), total)] if total > len(lines) else []
-    lines += [f"  {remark.level.value}: {remark.text}" for remark in found.remarks]
+    lines += remark_lines(found.remarks)
     lines += [] if found.contents is None else _contents_lines(found.contents)
     lines.append(f"  not compared: {', '.join(LEFT_OUT)}")
     if found.certificate is not None:
@@ -466,7 +490,9 @@ def _screen_lines(found: Verification) -> list[str]:
 
 
 def _contents_lines(contents: Contents) -> list[str]:
-    lines = [f"  contents ({contents.mode}): {contents.objects:,} objects, {contents.rows:,} rows read"]
+    lines = [
+        f"  contents ({contents.mode}): {counted(contents.objects, 'object')}, {counted(contents.rows, 'row')} read"
+    ]
     if not contents.objects:
         lines.append(
             "  contents: NOTHING was read: no JSONL object is there, or the sample took none; raise P, or use all"
@@ -476,7 +502,7 @@ def _contents_lines(contents: Contents) -> list[str]:
         (contents.migration_problems, "THE MIGRATION'S"),
     ):
         lines += [
-            f"  contents: {kind.replace('_', ' ')}{'' if problem.judged else ', not judged here,'} in {problem.objects:,} objects ({said})"
+            f"  contents: {kind.replace('_', ' ')}{'' if problem.judged else ', not judged here,'} in {counted(problem.objects, 'object')} ({said})"
             for kind, problem in problems.items()
         ]
     return lines

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from msgspec import to_builtins
 
 from backfill_job.copying.diff import DiffLine, judge
-from backfill_job.run.clock import Clock
+from backfill_job.run.clock import Clock, waiting
 from shared.authority import AuthoritySource
 from shared.decision import was_erased
 from shared.erasures import NO_ERASURES, Erasures
@@ -266,6 +266,7 @@ class Comparison:
         clock: Clock,
         both_written: bool = False,
         authority: AuthoritySource | None = None,
+        say: Callable[[str], None] = lambda _: None,
     ) -> Compared:
         """Look again at what differs, and sum up.
 
@@ -273,6 +274,7 @@ class Comparison:
             grace: How long after its last change a source object may take to arrive.
             both_written: The destination has writers, too, so its changes also take time to arrive.
             authority: Tells what was erased, and is asked only where a name is missing. None: what is missing is missing.
+            say: Tells the operator what it waits for; once.
 
         Raises:
             StorageError: A second look failed, so there is no verdict.
@@ -285,7 +287,7 @@ class Comparison:
             line = _look_again(relative, store, self._migration)
             return None if line is None else self._known(line)
 
-        looks = _second_looks(self._suspects, look, grace, clock, both_written=both_written)
+        looks = _second_looks(self._suspects, look, grace, clock, say, both_written=both_written)
         erased: list[str] = []
         for line in _without_erased(looks, authority):
             counts[line.verdict] += 1
@@ -351,11 +353,12 @@ def _second_looks(
     look: Callable[[str], DiffLine | None],
     grace: timedelta,
     clock: Clock,
+    say: Callable[[str], None],
     *,
     both_written: bool,
 ) -> Iterator[DiffLine]:
     """Read suspects one by one until their sides agree or their time is up. Drops names gone from both sides."""
-    deadline = clock.now() + grace
+    deadline, said = clock.now() + grace, False
     with ThreadPoolExecutor(SECOND_LOOK_THREADS, thread_name_prefix="verify") as pool:
         while suspects:
             unripe = []
@@ -373,6 +376,11 @@ def _second_looks(
                 else:
                     unripe.append(line.relative)
             suspects = unripe
+            if suspects and not said:
+                verb = "is" if len(suspects) == 1 else "are"
+                why = f"{counted(len(suspects), 'object')} {verb} younger than {grace.total_seconds():g} s"
+                say(waiting((deadline - clock.now()).total_seconds(), clock, why))
+                said = True
             if suspects:
                 clock.sleep(RECHECK_SECONDS)
 

@@ -1,4 +1,4 @@
-"""Copies the objects that differ between the two listings (`copy`), and verifies the copies (`execute`). Neither prints."""
+"""Copies the objects that differ between the two listings (`copy`), and verifies the copies (`execute`). They print only what they wait for."""
 
 from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
 from contextlib import aclosing
@@ -46,7 +46,7 @@ def execute(run: Run, options: CopyOptions) -> RunResult:
             uvloop.run(execution.compare())
         # A run that wrote nothing is its own verification (decision 0012).
         verification = execution.comparison.result(
-            run.store, grace=run.grace, clock=run.clock, authority=run.authority
+            run.store, grace=run.grace, clock=run.clock, authority=run.authority, say=run.say
         )
     except (StorageError, Interrupted) as error:
         return execution.result(copying, error=error)

@@ -1,19 +1,28 @@
-"""Shows the progress of a run: a bar on a terminal, and everywhere a log line every ten seconds and at the end."""
+"""Shows the progress of work: a bar on a terminal, and for some work a log line every ten seconds and at the end.
+
+The bar says how much of how much is done, how fast, and how long the rest takes. It appears after a second.
+"""
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 
 from backfill_job.copying.counts import Account, Counts
 from backfill_job.run.late_console import LateConsole
 from shared.events_log import Event, EventLog
+from shared.text import duration
 
-__all__ = ["Reading", "showing", "showing_progress"]
+__all__ = ["Reading", "counting", "said_of", "showing", "showing_progress"]
 
 LOG_SECONDS = 10.0
 SHOW_SECONDS = 0.1
+
+BAR_AFTER_SECONDS = 1.0
+"""What takes less needs no bar."""
+
+BAR_WIDTH = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +44,7 @@ class Reading:
 def showing(
     console: LateConsole,
     what: str,
-    tell: Callable[..., None],
+    tell: Callable[..., None] = lambda **_: None,
     *,
     total: int | None,
     monotonic: Callable[[], float] = time.monotonic,
@@ -45,8 +54,8 @@ def showing(
     Args:
         console: Shows a bar if it is a terminal, else nothing.
         what: The work, in a word.
-        tell: Called every `LOG_SECONDS` and at the end with the facts, ``objects_per_s`` and ``elapsed_s``.
-        total: Objects expected; None where unknown.
+        tell: Called every `LOG_SECONDS` and at the end with the facts, ``objects_per_s`` and ``elapsed_s``; by default nothing is.
+        total: Objects expected; None where unknown. Where there are more, the bar ends with those.
         monotonic: A clock in seconds that only grows.
 
     Yields:
@@ -54,54 +63,78 @@ def showing(
     """
     started = shown = logged = last = monotonic()
     latest: Callable[[], Reading] | None = None
+    draw: Callable[[Reading, float], None] | None = None
 
     def update(read: Callable[[], Reading]) -> None:
-        nonlocal latest, shown, logged, last
+        nonlocal latest, draw, shown, logged, last
         latest = read
         now = last = monotonic()
         if now - shown < SHOW_SECONDS:
             return
         shown = now
         reading = read()
-        draw(reading.settled)
+        if console.is_terminal and now - started >= BAR_AFTER_SECONDS and not console.is_dumb:
+            draw = draw or bar.enter_context(_bar(console, what, total))
+            draw(reading, now - started)
         if now - logged >= LOG_SECONDS:
             logged = now
             say(reading, now)
 
     def say(reading: Reading, now: float) -> None:
         elapsed = now - started
-        rate = round(reading.done / elapsed, 1) if elapsed else 0.0
+        rate = round(_rate(reading, elapsed), 1)
         tell(**reading.facts, objects_per_s=rate, elapsed_s=round(elapsed, 1))
 
-    with _bar(console, what, total) if console.is_terminal else nullcontext(_no_bar) as draw:
+    with ExitStack() as bar:
         yield update
         if latest is not None:
             reading = latest()
-            draw(reading.settled)
             # Otherwise the last figures would show the work just before its end.
             say(reading, last)
 
 
-def _no_bar(_completed: int) -> None:
-    """Outside a terminal."""
+def _rate(reading: Reading, elapsed: float) -> float:
+    return reading.done / elapsed if elapsed else 0.0
+
+
+def said_of(reading: Reading, total: int | None, elapsed: float) -> str:
+    """How much of how much is done, how fast, and how long the rest takes: for a terminal of 80 columns."""
+    settled, rate = reading.settled, _rate(reading, elapsed)
+    fast = f"{rate:,.0f}/s" if rate >= 10 else f"{rate:.1f}/s"  # noqa: PLR2004 -- tenths are still of interest
+    if total is None or total < settled:
+        return f"{settled:,}, {fast}, {duration(elapsed)} so far"
+    left = f", {duration((total - settled) * elapsed / settled)} left" if settled else ""
+    return f"{settled:,} of {total:,}, {fast}{left}"
 
 
 @contextmanager
-def _bar(console: LateConsole, what: str, total: int | None) -> Iterator[Callable[[int], None]]:
-    """A bar on a terminal; gives the function that moves it."""
-    from rich.progress import (  # noqa: PLC0415 -- slow to import, and a log needs none
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
+def _bar(console: LateConsole, what: str, total: int | None) -> Iterator[Callable[[Reading, float], None]]:
+    """A bar on a terminal, which goes away in the end; gives the function that moves it."""
+    from rich.progress import BarColumn, Progress, TextColumn  # noqa: PLC0415 -- slow to import, and a log needs none
 
-    columns = BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn()
-    with Progress(TextColumn("{task.description}"), *columns, console=console.rich()) as bar:
-        task = bar.add_task(what, total=total)
-        yield lambda completed: bar.update(task, completed=completed)
+    columns = TextColumn("{task.description}"), BarColumn(BAR_WIDTH), TextColumn("{task.fields[said]}")
+    with Progress(*columns, console=console.rich(), transient=True) as bar:
+        task = bar.add_task(what, total=total, said="")
+
+        def draw(reading: Reading, elapsed: float) -> None:
+            most = None if total is None else max(total, reading.settled)
+            bar.update(task, total=most, completed=reading.settled, said=said_of(reading, total, elapsed))
+
+        yield draw
+
+
+@contextmanager
+def counting(console: LateConsole, what: str, *, total: int | None) -> Iterator[Callable[[int], None]]:
+    """Show the progress of work that the log does not follow; gives the function that adds to what is done."""
+    done = 0
+    with showing(console, what, total=total) as update:
+
+        def add(more: int) -> None:
+            nonlocal done
+            done += more
+            update(lambda: Reading(done, done, {}))
+
+        yield add
 
 
 @contextmanager

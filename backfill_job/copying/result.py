@@ -85,7 +85,7 @@ class RunResult:
     def summary(self) -> str:
         """The result in one sentence."""
         outcomes = self.balance.said or "nothing to do"
-        said = f"{self.balance.listed:,} objects listed: {outcomes}{self.balance.imbalance}"
+        said = f"{counted(self.balance.listed, 'object')} listed: {outcomes}{self.balance.imbalance}"
         if self.followed:
             said += f"; {counted(self.followed, 'deletion')} followed"
         if self.stopped:
@@ -101,8 +101,8 @@ class RunResult:
         return f"{said}; {verified}{self.verification.said}{where}"
 
     def screen_lines(self) -> list[str]:
-        """The lines for the operator: the summary, the first differing names, and what to do."""
-        lines = [self.summary]
+        """The lines for the operator before the summary: the first differing names, and what to do."""
+        lines: list[str] = []
         if self.verification is not None and not self.verification.clean and not self._only_deleted:
             shown = self.verification.differences[:MAX_NAMES_SHOWN]
             total = sum(self.verification.wrong.values())
@@ -133,10 +133,10 @@ class RunResult:
 
     def what_to_do(self) -> Iterator[str]:
         """Why objects failed, and the next step that fits."""
-        yield from next_step(self.failures, again=self._again_helps, stopped_by=self.stopped_by)
+        yield from next_step(self.failures, again=self.again_helps, stopped_by=self.stopped_by)
 
     @property
-    def _again_helps(self) -> bool:
+    def again_helps(self) -> bool:
         """Whether another run can copy or prove something that this one could not."""
         counts = self.balance.by_outcome
         if self.stopped:

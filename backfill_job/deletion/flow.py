@@ -15,13 +15,13 @@ the tasks resume. So there is one verification, one manifest and one confirmatio
 
 import argparse
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from backfill_job.checks import blocking, show_lines
+from backfill_job.checks import Check, blocking, show_lines
 from backfill_job.consumer import consumer_of, named_consumer
 from backfill_job.copying.on_record import begin_comparison
 from backfill_job.copying.options import governor_from
@@ -115,9 +115,16 @@ def delete(command: str, arguments: argparse.Namespace, io: ProcessIO, settings:
         The exit code.
 
     Raises:
-        UsageError: It was refused, not confirmed, or could not start: nothing was deleted.
+        UsageError: It was not confirmed or could not start: nothing was deleted.
         MigrationError: Something stopped it; the error says how to go on.
     """
+    try:
+        return _delete(command, arguments, io, settings)
+    except _Blocked:
+        return ExitCode.CANNOT_START
+
+
+def _delete(command: str, arguments: argparse.Namespace, io: ProcessIO, settings: Settings) -> int:
     migration, named = migration_from(arguments), named_consumer(arguments)
     apart = arguments.tasks > 1 and settings.task_count == 1
     # A deletion that goes on may find nothing left. Before tasks of this machine, this process only prepares.
@@ -139,7 +146,7 @@ def delete(command: str, arguments: argparse.Namespace, io: ProcessIO, settings:
         if not arguments.resume:
             request = replace(request, consumer=consumer_of(named, migration, run.gateway))
         if not arguments.confirm_delete:
-            return _dry_run(run, state, request)
+            return _dry_run(run, state, request, details=arguments.details)
         found = (
             _resumed(run, arguments, state, request)
             if arguments.resume
@@ -155,10 +162,10 @@ def delete(command: str, arguments: argparse.Namespace, io: ProcessIO, settings:
     return _in_tasks(arguments, io, found, unfinished)
 
 
-def _dry_run(run: Run, state: State, request: DeletionRequest) -> ExitCode:
+def _dry_run(run: Run, state: State, request: DeletionRequest, *, details: bool) -> ExitCode:
     anew = state.phase in GOES_ON_IN
     prepared = run_checks(run, state, replace(request, anew=request.anew or anew))
-    _show(run, prepared, "Dry run: nothing is deleted.")
+    _show(run, prepared, "Dry run: nothing is deleted.", details=details)
     run.write("deletion-plan.json", prepared.to_json())
     for begun in state.manifests[-1:] if state.phase is Phase.DELETING else ():
         at = shown(cloud_ref(run.migration, begun.name).uri)
@@ -168,10 +175,7 @@ def _dry_run(run: Run, state: State, request: DeletionRequest) -> ExitCode:
         run.say(
             "\nThe last deletion is complete: its manifest cannot delete what is at the legacy path again."
         )
-    run.say("")
-    if blocked := len(blocking(prepared.checks)):
-        verdict = f"BLOCKED by {counted(blocked, 'check')}. Nothing was deleted."
-        say_end(run, verdict, same_command(run, SUBCOMMAND), good=False, fix_first=True)
+    if _said_blocked(run, prepared.checks):
         return ExitCode.NOT_RIGHT
     objects = prepared.found.equal
     options = ["--confirm-delete", *(["--anew"] if anew and not request.anew else [])]
@@ -197,13 +201,13 @@ def _begun(run: Run, arguments: argparse.Namespace, state: State, request: Delet
         begun = begin_comparison(run)
         prepared = run_checks(run, state, request, lines)
         begun.ended(prepared.found.on_record(begun))
-        _show(run, prepared, "Before anything is deleted:")
-        _refuse(run, refusal(prepared.checks))
+        _show(run, prepared, "Before anything is deleted:", details=arguments.details)
+        _refuse_blocked(run, prepared.checks)
         consent = Consent(arguments.confirm_text, arguments.expect_objects)
         _confirm(run, consent, objects=prepared.found.equal, critical=prepared.found.critical)
         manifest, sha256 = write_manifest(run, name, lines, prepared, request.by)
     found = Found(manifest, sha256, cloud_ref(run.migration, name).uri, None)
-    objects = f"{manifest.objects:,} objects"
+    objects = counted(manifest.objects, "object")
     run.say(f"manifest: {shown(found.place)} and {folder / name}, {objects}, SHA-256 {sha256}")
     begin(run, manifest, sha256, anew=request.anew)
     with _going_on(run, found):
@@ -234,7 +238,7 @@ def _resumed(run: Run, arguments: argparse.Namespace, state: State, request: Del
     if run.settings.task_count == 1:
         checks = resumption_checks(run, state, found.manifest, request)
         show_lines(run.console, checks)
-        _refuse(run, refusal(checks))
+        _refuse_blocked(run, checks)
     else:  # the preparation ran the checks; every task looks at each line's two sides
         _refuse_wrong_phase(run, state, replace(request, anew=True))
     _confirm(
@@ -327,6 +331,33 @@ def _refuse(run: Run, why: str) -> None:
         raise UsageError(f"refused; nothing was deleted: {why}")
 
 
+class _Blocked(UsageError):
+    """Checks block the deletion. The screen says which, and what to do."""
+
+
+def _refuse_blocked(run: Run, checks: Sequence[Check]) -> None:
+    """Refuse where a check blocks.
+
+    Raises:
+        _Blocked: One does, and the screen says it.
+        UsageError: One does, and there is no screen.
+    """
+    if not _said_blocked(run, checks):
+        return
+    why = refusal(checks)
+    run.log.emit(Event.DELETION_REFUSED, error=why)
+    raise (UsageError if run.console.silent else _Blocked)(f"refused; nothing was deleted: {why}")
+
+
+def _said_blocked(run: Run, checks: Sequence[Check]) -> bool:
+    """Whether a check blocks; then the last lines of the screen."""
+    blocked = len(blocking(checks))
+    if blocked:
+        verdict = f"BLOCKED by {counted(blocked, 'check')}. Nothing was deleted."
+        say_end(run, verdict, same_command(run, SUBCOMMAND), good=False, fix_first=True)
+    return bool(blocked)
+
+
 def _only_prepared(run: Run, found: Found) -> ExitCode:
     options = ("--confirm-text", run.migration.deletion_text, "--expect-objects", str(found.manifest.objects))
     resume = command_line(run.migration, SUBCOMMAND, "--confirm-delete", "--resume", found.place, *options)
@@ -399,11 +430,13 @@ def _names_in(file: Path | None) -> frozenset[str]:
         return frozenset()
     try:
         return frozenset(filter(None, file.read_text(encoding="utf-8").split("\n")))
-    except (OSError, ValueError) as error:
-        raise UsageError(f"cannot read {file}: {error}") from error
+    except OSError as error:
+        raise UsageError(f"--erased: {shown(str(file))} cannot be read ({error.strerror})") from error
+    except ValueError as error:
+        raise UsageError(f"--erased: {shown(str(file))} is not a text in UTF-8") from error
 
 
-def _show(run: Run, prepared: Prepared, title: str) -> None:
-    migration = run.migration
-    run.console.print(overview(prepared.found, prepared.net, migration, title=title))
-    show_lines(run.console, prepared.checks)
+def _show(run: Run, prepared: Prepared, title: str, *, details: bool) -> None:
+    found, net = prepared.found, prepared.net
+    run.console.print(overview(found, net, run.migration, title=title, details=details))
+    show_lines(run.console, prepared.checks, briefly=not details)

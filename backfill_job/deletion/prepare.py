@@ -63,8 +63,8 @@ from shared.green_days import KEY, green_days
 from shared.migration import Migration
 from shared.objects import parse_time
 from shared.phase import Phase
-from shared.state import NAMES, State, utc_text
-from shared.text import counted, duration, listed, shown
+from shared.state import NAMES, State
+from shared.text import counted, duration, listed, minute_text, shown
 from shared.verification import Verdict, said_of_many_erased, too_many_erased
 
 __all__ = [
@@ -155,7 +155,15 @@ def run_checks(run: Run, state: State, request: DeletionRequest, lines: LinesFil
         Interrupted: The operator stopped it.
     """
     cutover = cutover_of(state)
-    found = survey(run, cutover=cutover, lines=lines, erased=request.erased, consumer=request.consumer)
+    known = state.newest_comparison
+    found = survey(
+        run,
+        cutover=cutover,
+        lines=lines,
+        erased=request.erased,
+        consumer=request.consumer,
+        expected=None if known is None else known.compared,
+    )
     now = run.clock.now()
     checks = [
         deletion_phase_check(state, GOES_ON_IN if request.anew else BEGINS_IN),
@@ -323,13 +331,18 @@ def deletion_signoffs_check(state: State) -> Check:
     )
 
 
+def _full_minute(moment: datetime) -> str:
+    """The first full minute that is not before a moment."""
+    return minute_text(moment + timedelta(minutes=1) - timedelta.resolution)
+
+
 def soak_check(state: State, migration: Migration, soak: timedelta, now: datetime) -> Check:
     """The cutover must be long enough ago, and as many days as that must have been green, in a row, up to now."""
     name, cutover = "soak", cutover_of(state)
     if cutover is None:
         return failed(name, "there was no cutover", "cut over first")
     age, wanted = now - cutover, ceil(soak / timedelta(days=1))
-    evidence = f"cut over {utc_text(cutover)}, {duration(max(0.0, age.total_seconds()))} ago"
+    evidence = f"cut over {minute_text(cutover)}, {duration(max(0.0, age.total_seconds()))} ago"
     if not wanted:
         return passed(name, evidence)
     days = green_days(state, now)
@@ -340,7 +353,7 @@ def soak_check(state: State, migration: Migration, soak: timedelta, now: datetim
         ahead = state.phase is Phase.CUT_OVER
         return failed(name, f"{evidence}; wants {wanted} ({KEY})", f"{daily if ahead else ''}{way}")
     if age < soak:
-        return failed(name, evidence, f"wait until {utc_text(cutover + soak)}, or choose --soak-days")
+        return failed(name, evidence, f"wait until {_full_minute(cutover + soak)}, or choose --soak-days")
     return passed(name, evidence)
 
 
@@ -360,7 +373,7 @@ def late_writes_check(late: LateWrites, soak: timedelta, now: datetime) -> Check
     return failed(
         name,
         evidence,
-        f"find the writer and switch it to the new path; it has soaked by {utc_text(newest + soak)} unless there is another "
+        f"find the writer and switch it to the new path; it has soaked by {_full_minute(newest + soak)} unless there is another "
         "write",
     )
 

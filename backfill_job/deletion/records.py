@@ -27,6 +27,7 @@ from shared.gcs.listing import list_pages
 from shared.json_io import OTHER_FORM, reason
 from shared.migration import Location
 from shared.objects import ObjectRef
+from shared.text import counted
 
 __all__ = [
     "DELETION",
@@ -94,7 +95,7 @@ def summary(counts: Counts[Outcome]) -> str:
         if counts.answers_lost
         else ""
     )
-    return f"{counts.listed:,} lines: {counts.said or 'nothing done'}{lost}{counts.imbalance}"
+    return f"{counted(counts.listed, 'line')}: {counts.said or 'nothing done'}{lost}{counts.imbalance}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,40 +7,40 @@ from collections.abc import Iterator, Sequence
 
 from rich import box
 from rich.console import Group, RenderableType
-from rich.panel import Panel
 from rich.table import Column, Table
 from rich.text import Text
 
 from backfill_job.bucket_settings import SafetyNet
 from backfill_job.checks import Check, blocking
 from backfill_job.deletion.survey import Survey
+from backfill_job.dry_run.inventory import Period
+from backfill_job.dry_run.screen import HELD, span_table
 from shared.migration import Migration
 from shared.text import byte_count, counted, listed, shown
 
 __all__ = ["overview", "refusal"]
 
-DAYS_SHOWN = 8
-"""Days shown at either end of a long list."""
 
-
-def overview(found: Survey, net: SafetyNet, migration: Migration, *, title: str) -> RenderableType:
-    """Lay out what a deletion would take.
+def overview(
+    found: Survey, net: SafetyNet, migration: Migration, *, title: str, details: bool = False
+) -> RenderableType:
+    """Lay out what a deletion would take: at most 22 lines of 80 columns where nothing stands out.
 
     Args:
         found: What may be deleted.
         net: What would still hold it.
         migration: The paths.
         title: The first line.
+        details: Whether each day, the folders and the layouts are there, too.
     """
     return Group(
         Text(title, style="bold"),
-        Text(f"{shown(migration.source.uri)}, proven equal at {shown(migration.destination.uri)}"),
-        Panel(_critical(found), title="CRITICAL DATA", border_style="red", title_align="left"),
-        *map(Text, _figures(found)),
-        Text(""),
-        _days(found),
+        Text(f"from      {shown(migration.source.uri)}"),
+        Text(f"equal at  {shown(migration.destination.uri)}"),
+        *(_days(found) if details else _months(found)),
+        _critical(found),
+        *map(Text, _figures(found, details=details)),
         Text(f"Afterwards: {net.summary}."),
-        Text(""),
     )
 
 
@@ -53,22 +53,22 @@ def _critical(found: Survey) -> Text:
     consumer = found.consumer
     noun = "JSONL object" if consumer is None else f"{consumer.critical_kind} object"
     if not found.critical:
-        return Text(f"No {noun} is among them.")
+        return Text(f"CRITICAL: no {noun} is among them.")
     what = "" if consumer is None else f": {shown(consumer.critical_is)}"
     return Text(
-        f"{counted(found.critical, noun)}, {byte_count(found.critical_size)}{what}",
-        style="bold",
+        f"CRITICAL: {counted(found.critical, noun)}, {byte_count(found.critical_size)}{what}",
+        style="bold red",
     )
 
 
-def _figures(found: Survey) -> Iterator[str]:
-    days = sorted(day for day in found.counts.days if day is not None)
-    span = f", {days[0]} to {days[-1]}" if days else ""
-    yield f"Would be deleted: {counted(found.equal, 'object')}, {byte_count(found.size)}"
-    yield f"  days: {len(days):,}{span}"
-    yield f"  folders that would be empty: {len(found.folders):,}"
-    kinds = ", ".join(f"{count:,} {kind.value}" for kind, count in found.kinds.most_common())
-    yield f"  layouts: {kinds or 'none'}"
+def _figures(found: Survey, *, details: bool) -> Iterator[str]:
+    there = found.counts.total().source.objects
+    if details or there != found.equal:
+        yield f"Would be deleted: {counted(found.equal, 'object')}, {byte_count(found.size)}"
+    if details:
+        yield f"  folders that would be empty: {len(found.folders):,}"
+        kinds = ", ".join(f"{count:,} {kind.value}" for kind, count in found.kinds.most_common())
+        yield f"  layouts: {kinds or 'none'}"
     if found.counts.held:
         yield f"  under a hold or retention time, which refuses deletion: {counted(found.counts.held, 'object')}"
     if found.left:
@@ -85,25 +85,28 @@ def _figures(found: Survey) -> Iterator[str]:
         yield f"Written at the legacy path since the cutover: {counted(found.late.objects, 'object')}: {names}"
 
 
-def _days(found: Survey) -> Table:
+def _months(found: Survey) -> Iterator[RenderableType]:
+    """What is at the legacy path, by month or year."""
+    sides = {day.day: day.source for day in found.counts.dated() if day.source.objects and day.day}
+    days = {day: Period(side.objects, side.jsonl, side.bytes) for day, side in sides.items()}
+    undated = found.counts.day(None).source
+    if days:
+        yield span_table(days, Period(undated.objects, undated.jsonl, undated.bytes), HELD)
+
+
+def _days(found: Survey) -> Iterator[RenderableType]:
+    """What is at the legacy path, day by day."""
     table = Table(
         Column("day", no_wrap=True),
-        *(Column(name, justify="right", no_wrap=True) for name in ("JSONL", "objects", "bytes")),
+        *(Column(name, justify="right", no_wrap=True) for name in ("objects", "JSONL", "bytes")),
         box=box.SIMPLE,
         show_edge=False,
         pad_edge=False,
         header_style="",
     )
-    rows = [(str(day.day), day.source) for day in found.counts.dated() if day.source.objects]
-    undated = found.counts.day(None).source
-    if undated.objects:
-        rows.append(("undated", undated))
-    hidden = rows[DAYS_SHOWN:-DAYS_SHOWN] if len(rows) > 2 * DAYS_SHOWN + 1 else []
-    for number, (day, side) in enumerate(rows):
-        if hidden and number == DAYS_SHOWN:
-            more = sum(side.objects for _, side in hidden)
-            table.add_row(f"… {len(hidden):,} days", "", f"{more:,}", "")
-        if hidden and DAYS_SHOWN <= number < len(rows) - DAYS_SHOWN:
-            continue
-        table.add_row(day, f"{side.jsonl:,}", f"{side.objects:,}", byte_count(side.bytes))
-    return table
+    for day in (*found.counts.dated(), found.counts.day(None)):
+        side = day.source
+        if side.objects:
+            name = str(day.day or "undated")
+            table.add_row(name, f"{side.objects:,}", f"{side.jsonl:,}", byte_count(side.bytes))
+    yield table

@@ -10,7 +10,7 @@ writers add names to the new path. Names that were never migrated (``--exclude``
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -23,6 +23,7 @@ from backfill_job.copying.by_bytes import AT_ONCE, ByBytes
 from backfill_job.copying.compare import Compared, Comparison, log_comparison, log_erased
 from backfill_job.copying.diff import DiffLine, Verdict, diff
 from backfill_job.copying.on_record import OnRecord
+from backfill_job.copying.progress import counting
 from backfill_job.deletion.manifest import erased_line, line_of
 from backfill_job.deletion.manifest_store import LinesFile
 from backfill_job.run.run import Run, open_api, tune_gc
@@ -206,6 +207,7 @@ def survey(
     lines: LinesFile | None = None,
     erased: frozenset[str] = frozenset(),
     consumer: Consumer | None = None,
+    expected: int | None = None,
 ) -> Survey:
     """Compare both paths, and write down what may be deleted. Changes nothing.
 
@@ -215,6 +217,7 @@ def survey(
         lines: Gets every name found equal; None where only figures are wanted.
         erased: Names that a person wants deleted although they were erased at the new path.
         consumer: What reads the path.
+        expected: Names that an earlier comparison showed, for the progress; None where there was none.
 
     Raises:
         StorageError: A listing or look failed: there is no verdict, and nothing may be deleted.
@@ -226,7 +229,8 @@ def survey(
     # A dry run changes nothing, so it does not record what it finds equal either.
     by_bytes = ByBytes(run, None, record=lines is not None)
     comparison = Comparison(run.migration, run.served(), scribe, known=by_bytes.known)
-    uvloop.run(_compare(run, found, comparison, by_bytes))
+    with counting(run.console, "comparing", total=expected) as add:
+        uvloop.run(_compare(run, found, comparison, by_bytes, add))
     scribe.listing = False
     found.compared = comparison.result(
         run.gateway,
@@ -234,6 +238,7 @@ def survey(
         clock=run.clock,
         both_written=cutover is not None,
         authority=run.authority,
+        say=run.say,
     )
     found.data_sha256 = data_of(run.migration, found.counts).sha256
     log_comparison(run.log, run.migration, found.compared)
@@ -241,13 +246,16 @@ def survey(
     return found
 
 
-async def _compare(run: Run, found: Survey, comparison: Comparison, by_bytes: ByBytes) -> None:
+async def _compare(
+    run: Run, found: Survey, comparison: Comparison, by_bytes: ByBytes, add: Callable[[int], None]
+) -> None:
     # One range after the other: the manifest is in the order of the names.
     ranges = sorted(run.ranges, key=lambda each: each.start)
     async with open_api(run, AT_ONCE) as api, aclosing(diff(api, run.migration, ranges, at_once=1)) as parts:
         async for lines in parts:
             run.stop.check()
             findings = await by_bytes.settled(api, [*lines])
+            add(len(findings))
             extra = [finding for finding in findings if finding.verdict is Verdict.EXTRA]
             found.extra += len(extra)
             found.counts.add(extra)

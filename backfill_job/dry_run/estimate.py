@@ -384,6 +384,14 @@ def _pages(objects: int, ranges: int) -> int:
     return ranges * max(1, ceil(objects / ranges / PAGE_SIZE))
 
 
+AT_MOST = {
+    "retrieval at most, of a Nearline source": "retrieval_nearline",
+    "of a Coldline source": "retrieval_coldline",
+    "of an Archive source": "retrieval_archive",
+}
+"""Charges if everything lay in one class. A screen that knows the classes (`estimate_colder`) leaves them out."""
+
+
 def _charges(work: Work, class_a: int, class_b: int, prices: Mapping[str, Price]) -> Iterator[Charge]:
     """Everything that an execution costs. Each copy is an event to the reverse mirror, which does nothing with it before the cutover."""
     copies, copied = work.copies, work.second_copy_bytes
@@ -398,9 +406,7 @@ def _charges(work: Work, class_a: int, class_b: int, prices: Mapping[str, Price]
         ("its memory, GiB seconds", seconds * GIB_OF_FUNCTION, "gib_seconds"),
         ("its log lines", LINE_BYTES * copies, "logs"),
         ("second copy, a month", copied, "storage"),
-        ("retrieval at most, of a Nearline source", copied, "retrieval_nearline"),
-        ("of a Coldline source", copied, "retrieval_coldline"),
-        ("of an Archive source", copied, "retrieval_archive"),
+        *((what, copied, name) for what, name in AT_MOST.items()),
     ):
         not_once = name == "storage" or name.startswith("retrieval")
         in_bytes = not_once or name in {"messages", "logs"}

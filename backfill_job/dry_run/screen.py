@@ -5,7 +5,8 @@ named ``[bold]x`` appears under that name, and a name cannot move the cursor. Co
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import date
 
 from rich import box
 from rich.console import Group, RenderableType
@@ -15,7 +16,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from backfill_job.bucket_settings import named_settings
-from backfill_job.dry_run.estimate import Cost, Estimate, Limit, estimate_by_bytes, estimate_colder
+from backfill_job.dry_run.estimate import AT_MOST, Cost, Estimate, Limit, estimate_by_bytes, estimate_colder
 from backfill_job.dry_run.inventory import Count, Inventory, Named, Period, Sizes
 from backfill_job.dry_run.plan import Step
 from backfill_job.dry_run.prices import sources
@@ -23,7 +24,7 @@ from shared.migration import Migration
 from shared.partitions import Gap
 from shared.text import byte_count, counted, dollars, duration, listed, shown
 
-__all__ = ["overview", "render"]
+__all__ = ["HELD", "PLANNED", "overview", "render", "span_table"]
 
 ROWS = 20
 """Rows of a table of groups, and days of a list, on the screen; it counts the rest."""
@@ -36,6 +37,9 @@ CENT = 0.01
 
 MONTHS = 12
 """Rows of the short overview's table; where there are more months, it has years."""
+
+FEWEST = 1
+"""Stretches of missing days in the short overview, so that they fit on a line."""
 
 SHORT = 3
 """Names of a kind in the short overview."""
@@ -89,12 +93,17 @@ def overview(
     title += f" Names {narrowed}." if narrowed else ""
     if not findings.source.objects:
         return _nothing_there(findings, migration, narrowed)
-    parts: list[RenderableType] = list(_question(migration, title))
+    parts: list[RenderableType] = list(_question(migration, title))[:-1]  # without the blank line
     for named, words in _alarms(findings):
         parts += [Text(f"{counted(named.total, 'object')} {words}:", "bold red"), *_names(named, SHORT)]
     if findings.days:
-        parts += _partitions(findings, by_year=len(findings.months) > MONTHS)
-    parts += [*_gaps(findings), *_aside(findings), *_colder(findings), *_settings(findings, migration)]
+        parts += _partitions(findings)
+    parts += [
+        *_gaps(findings, FEWEST),
+        *_aside(findings),
+        *_colder(findings),
+        *_settings(findings, migration),
+    ]
     parts += _by_bytes(findings)
     cost = estimate.once_dollars
     parts.append(
@@ -214,7 +223,7 @@ def _sections(
     # Without QPI data all objects are outside, and the folders say more than the names.
     outsiders = names if findings.days else min(names, FEW)
     kinds = {kind.value: count for kind, count in findings.kinds.items()}
-    yield "Date partitions", _partitions(findings)
+    yield "Date partitions", _partitions(findings, months=len(findings.months))
     yield "Gaps", list(_gaps(findings))
     yield (
         "Kinds and file types",
@@ -247,44 +256,77 @@ def _settings(findings: Inventory, migration: Migration) -> Iterator[RenderableT
         yield Text(f"{check.name}: {shown(check.evidence)}. {shown(check.next_step)}")
 
 
-def _partitions(findings: Inventory, *, by_year: bool = False) -> Sequence[RenderableType]:
+def _partitions(findings: Inventory, *, months: int = MONTHS) -> Sequence[RenderableType]:
     if not findings.days:
         return [Text("None: no name has a date where QPI exports have it.")]
+    return [span_table(findings.days, findings.undated, PLANNED, months=months)]
+
+
+Columns = Sequence[tuple[str, Callable[[Period], str]]]
+
+HELD: Columns = (
+    ("objects", lambda period: f"{period.objects:,}"),
+    ("JSONL", lambda period: f"{period.jsonl:,}"),
+    ("bytes", lambda period: byte_count(period.bytes)),
+)
+"""What a path holds."""
+
+PLANNED: Columns = (
+    *HELD,
+    ("to copy", lambda period: f"{period.copy:,}"),
+    ("equal", lambda period: f"{period.equal:,}"),
+    ("differs", lambda period: f"{period.differs:,}"),
+)
+"""The same, and what a copy would do."""
+
+
+def span_table(
+    days: Mapping[date, Period], undated: Period, columns: Columns, *, months: int = MONTHS
+) -> Table:
+    """Lay out the days by month; by year where there are more than so many months.
+
+    Args:
+        days: In order.
+        undated: What has no day in its name.
+        columns: The heading of each column after the days, and what it shows.
+        months: The most rows by month.
+    """
+    by_year = len({day.isoformat()[:7] for day in days}) > months
     width, heading = (4, "year") if by_year else (7, "month")
-    days_of = Counter(day.isoformat()[:width] for day in findings.days)
-    table = _table(heading, "days", "objects", "JSONL", "bytes", "to copy", "equal", "differs")
+    days_of = Counter(day.isoformat()[:width] for day in days)
     spans: defaultdict[str, Period] = defaultdict(Period)
-    for month, period in findings.months.items():
-        spans[month[:width]] += period
+    for day, period in days.items():
+        spans[day.isoformat()[:width]] += period
+    table = _table(heading, "days", *(name for name, _ in columns))
     for span, period in spans.items():
-        _add(table, span, f"{days_of[span]:,}", *_period(period))
-    if findings.undated.objects:
-        _add(table, "(no day)", "", *_period(findings.undated))
-    total = sum(findings.months.values(), findings.undated)
+        _add(table, span, f"{days_of[span]:,}", *(cell(period) for _, cell in columns))
+    if undated.objects:
+        _add(table, "(no day)", "", *(cell(undated) for _, cell in columns))
+    total = sum(days.values(), undated)
     table.show_footer = True
-    for column, cell in zip(
-        table.columns, ("total", f"{len(findings.days):,}", *_period(total)), strict=True
-    ):
-        column.footer = Text(cell)
-    return [table]
+    footer = ("total", f"{len(days):,}", *(cell(total) for _, cell in columns))
+    for column, text in zip(table.columns, footer, strict=True):
+        column.footer = Text(text)
+    return table
 
 
-def _gaps(findings: Inventory) -> Iterator[RenderableType]:
+def _gaps(findings: Inventory, rows: int = ROWS) -> Iterator[RenderableType]:
     data = findings.data_days
     if data and findings.gaps:
-        stretches = listed(map(_stretch, findings.gaps), ROWS)
+        stretches = listed(map(_stretch, findings.gaps), rows)
         days = counted(findings.missing, "day")
-        yield Text(f"MISSING {days} between {data[0]} and {data[-1]}: {stretches}")
+        between = f" between {data[0]} and {data[-1]}" if rows > FEWEST else ""  # the table says it
+        yield Text(f"MISSING {days}{between}: {stretches}")
     elif data:
         yield Text(f"No day is missing between {data[0]} and {data[-1]}.")
     hollow = [
         day for day, period in findings.days.items() if not period.jsonl and day not in findings.future_days
     ]
     if hollow:
-        empty = listed(map(str, hollow), ROWS)
+        empty = listed(map(str, hollow), rows)
         yield Text(f"{counted(len(hollow), 'day')} with objects but no JSONL: {empty}")
     if findings.future_days:
-        future = listed(map(str, findings.future_days), ROWS)
+        future = listed(map(str, findings.future_days), rows)
         days = counted(len(findings.future_days), "day")
         yield Text(f"{days} in the FUTURE (after {findings.today}): {future}")
     if findings.impossible_dates:
@@ -292,7 +334,7 @@ def _gaps(findings: Inventory) -> Iterator[RenderableType]:
             f"{text} ({counted(count.objects, 'object')})"
             for text, count in findings.impossible_dates.items()
         )
-        yield Text(f"Dates that no calendar has: {listed(dates, ROWS)}")
+        yield Text(f"Dates that no calendar has: {listed(dates, rows)}")
 
 
 def _sizes(sizes: Sizes) -> Sequence[RenderableType]:
@@ -340,7 +382,8 @@ def _estimate(estimate: Estimate) -> Sequence[RenderableType]:
 
 def _charges(estimate: Estimate) -> Iterator[RenderableType]:
     """Everything that costs a cent or more, in a table; then the rest, and the date and source of each price."""
-    dear = [charge for charge in estimate.charges if charge.multi >= CENT]
+    charges = [charge for charge in estimate.charges if charge.what not in AT_MOST]
+    dear = [charge for charge in charges if charge.multi >= CENT]
     if dear:
         costs = _table("what it costs", "how much", "in one region", "in several")
         for charge in dear:
@@ -348,9 +391,9 @@ def _charges(estimate: Estimate) -> Iterator[RenderableType]:
             _add(costs, charge.what, amount, dollars(charge.region), dollars(charge.multi))
         yield Text()
         yield costs
-    cheap = [charge.what for charge in estimate.charges if charge not in dear]
+    cheap = [charge.what for charge in charges if charge not in dear]
     if cheap:
-        names = ", ".join(cheap) if dear else "operations, events, functions, log lines, storage, retrieval"
+        names = ", ".join(cheap) if dear else "operations, events, functions, log lines, storage"
         yield Text(f"Under $0.01 each: {names}", "dim")
     for day, pages in sources(estimate.prices).items():
         yield Text(f"Prices of {day}: {', '.join(pages)}", "dim")
@@ -423,16 +466,6 @@ def _beside(*tables: Table) -> Table:
 
 def _count(count: Count) -> tuple[str, str]:
     return f"{count.objects:,}", byte_count(count.bytes)
-
-
-def _period(period: Period) -> tuple[str, ...]:
-    planned = (period.copy, period.equal, period.differs)
-    return (
-        f"{period.objects:,}",
-        f"{period.jsonl:,}",
-        byte_count(period.bytes),
-        *(f"{number:,}" for number in planned),
-    )
 
 
 def _cost(cost: Cost) -> str:

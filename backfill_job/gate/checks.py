@@ -27,14 +27,14 @@ from backfill_job.checks import (
 from backfill_job.consumer import Consumer
 from backfill_job.gate.dead_letters import DeadLetters
 from backfill_job.gate.import_record import ImportRecord
-from backfill_job.import_test.loaded import LoadedRecord
 from shared.errors import MigrationError
+from shared.loaded import LoadedRecord
 from shared.migration import DEFAULT_EXCLUDES
 from shared.phase import Phase
 from shared.report.headline import Tone, headline
 from shared.report.next_steps import Target
-from shared.state import NAMES, State, utc_text
-from shared.text import counted, listed
+from shared.state import NAMES, State
+from shared.text import counted, listed, minute_text
 from shared.verification import OF_NAMES, Lag, Level, Remark, Verdict, Verification
 
 __all__ = [
@@ -59,11 +59,6 @@ __all__ = [
 
 LATE_WRITES = "late_writes"
 """The kind of a verification's remark about writes on the legacy path after the cutover."""
-
-LOOK = (
-    "read num_undelivered_messages of the dead-letter subscription from Cloud Monitoring into FILE, "
-    "then --dead-letters FILE; docs/deploy.md has the command"
-)
 
 _LOOK_AT_THE_MIRROR = "look at the mirror's log and its instances"
 
@@ -171,7 +166,7 @@ def _recorded_check(state: State, target: Target, now: datetime, limits: Limits)
     if not timedelta() <= age <= limits.max_age:
         return failed(name, f"{said}: not of the last {_hours(limits.max_age)}", again)
     if not state.in_this_phase(newest):
-        since = "" if state.since is None else f", which began {utc_text(state.since)}"
+        since = "" if state.since is None else f", which began {minute_text(state.since)}"
         return failed(name, f"{said}: it began before this phase{since}", again)
     return None
 
@@ -192,7 +187,9 @@ def _unfinished(state: State) -> str:
     entry = state.unfinished_comparison
     if entry is None:
         return ""
-    return f"; a later comparison, by {entry.by} (run {entry.run}, begun {utc_text(entry.at)}), has not ended"
+    return (
+        f"; a later comparison, by {entry.by} (run {entry.run}, begun {minute_text(entry.at)}), has not ended"
+    )
 
 
 def gate_names_check(state: State, target: Target) -> Check:
@@ -252,7 +249,7 @@ def verification_check(
     told = headline(found)
     if told.tone is not Tone.GOOD:  # its own page names a reason that no check above covers
         return failed(name, f"{said}: {' '.join((told.title + '.', *told.reasons))}", again)
-    return passed(name, f"{found.counts[Verdict.EQUAL]:,} names equal, {_ago(age)}")
+    return passed(name, f"{counted(found.counts[Verdict.EQUAL], 'name')} equal, {_ago(age)}")
 
 
 def import_test_check(
@@ -421,7 +418,7 @@ def late_writes_check(found: Verification | None, state: State, target: Target) 
             late[0],
             _and_bring_over("switch the writers to the new path", "what they wrote", target, state.phase),
         )
-    return passed(name, f"none on the legacy path up to {utc_text(found.started)}")
+    return passed(name, f"none on the legacy path up to {minute_text(found.started)}")
 
 
 def dead_letters_check(
@@ -433,22 +430,28 @@ def dead_letters_check(
     phase: Phase | None,
 ) -> Check:
     """A recent count of the dead letters must be 0; `now` is by this machine's clock, as a file's time is."""
+    subscription = target.deployed("dead-letters")
+    look = (
+        f"read num_undelivered_messages of {subscription or 'the dead-letter subscription'} from Cloud Monitoring into FILE, "
+        "then --dead-letters FILE; docs/deploy.md has the command"
+    )
     if found is None:
-        return not_run("dead letters", "no look at them was given", LOOK)
+        return not_run("dead letters", "no look at them was given", look)
     if found.messages:
         about = f", about {listed(found.objects, SHOWN)}" if found.objects else ""
         least = "" if found.counted else "at least "
+        pull = subscription and f"gcloud pubsub subscriptions pull {subscription} --limit=100 --auto-ack"
         return failed(
             "dead letters",
             f"{least}{counted(found.messages, 'event')} given up by the trigger{about}",
             f"{_and_bring_over('', 'their objects', target, phase)}; "
-            "then acknowledge them (pull with --auto-ack), and look again",
+            f"then acknowledge them ({pull or 'pull with --auto-ack'}), and look again",
         )
     if not found.counted:
-        return not_run("dead letters", "an empty pull proves nothing: messages may wait all the same", LOOK)
-    seen = f"at {found.seen.astimezone(UTC):%Y-%m-%d %H:%M}Z"
+        return not_run("dead letters", "an empty pull proves nothing: messages may wait all the same", look)
+    seen = f"at {minute_text(found.seen)}"
     if not timedelta() <= now - found.seen <= limits.max_age:
-        return failed("dead letters", f"none {seen}: not of the last {_hours(limits.max_age)}", LOOK)
+        return failed("dead letters", f"none {seen}: not of the last {_hours(limits.max_age)}", look)
     return passed("dead letters", f"none {seen}")
 
 
@@ -469,7 +472,7 @@ def lag_check(
     if lag is None:
         why = doubt or "no verification has measured it"
         return not_run(name, why, f"measure it: {again}")
-    since = f"since {lag.since:%Y-%m-%d %H:%M}Z"
+    since = f"since {minute_text(lag.since)}"
     if not lag.objects and arrived is not None:
         said = f"no writes {since}; the canary took {arrived:.1f} s"
         if arrived <= limits.lag_p50:

@@ -4,7 +4,7 @@ Two forms of evidence, each read strictly:
 
 - The answer of Cloud Monitoring's ``projects.timeSeries.list`` for the subscription's ``num_undelivered_messages``. Only this
   proves that there are none, at the time of the newest point.
-- The messages, as ``gcloud pubsub subscriptions pull … --format=json`` prints them. They name the objects. A pull may return
+- The messages, as ``gcloud pubsub subscriptions pull qpi-exports-dead-letters-ENV --format=json`` prints them. They name the objects. A pull may return
   nothing although messages wait (Pub/Sub documentation, "Pull subscriptions"), so an empty pull proves nothing. The file's
   modification time is the time of the look.
 

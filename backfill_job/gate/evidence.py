@@ -19,25 +19,27 @@ from backfill_job.gate.canary import Flight, canary_name, fly, removal
 from backfill_job.gate.checks import Limits, Presence
 from backfill_job.gate.dead_letters import DeadLetters, read_dead_letters
 from backfill_job.gate.import_record import ImportRecord, read_import_record
-from backfill_job.import_test.loaded import RECORD_NAME, LoadedRecord, read_loaded
 from backfill_job.import_test.results import REPORT_NAME
 from backfill_job.references.findings import ScanResult
 from backfill_job.references.scan import Checkouts
 from backfill_job.references.sites import sites_of
 from backfill_job.references.targets import Kind
+from backfill_job.run.clock import waiting
 from backfill_job.run.open_run import reports_at
 from backfill_job.run.phase_change import update_state
 from backfill_job.run.run import Run, open_api
 from backfill_job.verify.case_siblings import case_siblings
 from shared.errors import MigrationError, UsageError
 from shared.events_log import Event
+from shared.loaded import RECORD_NAME, LoadedRecord, read_loaded
 from shared.migration import Location
 from shared.objects import ObjectState
 from shared.phase import Phase
 from shared.record import read_state
 from shared.report.next_steps import Target
-from shared.state import State, utc_text
+from shared.state import State
 from shared.state_changes import Stamp, sites_seen
+from shared.text import minute_text
 from shared.verification import Lag, Verification, latest_verification_ref, read_verification
 
 __all__ = ["Evidence", "GateOptions", "read_verification_record", "require_on_record"]
@@ -63,6 +65,7 @@ class GateOptions:
         consumer_file: The file that describes it, for the commands that the gate proposes; empty without one.
         table: The consumer's own table, with which `loaded` must have compared the path; empty for that of the consumer's file.
         no_mirror: Why no mirror runs, and who wrote last; empty where one runs.
+        not_made: Why evidence could not be made just before the gate, by the check's name.
     """
 
     checkouts: Checkouts = field(default_factory=Checkouts)
@@ -80,6 +83,7 @@ class GateOptions:
     consumer_file: str = ""
     no_mirror: str = ""
     table: str = ""
+    not_made: Mapping[str, str] = field(default_factory=dict)
 
 
 class Evidence:
@@ -135,7 +139,9 @@ class Evidence:
         if not state.ran_in_this_phase(found.run, found.started):
             return "the latest verification measured it before this phase"
         if self.now - found.finished > self.options.limits.max_age:
-            return f"the latest verification measured it at {utc_text(found.finished)}, which is too long ago"
+            return (
+                f"the latest verification measured it at {minute_text(found.finished)}, which is too long ago"
+            )
         return ""
 
     @cached_property
@@ -279,7 +285,7 @@ class Evidence:
         uri = self.migration.source_ref(relative).uri
         # The log names it before it exists, so that an operator can remove it even if this process is killed.
         run.log.emit(Event.CANARY_WRITTEN, object=uri)
-        self._run.say(f"Canary: {uri}; it is removed again.\n")
+        self._run.say(waiting(limit, run.clock, f"Canary {uri}, which is removed again") + " at most\n")
         pause = self._run.io.clock.sleep
         flight = fly(run.gateway, self.migration, relative, limit=limit, clock=run.clock, pause=pause)
         return _flown(flight, limit), flight.arrived
@@ -315,7 +321,7 @@ def require_on_record(contents: bytes | None, where: str, state: State) -> None:
     older = next((each for each in state.comparisons if each.file_sha256 == digest), None)
     what = "changed since, or of no verification on record"
     if older is not None and newest is not None:
-        what = f"that of {utc_text(older.began)}, and one of {utc_text(newest.began)} is on record"
+        what = f"that of {minute_text(older.began)}, and one of {minute_text(newest.began)} is on record"
     raise UsageError(f"{where}: it is not the latest verification on record: it is {what}; run verify again")
 
 

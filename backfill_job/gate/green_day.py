@@ -24,13 +24,13 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
 from backfill_job.copying.compare import Compared
-from backfill_job.import_test.loaded import LoadedRecord
 from backfill_job.verify.late_writes import BroughtBack, LateWrites, cutover_of
 from shared.errors import MigrationError
 from shared.green_days import EQUAL, judged_before, parts_before
+from shared.loaded import LoadedRecord
 from shared.objects import is_later, time_text
-from shared.state import DayPart, Light, State, foreign_readers, too_few, utc_text
-from shared.text import counted, listed, shown
+from shared.state import DayPart, Light, State, foreign_readers, too_few
+from shared.text import counted, listed, minute_text, shown
 from shared.verification import Verdict
 
 __all__ = ["LATE", "LOADED", "MIRROR", "ON_ITS_WAY", "READER", "Seen", "judge", "measured_since"]
@@ -138,9 +138,9 @@ def _mirror(back: BroughtBack, since: datetime, *, without: str) -> tuple[Light,
     if back.back:
         return (
             Light.GREEN,
-            f"{counted(back.back, 'object')} written at the new path since {utc_text(since)} came back",
+            f"{counted(back.back, 'object')} written at the new path since {minute_text(since)} came back",
         )
-    return Light.NOT_APPLICABLE, f"nothing was written at the new path since {utc_text(since)}"
+    return Light.NOT_APPLICABLE, f"nothing was written at the new path since {minute_text(since)}"
 
 
 def _late(late: LateWrites, since: datetime) -> tuple[Light, str]:
@@ -149,7 +149,7 @@ def _late(late: LateWrites, since: datetime) -> tuple[Light, str]:
     if late.newest and is_later(late.newest, time_text(since)):
         names = f", such as {shown(min(late.names))}" if late.names else ""
         return Light.RED, f"somebody wrote at the legacy path, last at {late.newest}{names}"
-    return Light.GREEN, f"no write at the legacy path since {utc_text(since)}"
+    return Light.GREEN, f"no write at the legacy path since {minute_text(since)}"
 
 
 def _readers(state: State, began: datetime, since: datetime) -> tuple[Light, str]:
@@ -162,11 +162,14 @@ def _readers(state: State, began: datetime, since: datetime) -> tuple[Light, str
     counts_from = max((end for end in ends if end <= since), default=cutover_of(state) or since)
     found = foreign_readers(state, counts_from)
     if found is None:
-        return Light.NOT_KNOWN, f"the audit log is not proven to have been on since {utc_text(counts_from)}"
+        return (
+            Light.NOT_KNOWN,
+            f"the audit log is not proven to have been on since {minute_text(counts_from)}",
+        )
     if found:
-        said = (f"{shown(each.name)} ({each.use.value}, last at {utc_text(each.last)})" for each in found)
+        said = (f"{shown(each.name)} ({each.use.value}, last at {minute_text(each.last)})" for each in found)
         return Light.RED, f"somebody used the legacy path: {listed(said, 3)}"
-    return Light.GREEN, f"the audit log shows none from {utc_text(counts_from)} to {utc_text(ends[0])}"
+    return Light.GREEN, f"the audit log shows none from {minute_text(counts_from)} to {minute_text(ends[0])}"
 
 
 def _fresh(ended: datetime, began: datetime, since: datetime) -> bool:
@@ -175,7 +178,7 @@ def _fresh(ended: datetime, began: datetime, since: datetime) -> bool:
 
 
 def _stale(command: str, ended: datetime) -> str:
-    return f"`{command}` ran last at {utc_text(ended)}; run it each day, then `verify`"
+    return f"`{command}` ran last at {minute_text(ended)}; run it each day, then `verify`"
 
 
 def _loaded(

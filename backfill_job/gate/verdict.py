@@ -24,6 +24,7 @@ from backfill_job.checks import (
     tally,
     unavailable,
 )
+from backfill_job.copying.progress import counting
 from backfill_job.gate.checks import (
     ACCESS,
     access_check,
@@ -66,7 +67,7 @@ class GateCheck:
     """One check of the gate.
 
     Attributes:
-        name: Its name in the table, in README.md and in decision 19.
+        name: Its name in the table, in docs/commands.md and in decision 19.
         needs: The permissions that the operator's account needs, and where. ``rights.py`` grants them.
         run: Decides the check from the evidence; gives None where the check does not apply in this phase.
     """
@@ -270,7 +271,7 @@ GATE_CHECKS = (
     GateCheck(RECORD_LIFECYCLE, (_GET_NEW_BUCKET,), partial(_lifecycle, RECORD_LIFECYCLE)),
     GateCheck(PATH_LIFECYCLE, (_GET_NEW_BUCKET,), partial(_lifecycle, PATH_LIFECYCLE)),
 )
-"""Every check, in the order of the table. To add one, add it here, to README.md and to decision 19."""
+"""Every check, in the order of the table. To add one, add it here, to docs/commands.md and to decision 19."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -322,7 +323,11 @@ def run_gate(run: Run, options: GateOptions) -> GateResult:
         MigrationError: The report cannot be written, so there is no verdict on record.
     """
     evidence = Evidence(run, options)
-    found = [attempted(each.name, partial(_run, run, each, evidence)) for each in GATE_CHECKS]
+    found: list[Check | None] = []
+    with counting(run.console, "checks", total=len(GATE_CHECKS)) as add:
+        for each in GATE_CHECKS:
+            found.append(attempted(each.name, partial(_run, run, each, evidence)))
+            add(1)
     checks = marked((check for check in found if check is not None), OVERRIDABLE)
     result = GateResult(overridden(checks, options.overrides, options.by))
 
@@ -352,4 +357,7 @@ def _run(run: Run, each: GateCheck, evidence: Evidence) -> Check | None:
     options = evidence.options
     if options.no_mirror and each.name in OF_THE_MIRROR:
         return not_applicable(each.name, f"no mirror runs: {options.no_mirror} (says {options.by})")
-    return each.run(evidence)
+    check, why = each.run(evidence), options.not_made.get(each.name)
+    if check is None or not check.blocks or not why:
+        return check
+    return replace(check, evidence=f"{check.evidence}; it could not be made here: {why}")

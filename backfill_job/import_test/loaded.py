@@ -22,62 +22,31 @@ answered again after the night leaves one. They do not change the verdict.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import date, datetime, timedelta
-from enum import Enum
-from typing import Annotated, Any, Literal, Protocol
+from datetime import date, timedelta
+from typing import Protocol
 
-from msgspec import Meta
 from rich import box
 from rich.table import Table
 
 from backfill_job.consumer import Consumer
-from backfill_job.import_test.compare import DEFINITION
 from backfill_job.import_test.day import Folder
-from shared.errors import UsageError
-from shared.json_io import Count, decode
+from shared.loaded import LoadedDay, loaded_verdict
 from shared.objects import parse_time
-from shared.text import counted, listed
+from shared.text import counted
 
 __all__ = [
     "MARGIN",
     "NO_PATH",
-    "RECORD_NAME",
     "Found",
-    "LoadedDay",
-    "LoadedRecord",
-    "LoadedVerdict",
     "PathDay",
     "TableEngine",
     "join_sql",
     "loaded_day",
     "loaded_table",
-    "read_loaded",
 ]
-
-KIND: Literal["loaded"] = "loaded"
-RECORD_NAME = "loaded.json"
-REPORT_SCHEMA: Literal[1] = 1
 
 MARGIN = timedelta(days=3)
 """How far before and after the days the table's rows are looked for, by their time: a client's clock may be wrong."""
-
-WEEK = 7
-
-
-class LoadedVerdict(Enum):
-    """How a day of the path stands in the consumer's table."""
-
-    NOTHING = "nothing"
-    NOT_JUDGED = "not_judged"
-    NEVER = "never"
-    PARTLY = "partly"
-    TWICE = "twice"
-    ONCE = "once"
-
-    @property
-    def right(self) -> bool:
-        """Whether nothing is wrong with the day."""
-        return self in {LoadedVerdict.ONCE, LoadedVerdict.NOTHING}
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,47 +126,6 @@ class TableEngine(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class LoadedDay:
-    """The verdict over a day, and the figures behind it."""
-
-    day: date
-    verdict: LoadedVerdict
-    files: Count
-    late: Count
-    rows: Count
-    loaded: Count
-    again: Count
-    changed: Count
-    table_only: Count
-    problem: str = ""
-
-    @property
-    def sentence(self) -> str:
-        """The day as a person reads it."""
-        missing = self.rows - self.loaded
-        late = f"; {counted(self.late, 'file')} arrived after the night's run began" if self.late else ""
-        changed = f"; of {self.changed:,} the table has another version" if self.changed else ""
-        again = f"; {counted(self.again, 'row')} too many" if self.again else ""
-        match self.verdict:
-            case LoadedVerdict.NOTHING:
-                said = "nothing on the path"
-            case LoadedVerdict.NOT_JUDGED:
-                said = f"not judged: {self.problem}"
-            case LoadedVerdict.NEVER:
-                said = f"NEVER LOADED: none of {counted(self.rows, 'row')} is in the table{changed}{late}"
-            case LoadedVerdict.PARTLY:
-                said = f"loaded in part: {missing:,} of {counted(self.rows, 'row')} not in the table{changed}{late}{again}"
-            case LoadedVerdict.TWICE:
-                said = (
-                    f"LOADED TWICE: {counted(self.rows, 'row')} on the path, {self.again:,} more in the table"
-                )
-            case LoadedVerdict.ONCE:
-                said = f"loaded once: {counted(self.rows, 'row')}"
-        only = f" ({counted(self.table_only, 'row')} only in the table)" if self.table_only else ""
-        return said + only
-
-
 def loaded_day(path: PathDay, found: Found) -> LoadedDay:
     """Judge a day; the table is above."""
     if not found.problem and found.outside:
@@ -205,7 +133,7 @@ def loaded_day(path: PathDay, found: Found) -> LoadedDay:
         found = replace(found, problem=away)
     return LoadedDay(
         path.day,
-        _verdict(found),
+        loaded_verdict(found.rows, found.loaded, found.again, found.problem),
         len(path.folder.files),
         path.late,
         found.rows,
@@ -215,18 +143,6 @@ def loaded_day(path: PathDay, found: Found) -> LoadedDay:
         found.table_only,
         found.problem,
     )
-
-
-def _verdict(found: Found) -> LoadedVerdict:
-    if found.problem:
-        return LoadedVerdict.NOT_JUDGED
-    if not found.rows:
-        return LoadedVerdict.NOTHING
-    if not found.loaded:
-        return LoadedVerdict.NEVER
-    if found.loaded < found.rows:
-        return LoadedVerdict.PARTLY
-    return LoadedVerdict.TWICE if found.again else LoadedVerdict.ONCE
 
 
 # --- the query --------------------------------------------------------------------------------------------------
@@ -291,142 +207,3 @@ def loaded_table(days: Sequence[LoadedDay]) -> Table:
             each.day.isoformat(), each.verdict.value.replace("_", " "), *(f"{n:,}" for n in figures)
         )
     return table
-
-
-_LETTERS = {
-    LoadedVerdict.ONCE: "o",
-    LoadedVerdict.NEVER: "N",
-    LoadedVerdict.PARTLY: "p",
-    LoadedVerdict.TWICE: "2",
-    LoadedVerdict.NOTHING: ".",
-    LoadedVerdict.NOT_JUDGED: "?",
-}
-
-
-def calendar(days: Sequence[LoadedDay]) -> list[str]:
-    """The days as a calendar: a line a week from Monday, a letter a day."""
-    by_week: dict[date, list[str]] = {}
-    for each in days:
-        monday = each.day - timedelta(days=each.day.weekday())
-        by_week.setdefault(monday, [" "] * WEEK)[each.day.weekday()] = _LETTERS[each.verdict]
-    key = ", ".join(f"{letter} {verdict.value.replace('_', ' ')}" for verdict, letter in _LETTERS.items())
-    return [
-        f"week from    MTWTFSS   ({key})",
-        *(f"{week}   {''.join(by_week[week])}" for week in sorted(by_week)),
-    ]
-
-
-@dataclass(frozen=True, slots=True)
-class LoadedRecord:
-    """A run of the command, as its file has it.
-
-    Attributes:
-        path: The path that was read, ``gs://bucket/prefix/``; `legacy` and `new` are the migration's.
-        table: The consumer's table, as the operator named it.
-        consumer: The consumer's identity.
-        passed: It finished, compared at least one row, and every day is right.
-    """
-
-    run: str
-    engine: str
-    consumer: str
-    legacy: str
-    new: str
-    path: str
-    table: str
-    started: Annotated[datetime, Meta(tz=True)]
-    finished: Annotated[datetime, Meta(tz=True)]
-    days: tuple[LoadedDay, ...]
-    passed: bool
-    fingerprint_definition: str = DEFINITION
-    schema: Literal[1] = REPORT_SCHEMA
-    kind: Literal["loaded"] = KIND
-
-    @property
-    def wrong(self) -> list[LoadedDay]:
-        """The days that are not right."""
-        return [day for day in self.days if not day.verdict.right]
-
-    @property
-    def never(self) -> list[LoadedDay]:
-        """The days of which nothing is in the table."""
-        return [day for day in self.days if day.verdict is LoadedVerdict.NEVER]
-
-    @property
-    def right(self) -> bool:
-        """Whether at least one row was compared, and every day is right."""
-        return any(day.loaded for day in self.days) and not self.wrong
-
-    @property
-    def summary(self) -> str:
-        """The result in one sentence."""
-        days = counted(len(self.days), "day")
-        if self.wrong:
-            names = listed((f"{day.day} {day.verdict.value.replace('_', ' ')}" for day in self.wrong), 3)
-            return f"{len(self.wrong):,} of {days} not loaded as they should be: {names}"
-        if not self.right:
-            return f"{days} without a row on the path: nothing was compared"
-        rows = sum(day.rows for day in self.days)
-        return f"{days} loaded once, {counted(rows, 'row')}"
-
-    def to_json(self) -> dict[str, Any]:
-        """The record as its file has it, with what people read."""
-        return {
-            "schema": self.schema,
-            "kind": self.kind,
-            "run": self.run,
-            "engine": self.engine,
-            "fingerprint_definition": self.fingerprint_definition,
-            "consumer": self.consumer,
-            "legacy": self.legacy,
-            "new": self.new,
-            "path": self.path,
-            "table": self.table,
-            "started": self.started.isoformat(),
-            "finished": self.finished.isoformat(),
-            "passed": self.passed,
-            "summary": self.summary,
-            "calendar": calendar(self.days),
-            "days": [_day_json(day) for day in self.days],
-        }
-
-
-def _day_json(day: LoadedDay) -> dict[str, Any]:
-    return {
-        "day": day.day.isoformat(),
-        "verdict": day.verdict.value,
-        "sentence": day.sentence,
-        **{
-            name: getattr(day, name)
-            for name in ("files", "late", "rows", "loaded", "again", "changed", "table_only")
-        },
-        "problem": day.problem,
-    }
-
-
-def read_loaded(contents: bytes, where: str) -> LoadedRecord:
-    """Read a record: strictly, completely and without contradiction, or not at all.
-
-    Args:
-        where: The file's name, for errors.
-
-    Raises:
-        UsageError: It is another file, is damaged, or contradicts itself.
-    """
-    try:
-        found = decode(LoadedRecord, contents, where, written=None)
-        _check(found, where)
-    except UsageError as error:
-        raise UsageError(f"{error}; run `loaded` again") from error
-    return found
-
-
-def _check(found: LoadedRecord, where: str) -> None:
-    for day in found.days:
-        verdict = _verdict(Found(day.rows, day.loaded, day.again, day.changed, problem=day.problem))
-        if day.verdict is not verdict or day.loaded > day.rows:
-            raise UsageError(
-                f"{where}: {day.day} is {day.verdict.value}, and its figures say {verdict.value}"
-            )
-    if found.passed is not found.right:
-        raise UsageError(f"{where}: passed is {found.passed}, and its days say {found.right}")

@@ -19,7 +19,7 @@ from backfill_job.import_test.day import read_folder
 from shared.migration import Location, Migration
 from shared.objects import parse_time
 from shared.store import ListingStore
-from shared.text import counted, listed
+from shared.text import counted, listed, minute_text
 
 __all__ = ["Branch", "Night", "appended", "conclusion", "nights_before", "play"]
 
@@ -123,7 +123,7 @@ def _said(side: Side) -> str:
             first = (
                 "nothing of its day"
                 if side.first is None
-                else f"nothing of its day before {side.first:%Y-%m-%d %H:%M}Z"
+                else f"nothing of its day before {minute_text(side.first)}"
             )
             return f"{first}, so it ends green and loads nothing{f'; {files} LOST' if side.files else ''}"
         case Branch.UPSTREAM:

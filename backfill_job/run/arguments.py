@@ -62,7 +62,7 @@ def add_session_arguments(parser: argparse.ArgumentParser, *, in_parts: bool = T
         parser.set_defaults(tasks=1, since=None)
     out = parser.add_argument_group("what it leaves")
     out.add_argument(
-        "--report", type=report_place, metavar="DIR|gs://…/", help="where reports go; see the README"
+        "--report", type=report_place, metavar="DIR|gs://…/", help="where reports go; see docs/commands.md"
     )
     add_log_arguments(parser)
 

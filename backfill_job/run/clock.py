@@ -3,9 +3,9 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
-__all__ = ["Clock", "system_clock"]
+__all__ = ["Clock", "system_clock", "waiting"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,3 +26,8 @@ class Clock:
 def system_clock() -> Clock:
     """The machine's clock."""
     return Clock(lambda: datetime.now(UTC), time.sleep)
+
+
+def waiting(seconds: float, clock: Clock, why: str) -> str:
+    """The line that tells an operator what a command waits for, and until when."""
+    return f"{why}: waiting until {clock.now() + timedelta(seconds=seconds):%H:%M:%S} UTC"

@@ -53,7 +53,7 @@ _RARE = (
     "--lag-max --import-days --today --no-record --mirror-since --prepare --manifest-dir --expect-objects --confirm-text "
     "--name --storage-class --consumer --loaded-table --no-mirror --nights --partition --maximum-bytes-billed --path "
     "--dataset --location --anew --part --reason --rehearse --erased --only --resume --port --import-test --soak-days "
-    "--impersonate --project --skip --env-file --accept --storage-class"
+    "--impersonate --project --skip --env-file --accept --storage-class --no-gather"
 )
 RARE = frozenset(_RARE.split())
 """Options that few need: ``--help-all`` explains them."""
@@ -77,6 +77,7 @@ class ProcessIO:
     Attributes:
         words: The command's arguments as the operator typed them, for child processes with the same command.
         stopping: Called when a signal asks the process to stop.
+        only_progress: Whether another command runs this one, which then shows its progress and no text.
     """
 
     environ: Mapping[str, str]
@@ -86,10 +87,11 @@ class ProcessIO:
     clock: Clock
     words: tuple[str, ...] = ()
     stopping: Callable[[], None] = lambda: None
+    only_progress: bool = False
 
     def console(self, width: int = WIDTH) -> LateConsole:
         """Prints for the operator on stdout; `width` columns outside a terminal."""
-        return LateConsole(self.stdout, width)
+        return LateConsole(self.stdout, width, only_progress=self.only_progress)
 
     @staticmethod
     def of_process(words: Sequence[str]) -> "ProcessIO":

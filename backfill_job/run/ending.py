@@ -4,14 +4,16 @@ Every command that is printed can be pasted into a shell.
 """
 
 import shlex
+from collections.abc import Sequence
+from dataclasses import replace
 
 from backfill_job.run.late_console import LateConsole
 from backfill_job.run.local_tasks import without_options
 from backfill_job.run.run import Run
-from shared.migration import Migration
+from shared.migration import DEFAULT_EXCLUDES, Migration
 from shared.report.next_steps import Target, shown_command
 
-__all__ = ["command_line", "next_line", "same_command", "say_end", "say_verdict"]
+__all__ = ["command_line", "next_line", "of_consumer", "same_command", "say_end", "say_verdict"]
 
 
 def say_end(run: Run, verdict: str, command: str, *, good: bool, fix_first: bool = False) -> None:
@@ -26,6 +28,13 @@ def say_end(run: Run, verdict: str, command: str, *, good: bool, fix_first: bool
     """
     say_verdict(run.console, verdict, good=good)
     run.say(next_line(command, fix_first=fix_first))
+
+
+def of_consumer(migration: Migration, name: str, words: Sequence[str], *, good: bool) -> str:
+    """The last line of a command that works as the consumer does, without excludes: `status`, or the same again after a fix."""
+    if good:
+        return next_line(command_line(replace(migration, excludes=DEFAULT_EXCLUDES), "status"))
+    return next_line(shown_command(name, *words) or name, fix_first=True)
 
 
 def say_verdict(console: LateConsole, verdict: str, *, good: bool) -> None:

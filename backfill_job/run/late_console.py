@@ -19,22 +19,30 @@ class LateConsole:
         file: Where to.
         width: Columns outside a terminal.
         quiet: Prints nothing.
+        only_progress: Prints no text, and draws progress: for a command that another one runs.
 
     Attributes:
         is_terminal: Whether `file` is one.
+        silent: Whether it prints no text.
     """
 
-    def __init__(self, file: TextIO, width: int, *, quiet: bool = False) -> None:
+    def __init__(self, file: TextIO, width: int, *, quiet: bool = False, only_progress: bool = False) -> None:
         self.is_terminal = file.isatty()
         self._file = file
         self._width = None if self.is_terminal else width
         self._quiet = quiet
+        self.silent = quiet or only_progress
         self._console: Console | None = None
 
     @property
     def width(self) -> int:
         """Columns."""
         return self.rich().width
+
+    @property
+    def is_dumb(self) -> bool:
+        """Whether the terminal cannot draw over what it shows (``TERM=dumb``)."""
+        return self.rich().is_dumb_terminal
 
     def rich(self) -> "Console":
         """The console itself, for tables and bars."""
@@ -47,7 +55,7 @@ class LateConsole:
     def print(self, *objects: Any, **options: Any) -> None:
         """Print as `rich.console.Console.print` does. A plain line outside a terminal goes out as it is."""
         plain = options.get("soft_wrap") and options.get("markup") is False and not self.is_terminal
-        if self._quiet:
+        if self.silent:
             return
         if plain and len(objects) == 1 and isinstance(objects[0], str):
             self._file.write(objects[0] + options.get("end", "\n"))

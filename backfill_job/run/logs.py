@@ -29,7 +29,7 @@ def log_file_path(directory: Path, name: str, started: datetime) -> Path:
 
 @contextmanager
 def logging_to(stream: TextIO | None, log_format: LogFormat, *, file: Path | None = None) -> Iterator[None]:
-    """Send this process's log lines to a stream and a file while the block runs.
+    """Send this process's log lines to a stream and a file while the block runs. An outer block gets none of them.
 
     Args:
         stream: Receives lines in `log_format`; None for a terminal, which belongs to the operator.
@@ -53,6 +53,9 @@ def logging_to(stream: TextIO | None, log_format: LogFormat, *, file: Path | Non
     root, ours = logging.getLogger(), logging.getLogger(LOGGER_NAME)
     before = ours.level
     ours.setLevel(logging.INFO)
+    outer = [each for each in root.handlers if isinstance(each.formatter, JsonFormatter | TextFormatter)]
+    for handler in outer:
+        root.removeHandler(handler)
     for handler in handlers:
         root.addHandler(handler)
     try:
@@ -61,6 +64,8 @@ def logging_to(stream: TextIO | None, log_format: LogFormat, *, file: Path | Non
         for handler in handlers:
             root.removeHandler(handler)
             handler.close()
+        for handler in outer:
+            root.addHandler(handler)
         ours.setLevel(before)
     if kept is not None and kept.problem is not None:
         raise CannotWrite(

@@ -197,8 +197,9 @@ def _output(
     directory_wanted = arguments.log_dir or (None if in_cloud_run else Path())
     part = f"_task{settings.task_index}" if settings.task_count > 1 else ""
     file = directory_wanted and log_file_path(directory_wanted, name + part, started)
-    console = LateConsole(io.stdout, WIDTH, quiet=log_format is LogFormat.JSON)
-    stream = io.stdout if log_format is LogFormat.JSON else None if io.stderr.isatty() else io.stderr
+    as_json = log_format is LogFormat.JSON
+    console = LateConsole(io.stdout, WIDTH, quiet=as_json, only_progress=io.only_progress)
+    stream = io.stdout if as_json else None if io.stderr.isatty() else io.stderr
     with logging_to(stream, log_format, file=file):
         if file is not None:
             console.print(f"log: {file}", markup=False, soft_wrap=True)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from backfill_job.run.clock import waiting
 from backfill_job.run.run import Run
 from shared.errors import MigrationError, StorageError
 from shared.events_log import Event
@@ -164,5 +165,5 @@ def wait_until_seen(run: Run) -> None:
         Interrupted: A signal stopped it.
     """
     seconds = CACHE_SECONDS + MARGIN_SECONDS
-    run.console.print(f"Waiting {seconds:.0f} seconds, until every mirror must have seen it …")
+    run.say(waiting(seconds, run.clock, "Every mirror must have seen the phase"))
     run.clock.sleep(seconds)

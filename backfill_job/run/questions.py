@@ -51,5 +51,11 @@ def confirm_by_yes(run: Run, question: str, *, in_full: bool = False) -> None:
 def _answer(run: Run, question: str) -> str:
     """The typed line; empty at the end of the input."""
     run.console.print(question, end="", markup=False, soft_wrap=True)
-    with run.stop.raising():
-        return run.io.stdin.readline()
+    answer = ""
+    try:
+        with run.stop.raising():
+            answer = run.io.stdin.readline()
+    finally:
+        if not answer:  # Ctrl-C or Ctrl-D: what follows gets a line of its own
+            run.say("")
+    return answer

@@ -219,6 +219,7 @@ class RestorePlan:
         first_until: RFC 3339 time at which soft delete releases the first of them; empty where it holds none.
         last_until: The same for the last of them.
         soft_delete_unavailable: Why soft-deleted objects cannot be listed; empty where they can.
+        as_listed: Erased lines that a person named for the deletion (``--erased``).
         hopeless: Some of the lines that nothing can be done about.
         days: For each day by the names, lines by what can be done; None for names without a day.
         until: For each day, the time at which soft delete releases the first of them.
@@ -230,6 +231,7 @@ class RestorePlan:
     first_until: str = ""
     last_until: str = ""
     soft_delete_unavailable: str = ""
+    as_listed: int = 0
     hopeless: list[str] = field(default_factory=list)
     days: dict[date | None, Counter[Way]] = field(default_factory=dict)
     until: dict[date | None, str] = field(default_factory=dict)
@@ -239,6 +241,7 @@ class RestorePlan:
         self.counts.add(each.way)
         self.sizes[each.way] += each.line.size
         self.same_at_new_path += each.same_at_new_path
+        self.as_listed += _erased_as_listed(each)
         day = classify(each.line.name, each.line.size).day
         self.days.setdefault(day, Counter())[each.way] += 1
         if each.way is Way.SOFT_DELETE and each.until:
@@ -258,8 +261,9 @@ class RestorePlan:
 
     @property
     def possible(self) -> bool:
-        """Whether everything is there or can be brought back, but for a few that were erased."""
-        return self.counts.clean and not too_many_erased(self.counts.by_outcome[Way.ERASED], self.selected)
+        """Whether everything is there or can be brought back, but for what a person listed and a few that were erased."""
+        erased = self.counts.by_outcome[Way.ERASED] - self.as_listed
+        return self.counts.clean and not too_many_erased(erased, self.selected)
 
     def to_json(self) -> dict[str, Any]:
         """The plan for a report."""
@@ -283,6 +287,7 @@ class UndoResult:
         counts: Lines by what became of them.
         there: Lines whose object the last look found to be the same.
         left: Lines whose object is not there because it was erased.
+        as_listed: Those of them that a person named for the deletion (``--erased``).
         names: Some of the other lines, as a person reads them.
         failures: Why lines failed.
     """
@@ -290,6 +295,7 @@ class UndoResult:
     counts: Counts[UndoOutcome] = field(default_factory=lambda: Counts(UNDO))
     there: int = 0
     left: int = 0
+    as_listed: int = 0
     names: list[str] = field(default_factory=list)
     failures: Failures = field(default_factory=Failures)
 
@@ -300,8 +306,8 @@ class UndoResult:
 
     @property
     def done(self) -> bool:
-        """Whether every selected object is there but for a few that were erased, and every line is accounted for."""
-        many = too_many_erased(self.left, self.counts.listed)
+        """Whether every selected object is there but for what a person listed and a few that were erased, and all are counted."""
+        many = too_many_erased(self.left - self.as_listed, self.counts.listed)
         return self.counts.holds and not self.not_there and not many
 
     def to_json(self) -> dict[str, Any]:
@@ -426,11 +432,18 @@ class Undo:
             if restored.cause is not None:
                 result.failures.note(line.name, restored.cause, restored.detail)
             result.there += there
-            result.left += not there and restored.outcome is UndoOutcome.ERASED
+            left = not there and restored.outcome is UndoOutcome.ERASED
+            result.left += left
+            result.as_listed += left and _erased_as_listed(restored.option)
             if not there and len(result.names) < MAX_NAMES:
                 why = restored.detail or "it was brought back, and is gone or changed again"
                 result.names.append(f"{restored.outcome.value.replace('_', ' ')} {shown(line.name)}: {why}")
             self.report(restored.option, restored, there)
+
+
+def _erased_as_listed(option: RestoreOption) -> bool:
+    """Whether it was erased, and the deletion took it because a person listed it."""
+    return option.way is Way.ERASED and option.line.destination_generation == ABSENT
 
 
 @asynccontextmanager

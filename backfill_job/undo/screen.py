@@ -16,7 +16,8 @@ from backfill_job.run.phase_change import PhaseAfter
 from backfill_job.undo.options import Way
 from backfill_job.undo.restore import RestorePlan, UndoOutcome, UndoResult
 from shared.migration import Migration
-from shared.text import byte_count, counted, shown
+from shared.objects import parse_time
+from shared.text import byte_count, counted, minute_text, shown
 
 __all__ = ["day_lines", "end_lines", "next_steps", "plan_table", "verdict"]
 
@@ -54,7 +55,6 @@ def plan_table(plan: RestorePlan) -> Table:
         Column("of the manifest's objects", overflow="fold"),
         Column("objects", justify="right", no_wrap=True),
         Column("bytes", justify="right", no_wrap=True),
-        Column("until", no_wrap=True),
         box=box.SIMPLE,
         show_edge=False,
         pad_edge=False,
@@ -63,9 +63,8 @@ def plan_table(plan: RestorePlan) -> Table:
     for way, words in _WAYS:
         if not plan.counts.by_outcome[way] and way in _ONLY_WHERE_SOME:
             continue
-        until = plan.first_until if way is Way.SOFT_DELETE else ""
-        table.add_row(Text(words), f"{plan.counts.by_outcome[way]:,}", byte_count(plan.sizes[way]), until)
-    table.add_row(Text("(the new path has the same)"), f"{plan.same_at_new_path:,}", "", "")
+        table.add_row(Text(words), f"{plan.counts.by_outcome[way]:,}", byte_count(plan.sizes[way]))
+    table.add_row(Text("(the new path has the same)"), f"{plan.same_at_new_path:,}", "")
     return table
 
 
@@ -79,15 +78,24 @@ def day_lines(plan: RestorePlan) -> list[str]:
 
 def _day_line(day: date | None, ways: Counter[Way], until: str) -> str:
     parts = [f"{ways[way]:,} {said}" for way, said in _IN_SHORT.items() if ways[way]]
-    held = f" (until {until})" if until else ""
+    held = f" (until {_moment(until)})" if until else ""
     return f"  {day or 'undated'}: {counted(ways.total(), 'object')}, {', '.join(parts)}{held}"
+
+
+def _moment(text: str) -> str:
+    """A time of Cloud Storage for the operator, to the minute that has begun."""
+    return minute_text(parse_time(text))
 
 
 def verdict(plan: RestorePlan, result: UndoResult | None) -> str:
     """How it ended, in one line."""
     if result is not None:
         mark = "DONE" if result.done else "NOT ALL"
-        return f"{mark}: {result.there:,} of {counted(plan.selected, 'object')} there again."
+        said = f"{mark}: {result.there:,} of {counted(plan.selected, 'object')} there again"
+        listed = (
+            f"; {result.as_listed:,} erased before, as the deletion's list says" if result.as_listed else ""
+        )
+        return f"{said}{listed}."
     ways = plan.counts.by_outcome
     can = ways[Way.SOFT_DELETE] + ways[Way.NEW_PATH]
     mark = "READY" if plan.possible else "NOT ALL"
@@ -107,7 +115,7 @@ def end_lines(plan: RestorePlan, result: UndoResult | None) -> list[str]:
     lines = []
     if plan.first_until:
         lines.append(
-            f"Soft delete lets the first of them go at {plan.first_until}, the last at {plan.last_until}."
+            f"Soft delete holds the first until {_moment(plan.first_until)}, the last until {_moment(plan.last_until)}."
         )
     if plan.soft_delete_unavailable:
         lines.append(f"Soft-deleted objects cannot be listed: {shown(plan.soft_delete_unavailable)}")

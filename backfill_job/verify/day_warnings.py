@@ -1,13 +1,13 @@
-"""What a person should know about the compared days, beside whether they are equal. Pure.
+"""What a person should know about the compared days, beside whether they are equal; and the lines of it on a screen. Pure.
 
 Only one thing here is *critical*: a day with JSONL data at the source and less of it at the destination. It fails the
 verification whatever else holds.
 
-The module is not called ``warnings``, because that name would hide the standard library's. Only ``verify`` imports it; it is one
+The module is not called ``warnings``, because that name would hide the standard library's. It is a module
 of its own because its rules are tested without a command.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from statistics import median
 
@@ -15,9 +15,10 @@ from backfill_job.verify.day_counts import DayCounts
 from backfill_job.verify.late_writes import LateWrites
 from shared.partitions import gaps
 from shared.phase import Phase
+from shared.text import counted
 from shared.verification import Day, Level, Remark, Verdict
 
-__all__ = ["day_warnings"]
+__all__ = ["day_warnings", "remark_lines"]
 
 NEIGHBOURS = 7
 """Days on either side that a day's count is compared with."""
@@ -27,6 +28,19 @@ FAR = 5
 
 WORTH_COMPARING = 20
 """Objects below which a median says nothing."""
+
+
+MAX_SHOWN = 3
+"""Warnings and notes on a screen, beside everything critical."""
+
+
+def remark_lines(remarks: Sequence[Remark]) -> list[str]:
+    """What a screen shows of remarks: what is critical first, and then a few of the others."""
+    critical = [each for each in remarks if each.level is Level.CRITICAL]
+    others = [each for each in remarks if each.level is not Level.CRITICAL]
+    lines = [f"  {each.level.value}: {each.text}" for each in (*critical, *others[:MAX_SHOWN])]
+    more = len(others) - MAX_SHOWN
+    return [*lines, f"  ... and {counted(more, 'more remark')}; the report has them"] if more > 0 else lines
 
 
 def day_warnings(counts: DayCounts, today: date, phase: Phase = Phase.CUT_OVER) -> list[Remark]:
@@ -63,7 +77,7 @@ def _jsonl_missing(everything: Iterable[Day]) -> Iterator[Remark]:
                 Level.CRITICAL,
                 "jsonl_missing",
                 count.day,
-                f"{when}: {ours:,} JSONL files at the source, {theirs:,} at the destination",
+                f"{when}: {counted(ours, 'JSONL file')} at the source, {theirs:,} at the destination",
             )
 
 
@@ -77,13 +91,18 @@ def _missing_days(days: Mapping[date, Day], today: date) -> Iterator[Remark]:
 def _odd_dates(days: Mapping[date, Day], impossible: Mapping[str, int], today: date) -> Iterator[Remark]:
     for text, objects in sorted(impossible.items()):
         yield Remark(
-            Level.WARNING, "impossible_date", None, f"{text}: no calendar has this day; {objects:,} objects"
+            Level.WARNING,
+            "impossible_date",
+            None,
+            f"{text}: no calendar has this day; {counted(objects, 'object')}",
         )
     for day, count in days.items():
         # A day's difference: somewhere on earth it is tomorrow already.
         if day > today + timedelta(days=1):
             objects = max(count.source.objects, count.destination.objects)
-            yield Remark(Level.WARNING, "future_date", day, f"{day}: in the future; {objects:,} objects")
+            yield Remark(
+                Level.WARNING, "future_date", day, f"{day}: in the future; {counted(objects, 'object')}"
+            )
 
 
 def _outliers(days: Mapping[date, Day], today: date) -> Iterator[Remark]:
@@ -93,14 +112,17 @@ def _outliers(days: Mapping[date, Day], today: date) -> Iterator[Remark]:
         counts = [count for other, count in around if abs((other - day).days) <= NEIGHBOURS]
         usual = median(counts) if counts else 0
         if usual >= WORTH_COMPARING and not usual / FAR <= objects <= usual * FAR:
-            text = f"{day}: {objects:,} objects at the source, where its neighbours have {usual:,.0f}"
+            text = (
+                f"{day}: {counted(objects, 'object')} at the source, where its neighbours have {usual:,.0f}"
+            )
             yield Remark(Level.WARNING, "outlier", day, text)
 
 
 def _late_writes(late: LateWrites, phase: Phase) -> Iterator[Remark]:
     if late.newest:
         names = ", ".join(map(repr, late.names[:3]))
-        what = f"{late.objects:,} objects were" if late.objects else "something was"
+        verb = "was" if late.objects == 1 else "were"
+        what = f"{counted(late.objects, 'object')} {verb}" if late.objects else "something was"
         such = f", such as {names}" if names else ""
         text = (
             f"{what} written on the legacy path after the cutover of {late.since}, last at {late.newest}{such}: "

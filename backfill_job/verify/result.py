@@ -15,6 +15,7 @@ from backfill_job.copying.compare import Compared
 from backfill_job.verify.day_counts import DayCounts
 from shared.json_io import convert
 from shared.operations import Operations
+from shared.text import counted
 from shared.verification import FORMAT, Contents, Day, Level, NotKept, Remark, Sides, Verdict, Verification
 
 __all__ = ["VerifyResult", "verification"]
@@ -45,7 +46,7 @@ class VerifyResult:
         if self.compared.nothing:
             return self.compared.said
         separator = ":" if self.compared.clean else ";"
-        return f"{self.compared.names:,} names compared{separator} {self.compared.said}"
+        return f"{counted(self.compared.names, 'name')} compared{separator} {self.compared.said}"
 
     def to_json(self) -> dict[str, Any]:
         """Everything, to be merged with the other tasks' results."""

@@ -19,7 +19,7 @@ from markupsafe import Markup, escape
 from monitoring.files import load
 from monitoring.preview.entries import read_log
 from monitoring.preview.points import Source
-from monitoring.preview.tiles import Tile, clock, tiles, window_of
+from monitoring.preview.tiles import LogLines, Section, clock, sections, tiles, window_of
 from shared.command_line import OneLineParser, as_program, one_line
 from shared.errors import UsageError
 from shared.report.names import visible
@@ -32,8 +32,8 @@ CANNOT_START = 2
 ROW = 17
 """Pixels of one row of the dashboard's grid."""
 
-GAP = 5
-"""Pixels between a tile and its place's edge."""
+GAP = 10
+"""Pixels between two tiles."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -77,15 +77,15 @@ def draw(logs: Sequence[Path]) -> str:
     resources = load(log.values.by_name())
     window, content = window_of(log.entries), resources.dashboard.content
     found = tiles(content, Source.of(resources.metrics, log.entries), log.entries, window)
-    places = _places(found, int(content["mosaicLayout"]["columns"]))
+    parts = sections(found)
+    places = _places(parts, int(content["mosaicLayout"]["columns"]))
     style = source("page.css") + source("preview.css", "monitoring.preview") + Markup(places)  # noqa: S704 -- numbers
     start, end = (datetime.fromtimestamp(at, UTC) for at in (window.start, window.ends[-1]))
     templates = page_templates("monitoring.preview")
     templates.filters.update(markdown=_markdown, clock=clock)
     return templates.get_template("preview.html").render(
         title=content["displayName"],
-        # The upper tiles come first, also for a reader of the page without its grid.
-        tiles=sorted(found, key=lambda tile: (tile.y, tile.x)),
+        sections=parts,
         style=style,
         policy=f"default-src 'none'; style-src '{source_hash(style)}'; img-src data:; base-uri 'none'; form-action 'none'",
         start=f"{start:%Y-%m-%d %H:%M:%S}",
@@ -98,14 +98,15 @@ def draw(logs: Sequence[Path]) -> str:
     )
 
 
-def _places(found: Sequence[Tile], columns: int) -> str:
-    """The dashboard's grid, where a window is wide enough for it."""
-    rules = [
-        f"#{tile.name}{{grid-area:{tile.y + 1}/{tile.x + 1}/span {tile.height}/span {tile.width}}}"
-        for tile in found
-    ]
-    grid = f".grid{{grid-template-columns:repeat({columns},minmax(0,1fr));grid-auto-rows:{ROW}px;gap:0}}"
-    return f"@media (min-width:1000px){{{grid}.grid>*{{margin:{GAP}px!important}}{''.join(rules)}}}"
+def _places(parts: Sequence[Section], columns: int) -> str:
+    """The tiles' sizes, where a window is wide enough; those of a row share the places of its empty ones, up to twice their width."""
+    rules = []
+    for tile in (tile for part in parts for row in part.rows for tile in row):
+        height = f"{'max-' if isinstance(tile.content, LogLines) else ''}height:{tile.height * ROW - GAP}px"
+        rules.append(
+            f"#{tile.name}{{flex:{tile.width} {tile.width} 0;max-width:{200 * tile.width / columns:.4g}%;{height}}}"
+        )
+    return f"@media (min-width:1000px){{.row{{display:flex;gap:{GAP}px}}{''.join(rules)}}}"
 
 
 def _markdown(text: str) -> Markup:

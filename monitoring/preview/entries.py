@@ -17,6 +17,7 @@ from typing import Any
 
 from monitoring.files import Values
 from monitoring.vocabulary import LIBRARY, line_problems
+from shared.env_file import DEPLOYED, deployed_name
 from shared.errors import UsageError
 from shared.events_log import Event, JsonFormatter
 from shared.json_io import parse_json
@@ -142,7 +143,10 @@ def _entries(parsed: Iterable[tuple[Path, dict[str, Any]]], values: Values) -> I
         resource = last.get(path, JOB)
         payload = {key: value for key, value in line.items() if key not in {"severity", "time", "message"}}
         at = datetime.fromisoformat(line["time"]).timestamp()
-        job, service = {"job_name": f"{values.jobs}backfill"}, {"service_name": _service(line, values)}
+        job, service = (
+            {"job_name": deployed_name("backfill", values.env)},
+            {"service_name": _service(line, values)},
+        )
         labels = job if resource == JOB else service
         yield Entry(at, line["severity"], line["message"], payload, resource, labels)
 
@@ -154,7 +158,7 @@ def _service(line: Mapping[str, Any], values: Values) -> str:
 
 
 def _values(lines: Sequence[Mapping[str, Any]]) -> Values:
-    """What the lines tell of the project; the rest gets names that no real project has.
+    """What the lines tell of the project; the rest gets the names that the deployment gives, in a project that does not exist.
 
     Lines of several environments may lie together: the environment with most lines is drawn.
     """
@@ -171,9 +175,9 @@ def _values(lines: Sequence[Mapping[str, Any]]) -> Values:
         source_bucket=source.bucket,
         source_prefix=source.prefix,
         destination_bucket=destination.bucket,
-        mirror_service="qpi-exports-mirror",
-        reverse_service="qpi-exports-reverse",
-        jobs="qpi-exports-",
+        mirror_service=deployed_name("mirror", env),
+        reverse_service=deployed_name("reverse", env),
+        jobs=DEPLOYED,
         tasks=max((int(line["tasks"]) for line in ours if line.get("tasks")), default=1),
         deletion_account="deletion@local-preview.iam.gserviceaccount.com",
         runbook="docs/runbook-alerts.md",

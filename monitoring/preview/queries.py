@@ -200,8 +200,9 @@ class Evaluation:
                 return self._increase(selector(series), per_second=function == "rate")
             case "histogram_quantile", [NumberLiteral(val=quantile), buckets]:
                 return _quantiles(quantile, self.vector(buckets))
-            case "clamp_min", [argument, NumberLiteral(val=least)]:
-                return {labels: max(value, least) for labels, value in self.vector(argument).items()}
+            case (("clamp_min" | "clamp_max"), [argument, NumberLiteral(val=bound)]):
+                nearer = max if function == "clamp_min" else min
+                return {labels: nearer(value, bound) for labels, value in self.vector(argument).items()}
             case "vector", [NumberLiteral(val=number)]:
                 return {NO_LABELS: number}
         raise UsageError(f"{function} cannot be computed from a log")

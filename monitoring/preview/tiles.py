@@ -23,13 +23,16 @@ from shared.report import figures
 __all__ = [
     "Card",
     "Chart",
+    "Group",
     "Header",
     "Key",
     "LogLines",
     "Nothing",
+    "Section",
     "Text",
     "Tile",
     "clock",
+    "sections",
     "tiles",
     "window_of",
 ]
@@ -56,6 +59,13 @@ class Header:
     """A question that the tiles below it answer."""
 
     subtitle: str
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Folds the tiles within its area: at first, if `collapsed`."""
+
+    collapsed: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +135,46 @@ class Tile:
     width: int
     height: int
     title: str
-    content: Text | Header | Nothing | Card | Chart | LogLines
+    content: Text | Header | Group | Nothing | Card | Chart | LogLines
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A header or a group with the tiles below it.
+
+    Attributes:
+        head: Its `Header` or `Group`; None for the strip on top.
+        rows: The tiles that show something, from the top and from the left.
+        empty: The others, which the page only names.
+    """
+
+    head: Tile | None
+    rows: tuple[tuple[Tile, ...], ...]
+    empty: tuple[Tile, ...]
+
+
+def sections(found: Sequence[Tile]) -> list[Section]:
+    """Part the tiles at every header and at every group, in the order of a reader."""
+    parts: list[tuple[Tile | None, list[Tile]]] = [(None, [])]
+    ordered = sorted(found, key=lambda tile: (tile.y, not isinstance(tile.content, Group), tile.x))
+    for tile in ordered:
+        head = parts[-1][0]
+        if isinstance(tile.content, Header | Group):
+            parts.append((tile, []))
+            continue
+        if head and isinstance(head.content, Group) and tile.y >= head.y + head.height:
+            parts.append((None, []))
+        parts[-1][1].append(tile)
+    return [_section(head, below) for head, below in parts if head or below]
+
+
+def _section(head: Tile | None, below: Sequence[Tile]) -> Section:
+    rows: dict[int, list[Tile]] = {}
+    for tile in below:
+        if not isinstance(tile.content, Nothing):
+            rows.setdefault(tile.y, []).append(tile)
+    empty = tuple(tile for tile in below if isinstance(tile.content, Nothing))
+    return Section(head, tuple(map(tuple, rows.values())), empty)
 
 
 def window_of(entries: Sequence[Entry]) -> Window:
@@ -156,12 +205,14 @@ def tiles(
 
 def _content(
     widget: Mapping[str, Any], source: Source, entries: Sequence[Entry], window: Window
-) -> Text | Header | Nothing | Card | Chart | LogLines:
+) -> Text | Header | Group | Nothing | Card | Chart | LogLines:
     match widget:
         case {"text": text}:
             return Text(text["content"])
         case {"sectionHeader": header}:
             return Header(header.get("subtitle", ""))
+        case {"collapsibleGroup": group}:
+            return Group(group.get("collapsed", False))
         case {"scorecard": card}:
             return _card(card, source, window)
         case {"xyChart": chart}:
@@ -266,6 +317,8 @@ def _figure(unit: str) -> Callable[[float], str]:
             return lambda value: f"{value:.1f} %"
         case "1/s":
             return lambda value: f"{value:,.1f}/s"
+        case "{finding}":
+            return lambda value: figures.counted(round(value), "finding")
     return lambda value: f"{value:,.0f}" if float(value).is_integer() else f"{value:,.1f}"
 
 

@@ -16,7 +16,7 @@ Apart from `page` because it is arithmetic with tests of its own.
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from operator import attrgetter
 from typing import TypeVar
@@ -98,7 +98,8 @@ class CalendarMonth:
 class CalendarYear:
     """One year that has objects, or a stretch of years in between without objects.
 
-    The months are January to December, None before the first day and after the last. A stretch has none.
+    The months are January to December, None where there is nothing to draw. A year that stands alone has only what is
+    drawn. A stretch has none.
     """
 
     number: str
@@ -130,7 +131,10 @@ def heat_map(days: Sequence[Day], remarks: Sequence[Remark]) -> HeatMap:
     remarked = _grouped((remark.day, remark.text) for remark in remarks if remark.day is not None)
     years = _grouped((when.year, (when, day)) for when, day in _dated(days))
     states = Counter(day.verdict for day in days)
-    return HeatMap(tuple(_years(years, bounds, remarked)), _shades(sizes, bounds), states)
+    drawn = (*_years(years, bounds, remarked),)
+    if sum(bool(year.months) for year in drawn) == 1:  # no other year to stand under
+        drawn = tuple(replace(year, months=tuple(filter(None, year.months))) for year in drawn)
+    return HeatMap(drawn, _shades(sizes, bounds), states)
 
 
 def _quartiles(sizes: Sequence[int]) -> tuple[int, ...]:
@@ -166,8 +170,11 @@ def _years(
         empty = []
         states = Counter(day.verdict for _, day in days)
         summary = f"{counted(len(days), 'day')}: {_tally(states, STATE_WORDS, DayState)}"
+        shown = {when.month for when, day in days if day.verdict is not DayState.ABSENT or when in remarked}
         months = _grouped(
-            (when.month, _cell(day, when, bounds, remarked.get(when, []))) for when, day in days
+            (when.month, _cell(day, when, bounds, remarked.get(when, [])))
+            for when, day in days
+            if when.month in shown
         )
         laid_out = (_calendar_month(months[month]) if month in months else None for month in range(1, 13))
         yield CalendarYear(str(number), summary, tuple(laid_out))
@@ -251,8 +258,8 @@ def _side(side: Side) -> str:
 
 VOLUME_HEIGHT, LAG_HEIGHT = 110, 150
 """Pixels of the tallest bar's place."""
-SLOT, BAR = 100 / 12, 3.0
-"""Percent of a panel's width for a month, and for a bar."""
+BAR, WIDEST = 0.36, 12.0
+"""A bar's part of a month's place, and the percent of a panel that it has at most."""
 CHARACTER = 7
 """Pixels across of a character of an axis, at most."""
 LAG_GAP = 0.12
@@ -301,7 +308,7 @@ class Panel:
 
     Attributes:
         label: The year's totals in words.
-        letters: The months' letters and their places.
+        letters: The letters of the months that have objects, and their places.
         marks: The places of the months that do not agree.
     """
 
@@ -329,10 +336,11 @@ class Scale:
 
 @dataclass(frozen=True, slots=True)
 class Volume:
-    """Both measures, and the months they are made of."""
+    """Both measures, the months they are made of, and the percent of a panel that a bar is wide."""
 
     months: tuple[MonthVolume, ...]
     scales: tuple[Scale, ...]
+    bar: float
     height: int = VOLUME_HEIGHT
 
 
@@ -346,7 +354,7 @@ def volume(days: Sequence[Day]) -> Volume:
         _scale("objects", months, count, _round_tick),
         _scale("bytes", months, byte_count, _binary_tick),
     )
-    return Volume(months, scales)
+    return Volume(months, scales, round(0.9 * _Slots.of(months).bar, 2))
 
 
 def _month_volume(first: date, days: Sequence[Day]) -> MonthVolume:
@@ -371,19 +379,49 @@ def _scale(
         (text(value), VOLUME_HEIGHT - VOLUME_HEIGHT * value / top) for value in range(step, top + 1, step)
     )
     years = _grouped((month.first.year, (month, both(month))) for month in months)
-    panels = tuple(_panel(year, figures, top, text) for year, figures in years.items())
+    slots = _Slots.of(months)
+    panels = tuple(_panel(year, figures, top, text, slots) for year, figures in years.items())
     return Scale(name, ticks, CHARACTER * max(len(words) for words, _ in ticks), panels)
 
 
+@dataclass(frozen=True, slots=True)
+class _Slots:
+    """The places of months, from the first month of any year that has objects to the last: years stand under each other.
+
+    Attributes:
+        first: The first month's number.
+        width: Of each place, in percent of a panel.
+    """
+
+    first: int
+    width: float
+
+    @staticmethod
+    def of(months: Sequence[MonthVolume]) -> "_Slots":
+        numbers = [month.first.month for month in months] or [1]
+        return _Slots(min(numbers), 100 / (max(numbers) - min(numbers) + 1))
+
+    @property
+    def bar(self) -> float:
+        return min(BAR * self.width, WIDEST)
+
+    def middle(self, month: date) -> float:
+        return (month.month - self.first + 0.5) * self.width
+
+
 def _panel(
-    year: int, figures: Sequence[tuple[MonthVolume, tuple[int, int]]], top: int, text: Callable[[int], str]
+    year: int,
+    figures: Sequence[tuple[MonthVolume, tuple[int, int]]],
+    top: int,
+    text: Callable[[int], str],
+    slots: _Slots,
 ) -> Panel:
     """The panel of months, each with its figure at the source and at the destination."""
     bars = []
     for month, values in figures:
         for number, (side, value) in enumerate(zip(("source", "destination"), values, strict=True)):
             height = _height(VOLUME_HEIGHT, value, top)
-            x = round((month.first.month - 1) * SLOT + SLOT / 2 - BAR + number * BAR, 2)
+            x = round(slots.middle(month.first) + (number - 1) * slots.bar, 2)
             words = f"{month.name}, {side}: {text(value)}"
             bars.append(Bar(side, x, round(VOLUME_HEIGHT - height, 1), round(height, 1), words))
     source, destination = (sum(values[side] for _, values in figures) for side in (0, 1))
@@ -391,8 +429,8 @@ def _panel(
         year,
         f"{text(source)} on both sides" if source == destination else f"{text(source)} / {text(destination)}",
         tuple(bars),
-        tuple((letter, round((number + 0.5) * SLOT, 2)) for number, letter in enumerate(LETTERS)),
-        tuple(round((month.first.month - 0.5) * SLOT, 2) for month, _ in figures if not month.agrees),
+        tuple((LETTERS[month.first.month - 1], round(slots.middle(month.first), 2)) for month, _ in figures),
+        tuple(round(slots.middle(month.first), 2) for month, _ in figures if not month.agrees),
     )
 
 

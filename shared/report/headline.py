@@ -232,7 +232,9 @@ def _after_deletion(state: State, verification: Verification | None) -> Headline
     if compared is not None and compared.compared > compared.extra:
         beside = () if verification is None else _beside_the_names(verification)
         if compared.wrong > compared.extra:
-            return Headline(Tone.BAD, title, (f"Before it: {compared.said}.", *beside))
+            return _not_all_equal(
+                state, title, (f"Before it: {compared.said}.", *_there_again(state), *beside)
+            )
         objects = counted(compared.compared - compared.extra, "legacy object")
         reason = f"Before it, {compared.command} compared {objects}: all were equal at the new path."
         again = _there_again(state)
@@ -243,6 +245,20 @@ def _after_deletion(state: State, verification: Verification | None) -> Headline
     if state.since is None or verification.started >= state.since:
         why = "The verification below was made after the deletion began, so the sides differ on purpose."
         return Headline(Tone.UNKNOWN, title, (why,))
-    before = headline(verification)
-    reasons = (f"Before it, the verification found: {before.title.lower()}.", *before.reasons)
-    return Headline(before.tone, title, reasons)
+    before, extra = headline(verification), verification.counts[Verdict.EXTRA]
+    reason = f"Before it, the verification found: {before.title.lower()}."
+    if before.tone is not Tone.BAD or _contradictions(verification):
+        return Headline(before.tone, title, (reason, *before.reasons))
+    if verification.unsettled == extra < verification.compared:
+        beside = _beside_the_names(verification)
+        reason = f"Before it, the verification found every legacy object equal; {counted(extra, 'object')} only at the new path."
+        return Headline(Tone.ATTENTION if beside else Tone.GOOD, title, (reason, *beside))
+    return _not_all_equal(state, title, (reason, *before.reasons))
+
+
+def _not_all_equal(state: State, title: str, reasons: tuple[str, ...]) -> Headline:
+    """The last comparison before the deletion found differences. The deletion itself compares again, and deletes only what is equal."""
+    if state.phase is Phase.DELETING:
+        return Headline(Tone.BAD, title, reasons)
+    why = "The deletion compared again by itself. It deleted only versions that it found equal at the new path, and left all others."
+    return Headline(Tone.ATTENTION, title, (*reasons, why))

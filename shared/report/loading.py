@@ -1,4 +1,4 @@
-"""Reads what the status page shows from Cloud Storage: the migration's state and its latest verification.
+"""Reads what the status page shows from Cloud Storage: the migration's state, its latest verification, and what `loaded` found last.
 
 It reads small objects of the migration's own, and nothing else. What cannot be read or understood is neither there nor
 not there: it is passed on as unreadable, with the reason.
@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Protocol, TypeVar
 
 from shared.errors import StorageError, UsageError
+from shared.loaded import RECORD_NAME, LoadedRecord, read_loaded
 from shared.migration import Migration
 from shared.phase import StateStore
 from shared.record import RecordStore, Standing, read_record
@@ -37,12 +38,14 @@ class Status:
         state: None when there is no record: no migration has begun, or its record is lost.
         verification: The latest; None when there is none.
         refreshed: When they were read; aware.
+        loaded: What `loaded` found last in the consumer's table; None where it never ran. No verdict depends on it.
     """
 
     target: Target
     state: State | Unreadable | None
     verification: Verification | Unreadable | None
     refreshed: datetime
+    loaded: LoadedRecord | Unreadable | None = None
 
     @property
     def known_state(self) -> State | None:
@@ -58,7 +61,7 @@ class Status:
 
     @property
     def unreadable(self) -> tuple[str, ...]:
-        """What could not be read, and why."""
+        """What could not be read of the state and the verification, and why. Without them nothing is known."""
         return tuple(part.why for part in (self.state, self.verification) if isinstance(part, Unreadable))
 
 
@@ -67,15 +70,25 @@ class StatusStore(RecordStore, StateStore, Protocol):
 
 
 def read_status(store: StatusStore, migration: Migration, now: datetime) -> Status:
-    """Read the state and the latest verification: each is read strictly, or None for "not there", or unreadable."""
-    target = Target.of(migration)
-    state = _known(lambda: _read_state(store, migration))
-    return Status(target, state, _known(lambda: read_latest_verification(store, migration)), now)
+    """Read all of it: each part is read strictly, or None for "not there", or unreadable."""
+    return Status(
+        Target.of(migration),
+        _known(lambda: _read_state(store, migration)),
+        _known(lambda: read_latest_verification(store, migration)),
+        now,
+        _known(lambda: _read_loaded(store, migration)),
+    )
 
 
 def _read_state(store: StatusStore, migration: Migration) -> State | None:
     record = read_record(store, migration)
     return None if record.standing is Standing.NONE else record.state
+
+
+def _read_loaded(store: StatusStore, migration: Migration) -> LoadedRecord | None:
+    at = migration.own_ref("latest", RECORD_NAME)
+    contents = store.read(at)
+    return None if contents is None else read_loaded(contents, at.uri)
 
 
 def _known(read: Callable[[], _Value]) -> _Value | Unreadable:

@@ -8,12 +8,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from shared.env_file import deployed_name
 from shared.migration import DEFAULT_EXCLUDES, UNNAMED, Environment, Location, Migration, qpi_exports
 from shared.phase import Phase
 from shared.report.figures import counted
 from shared.report.headline import FRESH, later_comparison, legacy_objects_again
 from shared.state import ComparisonRecord, State
-from shared.verification import Level, Verdict, Verification
+from shared.verification import OF_NAMES, Level, Verdict, Verification
 
 __all__ = ["Step", "Target", "next_command", "next_steps", "shown_command", "target_of"]
 
@@ -79,6 +80,10 @@ class Target:
         """
         consumer = ["--consumer", self.consumer] if self.consumer and name in _OF_CONSUMER else []
         return shown_command(name, *filter(None, [subject]), *self._arguments(), *consumer, *options)
+
+    def deployed(self, part: str) -> str:
+        """The name of a deployed part; empty for a pair that is not the preset's."""
+        return deployed_name(part, self.env) if self._paths()[0] == "--env" else ""
 
     def _arguments(self) -> list[str]:
         arguments = self._paths()
@@ -208,10 +213,9 @@ def _after_comparison(
         return [Step("Check the two paths in the command; it compared nothing.", target.command("migrate"))]
     elif now - newest.began > FRESH or not state.in_this_phase(newest):
         why = "Verify again: the latest comparison is out of date."
-    elif verification is None and state.phase in _BEFORE_CUTOVER:
-        why = "Verify before the gate: it also measures the mirror's lag, and certifies what it compared."
     steps = [Step(why, target.command("verify"))] if why else []
-    return steps + ([] if verification is None else _concerns(verification))
+    # What the names showed then, the newer comparison of the names replaces.
+    return steps + ([] if verification is None else _concerns(verification, replaced=OF_NAMES))
 
 
 _BEFORE_CUTOVER = frozenset({Phase.DUAL_WRITE, Phase.ROLLED_BACK})
@@ -288,10 +292,10 @@ def _extra(extra: int, target: Target, phase: Phase | None) -> Step:
     )
 
 
-def _concerns(verification: Verification) -> list[Step]:
-    """What a person has to check."""
+def _concerns(verification: Verification, replaced: frozenset[str] = frozenset()) -> list[Step]:
+    """What a person has to check, but for the remarks of the `replaced` kinds."""
     steps = []
-    if any(remark.level is Level.CRITICAL for remark in verification.remarks):
+    if any(each.level is Level.CRITICAL and each.kind not in replaced for each in verification.remarks):
         steps.append(Step("Resolve every critical remark of the verification with the owner of the data."))
     contents = verification.contents
     if contents is not None and contents.migration_problems:
@@ -334,7 +338,8 @@ def _dual_write(state: State, target: Target) -> list[Step]:
         )
     steps.append(
         Step(
-            "The gate says GO or NO-GO for the cutover, each check with its evidence.", target.command("gate")
+            "Cut over. The command makes the evidence that is missing. Then the gate says GO or NO-GO, and NO-GO changes nothing.",
+            target.command("cutover", "--by", "NAME"),
         )
     )
     return steps

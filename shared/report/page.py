@@ -25,13 +25,14 @@ from shared.phase import Phase
 from shared.report import figures, wording
 from shared.report.charts import heat_map, hour_map, lag_chart, volume
 from shared.report.headline import Headline, Tone, headline, status_headline, unknown_headline
-from shared.report.loading import Status
+from shared.report.loading import Status, Unreadable
 from shared.report.names import name_markup, visible, visible_name
-from shared.report.next_steps import Step, next_steps, target_of
+from shared.report.next_steps import Step, next_command, next_steps, target_of
 from shared.verification import DayState, Level, Verdict, Verification
 
 __all__ = [
     "content_policy",
+    "next_of_status",
     "page_templates",
     "render_hours",
     "render_report",
@@ -39,6 +40,7 @@ __all__ = [
     "render_unknown",
     "source",
     "source_hash",
+    "steps_of_status",
     "verdict_of_status",
 ]
 
@@ -60,9 +62,6 @@ def render_report(verification: Verification, phase: Phase | None = None) -> str
 def render_status(status: Status, now: datetime) -> str:
     """Render the status page: a complete HTML page that needs no other file. The time is aware."""
     state, found, known = status.known_state, status.known_verification, not status.unreadable
-    steps: tuple[Step, ...] = ()
-    if known and state is not None:
-        steps = next_steps(state.phase, found, status.target, state=state, now=now)
     by_itself = None if found is None else headline(found)
     if by_itself is not None and not known:
         # Without its colours: the page says that nothing is known.
@@ -72,11 +71,14 @@ def render_status(status: Status, now: datetime) -> str:
         "status.html",
         green=None if cut_over is None else green_days(cut_over, status.refreshed),
         headline=verdict_of_status(status, now),
-        steps=steps,
+        steps=steps_of_status(status, now),
+        next_command=next_of_status(status, now) if known else None,
         target=status.target,
         state=state if state is not None and state.begun else None,
         now=now,
         refreshed=status.refreshed,
+        loaded=None if isinstance(status.loaded, Unreadable) else status.loaded,
+        loaded_unreadable=status.loaded.why if isinstance(status.loaded, Unreadable) else "",
         verification_headline=by_itself,
         **_about(found),
     )
@@ -88,6 +90,21 @@ def verdict_of_status(status: Status, now: datetime) -> Headline:
     if status.unreadable or state is None:
         return unknown_headline(status.unreadable)
     return status_headline(state, status.known_verification, now)
+
+
+def steps_of_status(status: Status, now: datetime) -> tuple[Step, ...]:
+    """What to do next, where everything could be read; for the page and for the command `status`."""
+    state = status.known_state
+    if state is None or status.unreadable:
+        return ()
+    return next_steps(state.phase, status.known_verification, status.target, state=state, now=now)
+
+
+def next_of_status(status: Status, now: datetime) -> str:
+    """The one command to type next, for the page and for the command `status`; empty where there is nothing to do now."""
+    again = status.target.command("status")
+    command = next_command(steps_of_status(status, now), status.known_verification, status.target) or "status"
+    return "" if command == again and not status.unreadable else command
 
 
 def render_unknown(why: str, now: datetime) -> str:

@@ -15,8 +15,9 @@ from typing import Any
 from flask import Flask, Response
 
 from shared.errors import MigrationError
+from shared.loaded import LoadedRecord
 from shared.report.headline import Tone
-from shared.report.loading import Status
+from shared.report.loading import Status, Unreadable
 from shared.report.page import content_policy, render_status, render_unknown, verdict_of_status
 from shared.state import State
 from shared.verification import Verification
@@ -77,8 +78,12 @@ def create_app(
     return app
 
 
+def _unreadable(data: Status) -> list[str]:
+    return [*data.unreadable, *([data.loaded.why] if isinstance(data.loaded, Unreadable) else [])]
+
+
 def _code(data: Status) -> int:
-    return UNAVAILABLE if data.unreadable else OK
+    return UNAVAILABLE if _unreadable(data) else OK
 
 
 def _as_json(data: Status, now: datetime) -> dict[str, Any]:
@@ -91,9 +96,10 @@ def _as_json(data: Status, now: datetime) -> dict[str, Any]:
         "verdict": verdict.tone.value,
         "title": verdict.title,
         "reasons": list(verdict.reasons),
-        "unreadable": list(data.unreadable),
+        "unreadable": _unreadable(data),
         "state": data.state.content() if isinstance(data.state, State) else None,
         "verification": data.verification.to_json() if isinstance(data.verification, Verification) else None,
+        "loaded": data.loaded.to_json() if isinstance(data.loaded, LoadedRecord) else None,
     }
 
 

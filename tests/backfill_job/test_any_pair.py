@@ -1,16 +1,19 @@
 """Any pair of prefixes, from the dry run to the deletion and back: with a consumer of its own, and without any."""
 
-from datetime import UTC, datetime
+import shlex
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import duckdb
 import pytest
-from testing_commands import Commands, run_command, where
-from testing_gate import CONSUMER, WRITER, everybody_signs, grant_access
+from testing_commands import Commands, Ended, run_command, where
+from testing_gate import CONSUMER, ROW, WRITER, everybody_signs, grant_access
 from testing_paths import Paths
 
 from demo.function import running_function
+from shared.partitions import answers_folder
 from shared.phase import Phase
+from shared.state import Signatory
 
 YEAR = datetime.now(UTC).year
 PARQUET = """
@@ -158,6 +161,68 @@ def test_a_cold_prefix_without_mirror_and_consumer(
     )
     assert done.code == 0, done.out + done.err
     assert paths.names(side="source") == []
+
+
+def test_two_scripts_and_one_cutover_lead_to_the_end_and_back(
+    paths: Paths, commands: Commands, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The writer is paused. Each last line is the next command; a person adds who decides, why, and the answers."""
+    monkeypatch.chdir(tmp_path)
+    paths.forget()
+    days = [datetime.now(UTC).date() - timedelta(days=number) for number in range(8)]
+    names = sorted(f"{answers_folder(day)}user_id_7.jsonl" for day in days)
+    for name in names:
+        paths.put(name, ROW)
+    grant_access(paths)
+    checkout = tmp_path / "dags"
+    checkout.mkdir()
+    (checkout / "config.py").write_text(f'PATH = "{paths.migration.destination.uri}"\n')
+
+    def follow(ended: Ended, *more: str, typed: str = "") -> Ended:
+        last = ended.out.splitlines()[-1]
+        assert last.startswith("Next: python -m backfill_job "), ended.out + ended.err
+        name, *words = shlex.split(last)[4:]
+        words = ["Ada" if word == "NAME" else word for word in words]
+        following = run_command(name, *words, *more, typed=typed)
+        assert following.code == 0, (name, words, following.out, following.err)
+        return following
+
+    plan = run_command("migrate", *where(paths), typed="")
+    copied = follow(plan, typed="y\n")
+    assert "Copy 8 objects?" in copied.out
+    step = follow(copied)
+    for _ in Signatory:
+        step = follow(step)
+        assert "Recorded, by Ada" in step.out
+    status = follow(step)
+    why = ("--no-mirror", "--reason", "the writer is paused", "--repo", str(checkout), "--reader", CONSUMER)
+    cut = follow(status, *why, typed="CUT OVER custom\n")
+    assert "import-test: done in" in cut.out
+    would_go = follow(cut, "--soak-days", "0")
+    gone = follow(would_go, typed="DELETE_QPI_EXPORTS\nyes\n")
+    assert paths.names(side="source") == []
+    can_return = follow(gone)
+    back = follow(can_return)
+    assert sorted(paths.names(side="source")) == names
+    by_day = run_command("undo", *where(paths), "--day", f"{days[0]:%Y%m%d}", typed="")
+    assert (by_day.code, by_day.out.count(f"{days[0]}: ")) == (0, 1)
+    again = follow(back, "--soak-days", "0", "--repo", str(checkout))
+    assert "READY: 8 objects would be deleted" in again.out
+
+
+def test_a_late_write_is_copied_by_a_second_cutover_which_does_not_call_its_copy_a_write(
+    paths: Paths, commands: Commands, cold: tuple[str, ...]
+) -> None:
+    """A write on the legacy path before the second run is copied, and it ends well at once; one during it does not."""
+    assert commands.run("cutover", *cold, *WHY, *NOW).code == 0
+    paths.put("2020/late.tar", b"late")
+    again = commands.run("cutover", *cold, *WHY, *NOW)
+    assert again.code == 0, again.out
+    assert paths.read("2020/late.tar") == b"late"
+    commands.pauses = lambda _: paths.put("2020/later.tar", b"later") and None
+    ended = commands.run("cutover", *cold, *WHY, *NOW)
+    assert ended.code == 1
+    assert "NOT FINISHED: somebody wrote while this command ran; the newest is 2020/later.tar" in ended.out
 
 
 @pytest.mark.parametrize("side", ["source", "destination"])

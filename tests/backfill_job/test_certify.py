@@ -112,7 +112,7 @@ def test_the_certificate_holds_until_an_object_changes(
     ended = check(file)
     assert ended.code == 1
     assert "2024-01-01 destination: 3 objects" in ended.out
-    assert "1 lines differ" in ended.out
+    assert "1 line not the same" in ended.out
 
 
 def test_a_certificate_of_other_layouts_is_refused(
@@ -179,7 +179,9 @@ def test_a_page_of_shell_recomputes_it(paths: Paths, gateway: Gateway, tmp_path:
             "run verify for a new certificate",
         ),
         (lambda text: text[:-9], "is not a certificate"),
-        (lambda _: "[]", "is not a certificate"),
+        (lambda _: "[]", "is not a certificate (it holds a list, not an object with fields)"),
+        (lambda _: "null", "is not a certificate (it holds null, not an object with fields)"),
+        (lambda _: "", "is not a certificate (it is empty)"),
         (lambda _: '{"format": "qpi-exports-migration/certificate/2"}', "has no 'data'"),
         (lambda text: text.replace('"days":{', '"days":{"x":7,'), "data.days"),
         (lambda text: text.replace('"days":{', '"days":{"undated":{},'), "stands there twice"),

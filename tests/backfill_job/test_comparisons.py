@@ -413,7 +413,7 @@ def test_the_deletion_records_what_it_compared_and_misses_names(scene: Scene) ->
     assert "16 names; the comparison before showed 20: less than 90 % of them" in " ".join(dry.out.split())
     assert scene.commands.state == before
     refused = scene.delete(16)
-    assert (refused.code, "names: 16 names; the comparison before showed 20" in refused.err) == (2, True)
+    assert (refused.code, "names: 16 names; the comparison before showed 20" in refused.words) == (2, True)
     record = newest(scene.commands)
     assert (record.command, record.compared, record.equal) == ("delete_old_qpi_exports", 16, True)
     assert record.data_sha256 is not None
@@ -436,7 +436,7 @@ def test_a_comparison_of_a_part_proves_nothing_about_the_whole(scene: Scene) -> 
     assert (names["standing"], "which an earlier comparison had" in names["evidence"]) == ("FAIL", True)
     scene.cut_over(days_ago=0)
     refused = scene.delete(1, *part)
-    assert (refused.code, "which an earlier comparison had" in refused.err) == (2, True)
+    assert (refused.code, "which an earlier comparison had" in refused.words) == (2, True)
 
 
 # --- the status -----------------------------------------------------------------------------------------------
@@ -450,7 +450,7 @@ def test_after_an_execution_the_status_says_what_it_compared(paths: Paths, comma
     out = status(paths)
     assert "Never verified" not in out
     assert "Equal: nothing missing, nothing differs" in out
-    assert "1 names compared by migrate_qpi_exports: both sides are equal" in out
+    assert "1 name compared by migrate_qpi_exports: both sides are equal" in out
     assert len(out.partition("latest changes:")[2].partition("\n\n")[0].strip().splitlines()) == 1
     paths.put("extra.jsonl", side="destination")
     assert commands.run("migrate", *COPY).code == 1

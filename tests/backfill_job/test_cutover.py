@@ -1,8 +1,11 @@
 """The command ``cutover``: the gate, the phase, the wait, and what was written on the legacy path up to then."""
 
+import json
 import re
 import signal
+import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -61,7 +64,10 @@ def test_go_and_the_new_path_counts(paths: Paths, commands: Commands) -> None:
     assert (state.phase, state.history[-1].by) == (Phase.CUT_OVER, "Ada")
     assert commands.waited[-1] == WAITED
     lines = [line.strip() for line in ended.out.splitlines()]
-    for earlier, later in (("GO", "The phase is cut_over"), ("The phase is cut_over", "Waiting 11 seconds")):
+    for earlier, later in (
+        ("GO", "The phase is cut_over"),
+        ("The phase is cut_over", "Every mirror must have seen"),
+    ):
         assert next(n for n, line in enumerate(lines) if line.startswith(earlier)) < next(
             n for n, line in enumerate(lines) if line.startswith(later)
         )
@@ -111,17 +117,61 @@ def test_what_was_written_until_everybody_had_seen_it_is_brought_over(
     assert paths.read(NAME) == b"answered again, just then"
 
 
-def test_no_go_changes_nothing(paths: Paths, commands: Commands) -> None:
-    """Exit code 1, and the phase is as it was."""
+@pytest.mark.parametrize("gather", [(), ("--no-gather",), ("--no-record",)])
+def test_no_go_changes_nothing(paths: Paths, commands: Commands, gather: tuple[str, ...]) -> None:
+    """Exit code 1, and the phase is as it was; where it made evidence itself, that is on record, as typed by hand."""
     paths.put("a/1")
     before = commands.state
-    ended = commands.run("cutover", *NOW)
+    ended = commands.run("cutover", *NOW, *gather)
     assert ended.code == 1
     *_, verdict, following = ended.out.splitlines()
     assert re.fullmatch(r"NO-GO: .* not run\. Nothing was changed\.", verdict)
     assert following.startswith("Next, when that is fixed: python -m backfill_job cutover --source ")
-    assert commands.state == before
+    assert commands.decided == replace(before, runs=())
+    assert [run.command for run in commands.state.runs] == ([] if gather else ["verify"])
     assert WAITED not in commands.waited
+
+
+@pytest.mark.usefixtures("mirror")
+def test_what_the_gate_would_miss_is_made_first(paths: Paths, commands: Commands) -> None:
+    """A verification, an import test and a canary: on record and in files as if a person had typed them, one line each."""
+    arguments = everything_right(paths, commands, evidence=False)
+    reports = commands.folder / "reports"
+    ended = commands.run("cutover", *NOW, *arguments, "--report", str(reports))
+    assert (ended.code, ended.err) == (0, ""), ended.out
+    assert re.findall(r"(?m)^(verify|import-test): done in [\d.]+ s$", ended.out) == ["verify", "import-test"]
+    assert "names compared" not in ended.out.partition("Canary gs://")[0], (
+        "the commands' own screens are left out"
+    )
+    verified = commands.state.newest_verification
+    assert verified is not None
+    assert (verified.command, verified.equal) == ("verify", True)
+    for name in ("latest/verification.json", "latest/import-test.json", f"certificates/{verified.run}.json"):
+        assert commands.gateway.read(paths.migration.own_ref(*name.split("/"))), name
+    made = {str(file.relative_to(reports)) for file in reports.rglob("*.*")}
+    assert made >= {"gate.json", "cutover.json", "verify/verification.json", "verify/report.html"}
+    assert "import-test/import-test.json" in made
+    (log,) = (commands.folder / "logs").glob("verify_*.log")
+    assert "verification_finished" in log.read_text()
+    assert "verification_finished" not in ended.log.partition("gate_checked")[0], "each has its own log"
+    content = json.loads((reports / "gate.json").read_text())
+    assert {each["standing"] for each in content["checks"] if each["name"] != "loaded"} == {"PASS"}
+
+
+def test_what_cannot_be_made_is_no_go_with_the_reason(
+    paths: Paths, commands: Commands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The engine of the import test is not installed: the gate says so, with the command."""
+    arguments = everything_right(paths, commands, evidence=False)
+    monkeypatch.delitem(sys.modules, "backfill_job.import_test.duckdb", raising=False)
+    monkeypatch.setitem(sys.modules, "duckdb", None)
+    ended = commands.run("cutover", *NOW, *arguments)
+    assert (ended.code, commands.state.phase) == (1, Phase.DUAL_WRITE)
+    assert "import-test: NOT DONE, see below" in ended.out
+    assert (
+        "there is no import test on record; it could not be made here: DuckDB is not installed" in ended.words
+    )
+    assert "python -m backfill_job import-test --source " in ended.words
 
 
 @pytest.mark.usefixtures("mirror")
@@ -205,7 +255,6 @@ def test_after_a_rollback_everybody_signs_anew(paths: Paths, commands: Commands)
     arguments = (*NOW, *everything_right(paths, commands))
     assert commands.run("cutover", *arguments).code == 0
     assert commands.run("rollback", *NOW).code == 0
-    assert commands.run("verify").code == 0
     ended = commands.run("cutover", *arguments)
     assert (ended.code, "missing: qpi-team" in ended.out) == (1, True)
     everybody_signs(commands)

@@ -34,7 +34,7 @@ def test_fewer_jsonl_files_are_critical_whatever_else_holds() -> None:
     """Also for those without a day; more at the destination is not."""
     assert days({"2024-03-09": (3, 2), "2024-03-10": (2, 3), None: (1, 0)}) == [
         "critical jsonl_missing 2024-03-09: 2024-03-09: 3 JSONL files at the source, 2 at the destination",
-        "critical jsonl_missing None: without a day: 1 JSONL files at the source, 0 at the destination",
+        "critical jsonl_missing None: without a day: 1 JSONL file at the source, 0 at the destination",
     ]
 
 
@@ -51,7 +51,7 @@ def test_dates_that_cannot_be_are_named() -> None:
     found = days({"2024-03-11": (1, 1), "2024-03-12": (1, 1)}, impossible_dates={"20240231": 4})
     assert found == [
         "warning impossible_date None: 20240231: no calendar has this day; 4 objects",
-        "warning future_date 2024-03-12: 2024-03-12: in the future; 1 objects",
+        "warning future_date 2024-03-12: 2024-03-12: in the future; 1 object",
     ]
 
 

@@ -108,12 +108,13 @@ def test_the_dry_run_is_the_default_and_shows_what_would_go(scene: Scene, tmp_pa
     assert (ended.code, ended.err) == (0, "")
     methods = set(scene.paths.server.stats()["methods"])
     assert methods == {"storage.objects.list", "storage.objects.download", "storage.buckets.get"}
-    text = ended.out
-    assert text.index("4 JSONL objects") < text.index("Would be deleted: 5 objects")
+    text = " ".join(ended.out.split())
     for said in (
-        "days: 3, 2023-01-01 to 2024-01-02",
-        "folders that would be empty: 2",
-        "2024-01-01       2         2",
+        "month days objects JSONL bytes",
+        "2024-01 2 3 3 ",
+        "(no day) 1 0 ",
+        "CRITICAL: 4 JSONL objects",
+        "PASS 8 checks (--details)",
         "Would be left, never migrated: 1 object",
         "At the new path only, not concerned: 1 object",
         "soft delete holds deleted objects for 7 d 00 h",
@@ -171,7 +172,7 @@ def no_phase(scene: Scene) -> None:
 def test_nothing_is_deleted_while_one_check_fails(
     scene: Scene, spoil: Callable[[Scene], object], arguments: tuple[str, ...], said: str
 ) -> None:
-    """Exit code 2, one line; no object and no decision on record has changed, and there is no manifest."""
+    """Exit code 2, a verdict and a next command; no object and no decision on record has changed, and there is no manifest."""
     scene.both(day(1))
     scene.cut_over()
     spoil(scene)
@@ -179,9 +180,12 @@ def test_nothing_is_deleted_while_one_check_fails(
     scene.paths.server.reset_stats()
     ended = scene.delete(1, *arguments)
     assert ended.code == 2
-    assert ended.err.startswith("delete_old_qpi_exports: refused; nothing was deleted: ")
-    assert said in ended.err
-    assert ended.err.count("\n") == 1
+    *_, verdict, following = ended.out.splitlines()
+    assert re.fullmatch(r"BLOCKED by \d checks?\. Nothing was deleted\.", verdict)
+    assert following.startswith("Next, when that is fixed: python -m backfill_job delete --source ")
+    assert said in ended.words
+    assert ended.err == ""
+    assert f"refused; nothing was deleted: {said}" in ended.log or f"; {said}" in ended.log
     assert (scene.commands.decided, scene.paths.names(side="source")) == (before, names)
     assert scene.paths.requests(DELETE) == 0
     folder = scene.paths.migration.own_ref("deletions", "").name
@@ -205,7 +209,8 @@ def test_sign_offs_and_references_refuse_too(scene: Scene, tmp_path: Path) -> No
     )
     ended = scene.commands.run("delete", "--confirm-delete", *said)
     assert ended.code == 2
-    assert "references: no checkout of the consumers was named; sign-offs: missing: qpi-team" in ended.err
+    assert "references: no checkout of the consumers was named" in ended.words
+    assert "sign-offs: missing: qpi-team" in ended.words
     ended = scene.delete(1, "--override", "sign-offs")
     assert (ended.code, scene.phase) == (0, Phase.DELETED)
     what = next(entry.what for entry in scene.commands.state.history if "manifest" in entry.what)
@@ -219,8 +224,9 @@ def test_a_rule_that_can_delete_the_record_refuses_and_nothing_overrides_it(scen
     scene.paths.set_rules({"age": 90})
     ended = scene.delete(1, "--override", "path-lifecycle")
     assert (ended.code, scene.phase, scene.paths.names(side="source")) == (2, Phase.CUT_OVER, [day(1)])
-    assert "nothing was deleted: record-lifecycle: rule 1" in ended.err
-    assert "path-lifecycle" not in ended.err.partition("nothing was deleted:")[2]
+    assert "FAIL record-lifecycle: rule 1" in ended.words
+    assert "OVERRIDE path-lifecycle: " in ended.words
+    assert "BLOCKED by 1 check." in ended.words
 
 
 def test_a_rule_on_the_new_path_refuses_unless_it_is_overridden_on_record(scene: Scene) -> None:
@@ -243,7 +249,7 @@ def test_a_rule_that_came_during_a_deletion_stops_its_resumption(scene: Scene) -
     manifest, _ = kept_by_a_late_writer(scene)
     scene.paths.set_rules({"age": 90, "matchesPrefix": ["_migration/"]})
     ended = scene.delete(2, "--resume", manifest)
-    assert (ended.code, "nothing was deleted: record-lifecycle: rule 1" in ended.err) == (2, True)
+    assert (ended.code, "FAIL record-lifecycle: rule 1" in ended.words) == (2, True)
 
 
 def test_a_new_bucket_whose_settings_may_not_be_read_refuses(scene: Scene) -> None:
@@ -254,7 +260,7 @@ def test_a_new_bucket_whose_settings_may_not_be_read_refuses(scene: Scene) -> No
     bucket = scene.paths.migration.destination.bucket
     scene.paths.server.set_faults(rules=[{**rule, "bucket": bucket}])
     ended = scene.delete(1, "--override", "path-lifecycle")
-    assert (ended.code, scene.phase, "permission denied" in ended.err) == (2, Phase.CUT_OVER, True)
+    assert (ended.code, scene.phase, "permission denied" in ended.words) == (2, Phase.CUT_OVER, True)
 
 
 @pytest.mark.parametrize("check", ["verification", "phase", "record-lifecycle", "manifest", "everything"])
@@ -449,7 +455,7 @@ def test_a_deletion_that_was_begun_is_resumed_and_not_begun_again(scene: Scene) 
     ended = scene.resume(3)
     assert (ended.code, ended.err) == (0, "")
     assert scene.paths.requests(DELETE) == 1
-    assert "1 lines: 1 deleted\nwith earlier runs: 3 lines: 3 deleted" in ended.out
+    assert "1 line: 1 deleted\nwith earlier runs: 3 lines: 3 deleted" in ended.out
     assert (scene.phase, scene.paths.names(side="source")) == (Phase.DELETED, [])
 
 
@@ -522,7 +528,7 @@ def test_what_a_deletion_left_is_verified_and_deleted_anew(scene: Scene) -> None
     assert (scene.delete(2).code, scene.phase) == (1, Phase.DELETING)
     scene.commands.pauses = lambda _: None
     dry = scene.run("--soak-days", "0", "--anew")
-    assert (dry.code, "Would be deleted: 1 object" in dry.out) == (0, True)
+    assert (dry.code, "READY: 1 object would be deleted." in dry.out) == (0, True)
     ended = scene.delete(1, "--anew", "--manifest-dir", str(scene.folder / "anew"))
     assert (ended.code, ended.err, scene.phase) == (0, "", Phase.DELETED), ended
     assert scene.paths.names(side="source") == []
@@ -591,11 +597,9 @@ def test_the_reverse_mirror_s_copies_do_not_begin_the_soaking_anew(scene: Scene)
     scene.paths.put(day(2), b"one", side="destination")
     assert scene.run("--soak-days", "7").code == 1
     ended = scene.delete(2, "--soak-days", "7")
-    assert (ended.code, "late-writes: 1 object written there since the cutover, last at 20" in ended.err) == (
-        2,
-        True,
-    )
-    assert ended.err.endswith(f": {day(2)}\n")
+    assert ended.code == 2
+    said = rf"FAIL late-writes: 1 object written there since the cutover, last at \S+: {day(2)} "
+    assert re.search(said, ended.words)
 
 
 def test_the_verification_of_the_seventh_day_allows_the_deletion(scene: Scene) -> None:
@@ -665,7 +669,7 @@ def test_a_mark_of_the_mirror_begins_the_soaking_anew(scene: Scene, gateway: Gat
     assert written is not None
     mark_late_write(gateway, scene.paths.migration, day(1), written)
     ended = scene.delete(1, "--soak-days", "7")
-    assert (ended.code, "late-writes: the mirror saw a write there at 20" in ended.err) == (2, True)
+    assert (ended.code, "late-writes: the mirror saw a write there at 20" in ended.words) == (2, True)
 
 
 @pytest.mark.parametrize(
@@ -812,20 +816,29 @@ def test_a_resumption_looks_at_the_consumers_code_where_it_is_named(scene: Scene
     assert "\nOVERRIDE references: " in ended.out
 
 
-def test_many_days_are_shown_by_their_ends_and_the_rest_is_counted(scene: Scene) -> None:
-    """The first and the last eight; no object is left out of the sum."""
-    for number in range(1, 21):
-        scene.both(*(day(number, user) for user in range(1, 1 + number % 3 + 1)))
-    scene.cut_over()
-    out = scene.run("--soak-days", "0").out
-    rows = [line.split() for line in out.splitlines() if line.startswith(("2024-01-", "… "))]
-    assert [row[0] for row in rows if row[0] != "…"] == [
-        f"2024-01-{number:02}" for number in (*range(1, 9), *range(13, 21))
-    ]
-    hidden = sum(number % 3 + 1 for number in range(9, 13))
-    assert rows[8] == ["…", "4", "days", str(hidden)]
-    total = sum(number % 3 + 1 for number in range(1, 21))
-    assert sum(int(row[2]) for row in rows if row[0] != "…") + hidden == total
+@pytest.mark.parametrize(("months", "heading", "rows"), [(12, "month", 12), (13, "year", 2)])
+def test_the_dry_run_fits_25_lines_of_80_columns(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, months: int, heading: str, rows: int
+) -> None:
+    """By month up to twelve of them, else by year; --details has each day. No object is left out of the sum."""
+    monkeypatch.setenv("COLUMNS", "80")
+    days = [f"{2024 + number // 12}{1 + number % 12:02}15" for number in range(months)]
+    scene.both(*(f"qpi_answers_{each}/user_id_{user}.jsonl" for each in days for user in (1, 2)))
+    scene.soak()
+    checkout = scene.folder / "dags"
+    checkout.mkdir()
+    (checkout / "config.py").write_text(f'PATH = "{scene.paths.migration.destination.uri}"\n')
+    words = (*where(scene.paths), "--grace", "0", "--soak-days", "0", "--repo", str(checkout))
+    shown = run_command("delete", *words, "--log-dir", str(scene.folder / "logs"), typed="")
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", shown.out)
+    lines = [line for line in plain.splitlines() if "STORAGE_EMULATOR_HOST" not in line]
+    table = [line.split() for line in lines if re.match(r"20\d\d", line)]
+    assert (shown.code, len(table), sum(int(row[2]) for row in table)) == (0, rows, 2 * months)
+    assert any(line.startswith(heading) for line in lines)
+    assert len(lines) <= 25, plain
+    assert max(map(len, lines[1:-1])) <= 80
+    details = scene.run("--soak-days", "0", "--details").out
+    assert len(re.findall(r"(?m)^20\d\d-\d\d-15 +2 +2 ", details)) == months
 
 
 @pytest.mark.parametrize("days", ["soon", "-1", "nan", "inf", "3651"])

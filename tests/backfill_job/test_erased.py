@@ -384,7 +384,7 @@ def test_a_name_that_was_not_erased_is_refused(scene: Scene, tmp_path: Path) -> 
     names.write_text(f"{day(2)}\n")
     ended = scene.delete(101, "--erased", str(names))
     assert ended.code == 2
-    assert "--erased names 1 object not erased at the new path" in ended.err
+    assert "--erased names 1 object not erased at the new path" in ended.words
     assert len(scene.paths.names(side="source")) == 102
 
 
@@ -395,16 +395,19 @@ def test_one_of_a_few_stands_in_the_way_until_a_person_says_that_it_was_a_reques
     ready(scene, objects=10)
     ended = scene.delete(11)
     assert ended.code == 2
-    assert (
-        "That is more than one per cent of 12 names: a person must say that each was a request" in ended.err
-    )
-    assert "`--erased LIST` with it deletes those of the list" in " ".join(ended.out.split())
+    said = "That is more than one per cent of 12 names: a person must say that each was a request"
+    assert said in ended.words
+    assert "`--erased LIST` with it deletes those of the list" in ended.words
     assert len(scene.paths.names(side="source")) == 12
     names = tmp_path / "erased.txt"
     names.write_text(f"{day(1)}\n")
     ended = scene.delete(12, "--erased", str(names), "--override", "erased", "--reason", "a request")
     assert (ended.code, ended.err) == (0, "")
     assert scene.paths.names(side="source") == []
+    for execute in ((), ("--execute",), ("--execute",)):
+        back = scene.undo(scene.manifest_uri, *execute)
+        assert back.code == 0, "what a person listed stays away, and that is right"
+    assert "DONE: 11 of 12 objects there again; 1 erased before, as the deletion's list says." in back.out
 
 
 @pytest.mark.parametrize(
@@ -429,6 +432,22 @@ def test_the_list_wants_a_name(scene: Scene, tmp_path: Path) -> None:
     said = ("--confirm-delete", "--confirm-text", CONFIRM, "--expect-objects", "1")
     ended = scene.commands.run("delete", *said, "--erased", str(tmp_path / "x"))
     assert (ended.code, "--erased wants --by WHO" in ended.err) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("contents", "why"),
+    [(None, "cannot be read (No such file or directory)"), (b"\xff", "is not a text in UTF-8")],
+)
+def test_a_list_that_cannot_be_read_is_named(
+    scene: Scene, tmp_path: Path, contents: bytes | None, why: str
+) -> None:
+    """One line, and nothing is compared."""
+    ready(scene, objects=1)
+    names = tmp_path / "erased.txt"
+    if contents is not None:
+        names.write_bytes(contents)
+    ended = scene.delete(1, "--erased", str(names))
+    assert (ended.code, ended.err) == (2, f"delete_old_qpi_exports: --erased: {names} {why}\n")
 
 
 def test_an_undo_leaves_what_was_erased_since_and_can_include_it(scene: Scene) -> None:

@@ -141,6 +141,17 @@ def test_an_erasure_run_again_records_nothing_more(hers: Paths, commands: Comman
     assert "0 versions deleted" in again.out
     assert "Nothing is left but 4 soft-deleted versions (the last until 20" in again.out
     assert "and 1 object that only names it." in again.out
+    assert "no version anywhere" not in again.out
+
+
+def test_a_word_that_only_stands_in_a_report_is_said_to_have_no_version(
+    hers: Paths, commands: Commands
+) -> None:
+    """It may be a field's name; nobody takes it for an erased person."""
+    commands.run("verify")
+    looked = erasure(hers, "crc32c_alone")
+    assert looked.code == 0
+    assert "1 name has no version anywhere, and only reports have the text: crc32c_alone." in looked.out
 
 
 @pytest.mark.parametrize("phase", Phase)

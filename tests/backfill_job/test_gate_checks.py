@@ -36,13 +36,14 @@ from backfill_job.gate.dead_letters import COUNT, DeadLetters, read_dead_letters
 from backfill_job.gate.evidence import read_verification_record
 from backfill_job.gate.import_record import read_import_record
 from backfill_job.gate.verdict import GATE_CHECKS, GateCheck, GateResult
-from backfill_job.import_test.loaded import LoadedDay, LoadedRecord, LoadedVerdict
+from backfill_job.import_test.compare import DEFINITION
 from backfill_job.references.scan import Checkouts
 from backfill_job.rights import RIGHTS, Part
 from backfill_job.verify.day_counts import DayCounts
 from backfill_job.verify.lag import LagCounts
 from backfill_job.verify.result import VerifyResult, verification
 from shared.errors import PermissionDenied, UsageError
+from shared.loaded import LoadedDay, LoadedRecord, LoadedVerdict
 from shared.migration import Environment, Location, Migration, qpi_exports
 from shared.objects import Metadata, ObjectState
 from shared.operations import Operations
@@ -404,6 +405,7 @@ def compared(**changes: Any) -> LoadedRecord:
         NOW - HOUR,
         days,
         passed=False,
+        fingerprint_definition=DEFINITION,
     )
     return replace(found, passed=found.right, **changes)
 
@@ -830,6 +832,15 @@ def test_each_step_is_a_command_that_helps_in_its_phase(phase: Phase | None, com
         assert command in step
 
 
+def test_an_environment_s_dead_letters_are_named_as_they_are_deployed() -> None:
+    """So that the command can be pasted; another pair's subscription has a name that nothing here knows."""
+    migration = qpi_exports(Environment.STG)
+    for target, named in ((Target.of(migration), True), (TARGET, False)):
+        for found in (None, DeadLetters(1, (), NOW)):
+            step = dead_letters_check(found, target, NOW, LIMITS, phase=Phase.DUAL_WRITE).next_step
+            assert ("qpi-exports-dead-letters-stg" in step) is named
+
+
 # --- references -----------------------------------------------------------------------------------------------
 
 
@@ -932,7 +943,7 @@ def test_the_operator_may_do_what_a_check_needs(check: GateCheck) -> None:
     assert {*check.needs} <= granted
 
 
-@pytest.mark.parametrize("document", ["README.md", "docs/decisions/0019-the-gate.md"])
+@pytest.mark.parametrize("document", ["docs/commands.md", "docs/decisions/0019-the-gate.md"])
 def test_the_documents_name_every_check_of_the_gate(document: str) -> None:
     """In the order of the table."""
     text = (Path(__file__).parents[2] / document).read_text()

@@ -11,10 +11,10 @@ from backfill_job.copying.compare import Compared
 from backfill_job.copying.diff import judge as judge_line
 from backfill_job.deletion.prepare import soak_check
 from backfill_job.gate.green_day import LATE, LOADED, MIRROR, READER, Seen, judge, measured_since
-from backfill_job.import_test.loaded import LoadedDay, LoadedRecord, LoadedVerdict
 from backfill_job.verify.late_writes import BroughtBack, LateWrites
 from shared.errors import UsageError
 from shared.green_days import EQUAL, Square, square_of
+from shared.loaded import LoadedDay, LoadedRecord, LoadedVerdict
 from shared.migration import Environment, qpi_exports
 from shared.objects import Metadata, ObjectState, time_text
 from shared.phase import Phase
@@ -63,7 +63,18 @@ def a_loaded(verdict: LoadedVerdict = LoadedVerdict.ONCE, **changes: Any) -> Loa
     day = LoadedDay(date(2026, 11, 2), verdict, 1, 0, rows, there, 0, 0, 0)
     sides = QPI.source.uri, QPI.destination.uri, QPI.destination.uri
     at = BEGAN - timedelta(hours=2)
-    found = LoadedRecord("run", "duckdb", "qpi 1", *sides, "p.d.t", at, at, (day,), passed=False)
+    found = LoadedRecord(
+        "run",
+        "duckdb",
+        "qpi 1",
+        *sides,
+        "p.d.t",
+        at,
+        at,
+        (day,),
+        passed=False,
+        fingerprint_definition="rows-1",
+    )
     return replace(found, **{"passed": found.right, **changes})
 
 
@@ -96,8 +107,8 @@ def test_a_good_day_is_green_in_each_part() -> None:
     assert square_of(parts) is Square.GREEN
     assert {part.name: part.evidence for part in parts} == {
         EQUAL: "5 names equal",
-        MIRROR: "3 objects written at the new path since 2026-11-02T09:00:00Z came back",
-        LATE: "no write at the legacy path since 2026-11-02T09:00:00Z",
+        MIRROR: "3 objects written at the new path since 2026-11-02 09:00 UTC came back",
+        LATE: "no write at the legacy path since 2026-11-02 09:00 UTC",
         READER: "`readers` has not looked at the audit log since the cutover",
         LOADED: "1 day loaded once, 10 rows",
     }
@@ -129,6 +140,12 @@ def test_names_that_were_compared_before_must_be_compared() -> None:
     """A pattern that hides what differs makes no green day."""
     assert lights(seen(excludes=(*EXCLUDES, "*.csv"))) == {**ALL_GREEN, EQUAL: UNKNOWN}
     assert lights(seen(excludes=())) == ALL_GREEN
+
+
+def test_nothing_compared_proves_nothing() -> None:
+    """Also where no comparison before says how many names there should be."""
+    state = cut_over().folded(cut_over().history[:2])
+    assert lights(seen(counts={Verdict.EQUAL: 0, Verdict.EXTRA: 3}), state)[EQUAL] is UNKNOWN
 
 
 @pytest.mark.parametrize(
@@ -168,6 +185,8 @@ def test_a_late_write_is_red_once(newest: str, light: Light) -> None:
         assert judge(seen(late=late), cut_over())[2].evidence == (
             f"somebody wrote at the legacy path, last at {newest}, such as a\\nb"
         )
+    marked = LateWrites(time_text(CUTOVER), newest=newest)  # only the mirror saw it
+    assert lights(seen(late=marked))[LATE] is light
     assert lights(seen(late=LateWrites()))[LATE] is UNKNOWN
 
 
@@ -342,7 +361,7 @@ def test_a_fortnight_with_one_red_morning() -> None:
     assert rows[14][0] == "\n10 green days in a row (2026-11-03 to 2026-11-16: GGGRGGGGGGGGGG)"
     refused = soak_check(state, QPI, timedelta(days=11), at + HOUR)
     assert refused.evidence == (
-        "cut over 2026-11-01T10:00:00Z, 15 d 01 h ago; 10 green days in a row (2026-11-03 to 2026-11-16: GGGRGGGGGGGGGG); "
+        "cut over 2026-11-01 10:00 UTC, 15 d 01 h ago; 10 green days in a row (2026-11-03 to 2026-11-16: GGGRGGGGGGGGGG); "
         "wants 11 (G green, R red, ? not proven, . missing)"
     )
     assert refused.next_step == (
@@ -365,5 +384,5 @@ def test_green_days_do_not_make_the_time_shorter() -> None:
     check = soak_check(state, QPI, timedelta(days=1), BEGAN - timedelta(hours=23, minutes=30))
     assert (check.passed, check.next_step) == (
         False,
-        "wait until 2026-11-02T10:00:00Z, or choose --soak-days",
+        "wait until 2026-11-02 10:00 UTC, or choose --soak-days",
     )

@@ -13,9 +13,9 @@ from test_import_test_duckdb import line
 from testing_commands import Ended, run_command, where
 from testing_paths import Paths, json_lines
 
-from backfill_job.import_test.loaded import RECORD_NAME, read_loaded
 from shared.errors import UsageError
 from shared.gateway import Gateway
+from shared.loaded import RECORD_NAME, read_loaded
 from shared.phase import Phase
 
 __all__ = ["stub"]

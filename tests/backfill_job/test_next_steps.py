@@ -1,5 +1,6 @@
 """Every command that an advice prints runs in the phase in which it is printed."""
 
+import re
 import shlex
 from collections.abc import Callable
 from datetime import UTC, date, datetime
@@ -7,10 +8,11 @@ from pathlib import Path
 
 import pytest
 import report_samples as samples
-from testing_commands import Commands, run_command
+from testing_commands import Commands, run_command, where
 from testing_deletion import Scene, day
 from testing_paths import Paths
 
+from backfill_job.commands import PROGRAMS
 from shared.gateway import Gateway
 from shared.phase import Phase
 from shared.report.next_steps import Target, next_command, next_steps
@@ -96,6 +98,38 @@ def test_every_command_that_is_printed_runs_in_its_phase(scene: Scene, phase: Ph
             else run_command(name, *words)
         )
         assert ended.code != 2, (line, ended.err)
+
+
+def answers_of_the_night() -> list[tuple[Phase, str]]:
+    """The commands in the runbook's first three answers, each with the phase that is written beside it."""
+    text = (Path(__file__).parents[2] / "docs" / "runbook.md").read_text()
+    part = text[text.index("### Verification says missing") : text.index("\n## 0. ")]
+    found = []
+    for line in "".join(re.findall(r"(?ms)^```\n(.*?)^```", part)).splitlines():
+        command, _, when = line.partition("#")
+        phases = {"before the cutover": Phase.DUAL_WRITE, "after the cutover": Phase.CUT_OVER}
+        found.append((phases.get(re.split("[:,]", when.strip())[0], Phase.DELETED), command.strip()))
+    return found
+
+
+@pytest.mark.parametrize(("phase", "line"), answers_of_the_night())
+def test_the_runbook_s_answers_of_the_night_run_in_their_phase(scene: Scene, phase: Phase, line: str) -> None:
+    """As they are printed, for a test's own pair and day."""
+    MAKES[phase](scene)
+    program, *words = shlex.split(line.removeprefix("python -m backfill_job "))
+    at = words.index("--env")
+    words[at : at + 2] = where(scene.paths)
+    words = ["20240101" if word == "20261122" else word for word in words]
+    log = ("--log-dir", str(scene.folder))
+    ended = run_command(PROGRAMS.get(program, program), *words, *log, typed="yes\n")
+    assert ended.code == 0, (line, ended.out, ended.err)
+
+
+def test_the_runbook_answers_all_three_phases() -> None:
+    """Else the test above would be content with less."""
+    assert [phase for phase, _ in answers_of_the_night()] == [
+        Phase.DUAL_WRITE, Phase.CUT_OVER, Phase.DUAL_WRITE, Phase.CUT_OVER, Phase.CUT_OVER, Phase.DELETED, Phase.DELETED,
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -123,7 +123,7 @@ def test_a_first_run_at_a_glance() -> None:
         "  Class A operations      1,511     under $0.01        $0.02",
         "  Under $0.01 each: Class B operations, copies' events to the reverse mirror, the events' messages,",
         "  the reverse mirror's invocations, its CPU seconds, its memory, GiB seconds, its log lines, second",
-        "  copy, a month, retrieval at most, of a Nearline source, of a Coldline source, of an Archive source",
+        "  copy, a month",
         "  Prices of 2025: cloud.google.com/storage/pricing, cloud.google.com/pubsub/pricing,",
         "  cloud.google.com/run/pricing (tier 1, billed by request), cloud.google.com/stackdriver/pricing",
     ]

@@ -3,9 +3,10 @@
 import io
 from typing import Any
 
+import pytest
 from rich.console import Console
 
-from backfill_job.copying.progress import Reading, showing
+from backfill_job.copying.progress import Reading, said_of, showing
 
 
 class Work:
@@ -60,3 +61,21 @@ def test_no_work_is_no_line() -> None:
     work = Work()
     work.go()
     assert work.told == []
+
+
+@pytest.mark.parametrize(
+    ("done", "total", "elapsed", "said"),
+    [
+        (5, 20, 10.0, "5 of 20, 0.5/s, 30 s left"),
+        (19_999, 20_000, 4.0, "19,999 of 20,000, 5,000/s, 0.0 s left"),
+        (20, 20, 4.0, "20 of 20, 5.0/s, 0.0 s left"),
+        (21, 20, 4.0, "21, 5.2/s, 4.0 s so far"),
+        (21, None, 4.0, "21, 5.2/s, 4.0 s so far"),
+        (0, 20, 4.0, "0 of 20, 0.0/s"),
+    ],
+)
+def test_the_bar_says_how_much_how_fast_and_how_long(
+    done: int, total: int | None, elapsed: float, said: str
+) -> None:
+    """Never more than all of it."""
+    assert said_of(Reading(done, done, {}), total, elapsed) == said

@@ -266,5 +266,5 @@ def test_what_only_the_legacy_path_has_is_named_before_it_comes_back(
     assert "1 object only at gs://" in rehearsed.out
     ended = commands.run("rollback", *NOW)
     assert "1 object only at gs://" in ended.out
-    assert "QPI_exports/: a/2. They were deleted at the new path, or never came there." in ended.out
-    assert "so they come to the new path again" in ended.out
+    assert "QPI_exports/: a/2. It was deleted at the new path, or never came there." in ended.out
+    assert "so it comes to the new path again" in ended.out

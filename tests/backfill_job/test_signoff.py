@@ -44,7 +44,7 @@ def sign(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ended]:
 
 def timeless(text: str) -> str:
     """A screen with ``AT`` for each time: Cloud Storage's time counts, whatever this machine's clock says."""
-    return re.sub(r"20[0-9]{2}-[0-9-]+T[0-9:.]+Z", "AT", text)
+    return re.sub(r"20[0-9]{2}-[0-9-]+ [0-9:]+ UTC", "AT", text)
 
 
 def state_text(paths: Paths) -> bytes | None:
@@ -68,13 +68,14 @@ def test_a_sign_off_is_recorded_and_the_table_shows_what_is_missing(
         "Recorded, by Ada: sign-off data: a week compared",
         f"{paths.migration.source.uri} to {paths.migration.destination.uri}, phase dual_write",
         "",
-        "sign-off      by        at                            note",
+        "sign-off      by        at                     note",
         "qpi-team      MISSING",
         "development   MISSING",
         "operations    MISSING",
         "data          Ada       AT   a week compared",
         "",
         "Missing for the cutover: qpi-team, development, operations.",
+        f"Next: python -m backfill_job signoff qpi-team {' '.join(where(paths))} --by NAME",
     ]
     state = state_of(paths)
     begun, entry = state.history
@@ -88,7 +89,9 @@ def test_everybody_s_sign_off_is_said(sign: Callable[..., Ended]) -> None:
     """Nothing is missing any more."""
     for name in ("qpi-team", "development", "operations"):
         assert "Missing for the cutover" in sign(name, "--by", "Ada").out
-    assert sign("data", "--by", "Bob").out.endswith("Everybody has signed off.\n")
+    *_, verdict, following = sign("data", "--by", "Bob").out.splitlines()
+    assert verdict == "Everybody has signed off."
+    assert following.startswith("Next: python -m backfill_job status --source ")
 
 
 def test_signing_twice_counts_once_and_a_withdrawal_takes_it_back(

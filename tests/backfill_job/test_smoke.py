@@ -366,7 +366,7 @@ def test_a_program_gets_json_and_a_person_a_table(
         assert (content["severity"], content["fit"]) == ("INFO", True)
         assert content["message"] == "smoke of operator: FIT; 9 checks with advice"
     else:
-        assert ended.out.splitlines()[-1] == "FIT; 9 checks with advice"
+        assert ended.out.splitlines()[-2] == "FIT; 9 checks with advice."
 
 
 def test_after_the_cutover_no_canary_is_sent(run_smoke: Smoke, paths: Paths, gateway: Gateway) -> None:

@@ -1,6 +1,8 @@
 """The command ``status``: as text, and as a page."""
 
+import html
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -48,7 +50,7 @@ def test_it_shows_what_was_signed_and_verified(paths: Paths, run: Callable[..., 
     out = run("status").out
     assert "Ada [bold]Lovelace[/bold]" in out
     assert "Missing for the cutover: qpi-team, development, operations." in out
-    assert "verify ended with 1: 1 names compared; NOT EQUAL: 1 missing" in out
+    assert "verify ended with 1: 1 name compared; NOT EQUAL: 1 missing" in out
 
 
 def test_a_damaged_state_is_said(paths: Paths, run: Callable[..., Ended]) -> None:
@@ -94,9 +96,10 @@ def test_a_bucket_that_is_not_there_is_said(paths: Paths, run: Callable[..., End
 
 
 def test_the_page_is_served_until_ctrl_c(paths: Paths, run: Callable[..., Ended], tmp_path: Path) -> None:
-    """On this machine only, reading afresh for every request."""
+    """On this machine only, reading afresh for every request; the next command is the one of the screen."""
     paths.put("<script>alert(1)</script>")
     assert run("verify").code == 1
+    *_, following = run("status").out.splitlines()
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     migration = paths.migration
@@ -118,6 +121,8 @@ def test_the_page_is_served_until_ctrl_c(paths: Paths, run: Callable[..., Ended]
         _, err = process.communicate(timeout=HANGS)
     assert (process.returncode, err) == (0, "")
     assert "&lt;script&gt;alert(1)" in page
+    (shown,) = re.findall('<code id="next-command">(.*?)</code>', page)
+    assert f"Next: {html.unescape(re.sub('</?span.*?>', '', shown))}" == following
     assert "<script>alert(1)" not in page
 
 
@@ -154,7 +159,6 @@ def test_after_the_cutover_it_says_what_was_and_what_to_do(paths: Paths, command
     runs = out.partition("latest runs:")[2].partition("latest changes:")[0]
     assert " cutover ended with 0: 1 object looked at, 1 brought over; proven name by name" in runs
     assert (
-        " migrate_qpi_exports ended with 0: 1 objects listed: 1 copied; verified: both sides are equal"
-        in runs
+        " migrate_qpi_exports ended with 0: 1 object listed: 1 copied; verified: both sides are equal" in runs
     )
     assert "rollback --source gs://" in out.partition("what to do:")[2]

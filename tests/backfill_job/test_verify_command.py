@@ -113,7 +113,7 @@ def test_every_difference_is_reported_with_both_sides_facts(
     # The digests cover contents; of the object with another content type, the verdict alone tells.
     assert read_certificate(certificate, "it").unequal_days == ("2024-01-02", "2024-01-03", "undated")
     assert [each["verdict"] for each in report["days"]] == ["equal", "differing", "missing"]
-    assert "critical: 2024-01-03: 1 JSONL files at the source, 0 at the destination" in ended.out
+    assert "critical: 2024-01-03: 1 JSONL file at the source, 0 at the destination" in ended.out
     assert "NOT EQUAL: 1 missing, 1 content differs, 1 metadata differs, 1 extra" in ended.out
 
 
@@ -178,8 +178,8 @@ def test_contents_are_read_on_request(paths: Paths, run: Callable[..., Ended], t
     both(paths, day(3), data=b'{"user_id":7,"submitted_at":0,"answers":[]}\n')
     ended = run("--contents", "all", "--report", str(tmp_path / "r"))
     assert ended.code == 0
-    assert "contents: wrong type in 1 objects (the source's own)" in ended.out
-    assert "contents: coerced, not judged here, in 1 objects (the source's own)" in ended.out
+    assert "contents: wrong type in 1 object (the source's own)" in ended.out
+    assert "contents: coerced, not judged here, in 1 object (the source's own)" in ended.out
     content = report_in(tmp_path / "r")["contents"]
     assert (content["objects"], content["rows"], content["migration_problems"]) == (3, 3, {})
     assert content["source_problems"]["coerced"] == {"objects": 1, "lines": 1, "severity": "not_judged"}
@@ -248,6 +248,9 @@ def test_the_lag_of_the_mirror_is_taken_from_the_objects_times(
     later = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
     assert run("--report", str(tmp_path / "b"), "--mirror-since", later).code == 0
     assert report_in(tmp_path / "b")["lag"]["objects"] == 0
+    paths.begin()
+    assert run("--report", str(tmp_path / "c")).code == 0
+    assert report_in(tmp_path / "c")["lag"]["objects"] == 0, "a mirror brings nothing before the begin"
 
 
 def test_a_prefix_in_another_case_is_critical(
@@ -368,7 +371,7 @@ def test_a_mistyped_year_does_not_make_a_line_for_every_day_until_then(
     both(paths, day(1), day(2), "qpi_answers_92240101/user_id_1.jsonl")
     ended = run("--report", str(tmp_path / "r"))
     assert ended.code == 0
-    assert "9224-01-01: in the future; 1 objects" in ended.out
+    assert "9224-01-01: in the future; 1 object" in ended.out
     report = report_in(tmp_path / "r")
     assert [each["day"] for each in report["days"]] == ["2024-01-01", "2024-01-02"]
     assert report["undated"]["source"]["objects"] == 1

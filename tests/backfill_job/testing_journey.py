@@ -32,12 +32,17 @@ _FIELD = re.compile(r"(?:^| )([a-z_0-9]+)=(?=[\"\[{0-9tfn-])")
 _NAMED = re.compile(r" +(missing|extra|content differs|metadata differs|later on the|conflict|overwrite) ")
 _SUCH_AS = re.compile(r"'[^']*'(?:, '[^']*')+")
 _PATTERNS = (
-    (r"p50 \d[^Z]*? over (\d+) objects? since[^Z]*Z", r"p50 # over \1 since #"),
+    (
+        r"p50 \d[^Z]*? over\s+(\d+)\s+objects?\s+since\s+\d{4}-\d\d-\d\d\s+\d\d:\d\d\s+UTC",
+        r"p50 # over \1 since #",
+    ),
     (r"(?<!\d)\d{8}T\d{6}(?:\d{3})?Z", "<stamp>"),
     (r"\b\d{4}-\d\d-\d\d[ T]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?: ?UTC|Z|\+00:00)?", "<time>"),
+    (r"until \d\d:\d\d:\d\d UTC", "until <time>"),
     (r"\b[0-9a-f]{64}\b", "<sha256>"),
     (r"\b[0-9a-f]{32}\b", "<unique>"),
     (r"(?<=[-_/])[0-9a-f]{8}(?=\.txt)", "<token>"),
+    (r"(?<=<stamp>-)[0-9a-f]{6}\b", "<token>"),
     (r'("?(?:elapsed_s|copying_s|objects_per_s|class_a|class_b|lag_s)"?[=:] ?)-?[\d.]+', r"\1#"),
     (r"\b\d+(?:\.\d+)? (s|ms|objects/s)\b", r"# \1"),
     (r"at up to [\d,]*# objects/s", "at up to # objects/s"),
@@ -50,7 +55,7 @@ _PATTERNS = (
     (r"in a row \([^)]*\)", "in a row (#)"),  # a second day, around midnight
     (r"in a row: no whole day since the cutover", "in a row (#)"),
     (r"http://127\.0\.0\.1:\d+", "<server>"),
-    (r"(?m)^  (?!2024)\d{4}-\d\d  .*\n", ""),  # the last week is in one month, or in two
+    (r"(?m)^(?:  )?(?!2024)\d{4}-\d\d  .*\n", ""),  # the last week is in one month, or in two
     (r', "(?!2024)\d{4}-\d\d": \{[^}]*\}', ""),
 )
 

@@ -46,7 +46,7 @@ READERS = {
     "mirror_function/handler.py": "messages, not files: tests/fuzz/test_fuzz_events.py",
     "backfill_job/smoke/exchanges.py": "answers of the service, not files",
     "deploy/facts.py": "answers of gcloud, not files: tests/deploy/test_deploy_check.py refuses each of them",
-    "backfill_job/import_test/loaded.py": "its own result, for the gate: tests/backfill_job/test_loaded.py",
+    "shared/loaded.py": "its own result, for the gate: tests/backfill_job/test_loaded.py",
     "backfill_job/verify/certificate.py": "certificate",
     "backfill_job/contents/lines.py": "exports, not ours: tests/backfill_job/test_contents_lines.py",
     "backfill_job/deletion/manifest.py": "manifest, lines",

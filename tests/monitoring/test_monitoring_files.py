@@ -184,7 +184,8 @@ WRONG = [
     # The dashboard: the grid, queries, labels, aligners.
     ("dashboard.yaml", "xPos: 36", "xPos: 37", "leaves the grid"),
     ("dashboard.yaml", "xPos: 36", "xPos: 35", "lies on another tile"),
-    ("dashboard.yaml", "yPos: 42\n    width: 48", "yPos: 41\n    width: 48", "lies on another tile"),
+    ("dashboard.yaml", "yPos: 44\n    width: 48", "yPos: 43\n    width: 48", "lies on another tile"),
+    ("dashboard.yaml", "height: 9\n    widget:\n      title: 'Reverse", "height: 8\n    widget:\n      title: 'Reverse", "mirror-back-events-now: lies on another tile"),
     ("dashboard.yaml", "height: 9", "height: 0", "leaves the grid"),
     ("dashboard.yaml", "user_qpi_exports_bytes_copied_sum", "user_qpi_exports_objects_copied_sum", "metrics/bytes_copied.yaml: neither"),
     ("dashboard.yaml", "id: mirror-lag-now", "id: mirror-dropped", "the same id"),

@@ -16,6 +16,7 @@ from playwright.sync_api import Browser, expect
 from werkzeug.serving import make_server
 from werkzeug.wrappers import Request, Response
 
+from shared.loaded import LoadedVerdict
 from shared.phase import Phase
 from shared.report.loading import Status, Unreadable
 from shared.report.next_steps import Target
@@ -28,16 +29,22 @@ NOW = datetime(2026, 11, 23, 6, 0, tzinfo=UTC)
 TARGET = Target("dev", samples.SOURCE, samples.DESTINATION)
 
 
-def status(state: Any = None, verification: Any = None) -> str:
-    return render_status(Status(TARGET, state, verification, NOW), NOW)
+def status(state: Any = None, verification: Any = None, loaded: Any = None) -> str:
+    return render_status(Status(TARGET, state, verification, NOW, loaded), NOW)
 
 
 PAGES: dict[str, Callable[[], str]] = {
     "troubled": lambda: render_report(samples.read(samples.troubled()), Phase.DUAL_WRITE),
     "compact": lambda: render_report(samples.read(samples.compact()), Phase.DUAL_WRITE),
     "clean": lambda: render_report(samples.read(samples.clean(21)), Phase.DUAL_WRITE),
+    "large": lambda: render_report(samples.read(samples.large()), Phase.DUAL_WRITE),
     "hostile": lambda: render_report(samples.read(samples.hostile()), Phase.DUAL_WRITE),
     "status": lambda: status(samples.read_state(samples.state()), samples.read(samples.compact())),
+    "status deleted": lambda: status(
+        samples.read_state(samples.state(phase="deleted", since="2026-11-23T05:30:00Z")),
+        samples.read(samples.compact()),
+        samples.loaded(LoadedVerdict.ONCE, LoadedVerdict.PARTLY, LoadedVerdict.ONCE),
+    ),
     "status never verified": status,
     "status unreadable": lambda: status(
         Unreadable("gs://b/state.json: no answer"), samples.read(samples.clean(7))
@@ -94,6 +101,8 @@ def test_a_page_is_quiet_and_fits_every_screen(name: str, browser: Browser, file
                 ".map((one) => one.outerHTML.slice(0, 90))"
             )
             assert wide == [], width
+        seen.page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
+        assert seen.unreadable() == []
         assert (seen.console, seen.requests, seen.dialogs) == ([], [files[name].as_uri()], [])
 
 
@@ -105,6 +114,21 @@ def test_axe_finds_nothing_wrong(name: str, browser: Browser, files: dict[str, P
         assert seen.axe() == []
         seen.page.emulate_media(color_scheme="dark")
         assert seen.axe("color-contrast", "link-in-text-block") == []
+
+
+def test_the_next_command_is_on_top_and_the_past_is_folded(browser: Browser, files: dict[str, Path]) -> None:
+    """After the deletion, the verification of before it is there for who opens it; what `loaded` found stands open."""
+    with visit(browser, files["status"]) as seen:
+        assert seen.texts(".verdict .next code") == ["python -m backfill_job migrate --env dev --execute"]
+        expect(seen.page.locator("#names")).to_be_visible()
+    with visit(browser, files["status deleted"]) as seen:
+        expect(seen.page.locator(".verdict .next")).to_have_text("Next: nothing to do now.")
+        expect(seen.page.locator("#names")).to_be_hidden()
+        expect(seen.page.locator("main")).to_contain_text(
+            "1 of 3 days not loaded as they should be: 2026-11-21 partly"
+        )
+        seen.page.locator(".past > summary").click()
+        expect(seen.page.locator("#names")).to_be_visible()
 
 
 def test_every_figure_equals_the_file_s(browser: Browser, files: dict[str, Path]) -> None:

@@ -55,13 +55,14 @@ def cells_of(drawn: HeatMap) -> list[tuple[int, int, Cell]]:
 
 @given(days_strategy)
 def test_every_day_has_one_cell_in_its_weekday_s_row_and_its_week_s_column(days: tuple[Day, ...]) -> None:
-    """Weeks start on Monday; only years without any object are left out."""
+    """Weeks start on Monday; only months without any object are left out."""
     drawn = heat_map(days, [])
     cells = cells_of(drawn)
-    years = {day.day.year for day in days if day.day and day.verdict is not DayState.ABSENT}
+    months = {(day.day.year, day.day.month) for day in days if day.day and day.verdict is not DayState.ABSENT}
     assert sorted(cell.day for _, _, cell in cells) == [
-        day.day for day in days if day.day and day.day.year in years
+        day.day for day in days if day.day and (day.day.year, day.day.month) in months
     ]
+    assert len({year for year, _ in months}) != 1 or None not in drawn.years[0].months
     for row, column, cell in cells:
         assert row == cell.day.weekday()
         monday_of_first = cell.day.replace(day=1).toordinal() - cell.day.replace(day=1).weekday()
@@ -140,7 +141,7 @@ def test_bars_are_as_high_as_their_months_are_large(days: tuple[Day, ...]) -> No
         for bar in bars:
             assert bar.y >= 0
             assert round(bar.y + bar.height, 1) == VOLUME_HEIGHT
-            assert 0 <= bar.x < 100
+            assert 0 <= bar.x <= bar.x + drawn.bar <= 100
     heights = [bar.height for panel in drawn.scales[0].panels for bar in panel.bars]
     sizes = [size for month in drawn.months for size in (month.source_objects, month.destination_objects)]
     for height, size in zip(heights, sizes, strict=True):
@@ -155,7 +156,22 @@ def test_a_month_that_is_not_equal_is_marked() -> None:
     drawn = volume(read_days(samples.days(date(2024, 1, 1), 91, states)))
     assert [month.agrees for month in drawn.months] == [True, False, True]
     assert drawn.months[1].unequal == "1 differing"
-    assert drawn.scales[0].panels[0].marks == (12.5,)
+    assert drawn.scales[0].panels[0].marks == (50.0,)
+
+
+def test_only_months_with_objects_are_drawn() -> None:
+    """In the calendar and in the volume: from the first month of any year to the last, so that years stand under each other."""
+    days = samples.days(date(2023, 11, 20), 12) + samples.days(date(2024, 9, 1), 10)
+    gap = samples.days(
+        date(2023, 12, 2), 274, {date(2023, 12, 2) + timedelta(number): "absent" for number in range(274)}
+    )
+    found = read_days([*days[:12], *gap, *days[12:]])
+    drawn, bars = heat_map(found, []), volume(found).scales[0].panels
+    assert [[month.name for month in year.months if month] for year in drawn.years] == [
+        ["November 2023", "December 2023"],
+        ["September 2024"],
+    ]
+    assert [panel.letters for panel in bars] == [(("N", 62.5), ("D", 87.5)), (("S", 12.5),)]
 
 
 def made_lag(bounds: list[float | None], objects: list[int], **values: float | None) -> Lag:

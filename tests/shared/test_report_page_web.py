@@ -9,6 +9,7 @@ import report_samples as samples
 from flask.testing import FlaskClient
 
 from shared.errors import Unavailable, UsageError
+from shared.loaded import LoadedVerdict
 from shared.report.loading import Status, Unreadable
 from shared.report.next_steps import Target
 from shared.report.page import content_policy
@@ -18,8 +19,9 @@ NOW = datetime(2026, 11, 23, 6, 0, tzinfo=UTC)
 TARGET = Target("dev", samples.SOURCE, samples.DESTINATION)
 
 
-def client_of(state: Any, verification: Any) -> FlaskClient:
-    return create_app(lambda: Status(TARGET, state, verification, NOW), now=lambda: NOW).test_client()
+def client_of(state: Any, verification: Any, loaded: Any = None) -> FlaskClient:
+    status = Status(TARGET, state, verification, NOW, loaded)
+    return create_app(lambda: status, now=lambda: NOW).test_client()
 
 
 def failing(error: Exception) -> FlaskClient:
@@ -32,7 +34,8 @@ def failing(error: Exception) -> FlaskClient:
 def test_it_shows_people_and_machines_the_same() -> None:
     """The page and status.json: the verdict, the state, the verification."""
     state, verification = samples.state(), samples.compact()
-    client = client_of(samples.read_state(state), samples.read(verification))
+    loaded = samples.loaded(LoadedVerdict.ONCE, LoadedVerdict.NEVER)
+    client = client_of(samples.read_state(state), samples.read(verification), loaded)
     page, answer = client.get("/"), client.get("/status.json")
     assert (page.status_code, page.content_type) == (200, "text/html; charset=utf-8")
     assert (answer.status_code, answer.content_type) == (200, "application/json")
@@ -49,7 +52,21 @@ def test_it_shows_people_and_machines_the_same() -> None:
         "unreadable": [],
         "state": samples.read_state(state).content(),
         "verification": verification,
+        "loaded": loaded.to_json(),
     }
+    assert "1 of 2 days not loaded as they should be: 2026-11-22 never" in page.text
+
+
+def test_a_damaged_record_of_the_table_takes_no_verdict_away() -> None:
+    """It is said on the page and to a monitor; phase, verdict and next command stay."""
+    client = client_of(
+        samples.read_state(samples.state()), samples.read(samples.clean()), Unreadable("no JSON")
+    )
+    page, answer = client.get("/"), client.get("/status.json")
+    assert (page.status_code, answer.status_code) == (503, 503)
+    assert (answer.get_json()["verdict"], answer.get_json()["unreadable"]) == ("good", ["no JSON"])
+    for wanted in ("found last cannot be read: no JSON", "Dual write", "Next:"):
+        assert wanted in page.text
 
 
 def test_it_reads_again_at_every_request() -> None:

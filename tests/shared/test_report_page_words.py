@@ -241,9 +241,30 @@ CLEAN = samples.clean(3)
         (
             stands("deleted", "2026-11-23T05:30:00Z"),
             one_day(extra=1),
+            Tone.GOOD,
+            "The legacy path is deleted",
+            "every legacy object equal; 1 object only at the new path",
+        ),
+        (
+            stands("deleted", "2026-11-23T05:30:00Z"),
+            one_day("missing"),
+            Tone.ATTENTION,
+            "The legacy path is deleted",
+            "deleted only versions that it found equal",
+        ),
+        (
+            stands("deleting", "2026-11-23T05:30:00Z"),
+            one_day("missing"),
+            Tone.BAD,
+            "The legacy path is being deleted",
+            "not equal",
+        ),
+        (
+            stands("deleted", "2026-11-23T05:30:00Z"),
+            broken_books(),
             Tone.BAD,
             "The legacy path is deleted",
-            "1 extra",
+            "contradicts itself",
         ),
         (
             stands("deleted", "2026-11-23T05:30:00Z"),
