@@ -45,6 +45,8 @@ PRESET = Path(__file__).parent.parent / "consumers" / "qpi.toml"
 UNDESCRIBED = "undescribed"
 """The name of a consumer that no file describes."""
 
+UTC_ZONE = "UTC"
+
 _HOLES = {"YYYYMMDD": "%Y%m%d", "YYYY-MM-DD": "%Y-%m-%d", "YYYY": "%Y", "MM": "%m", "DD": "%d"}
 _HOLE = re.compile(r"\{([^{}]*)\}")
 _LINE = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]+\Z"
@@ -67,12 +69,12 @@ class _Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A table of the file. A name that it does not know is an error, because a misspelt rule would not hold."""
 
 
-class Nightly(_Part, frozen=True, omit_defaults=True):
+class Nightly(_Part, frozen=True):
     """When a night's run begins, and when it must have ended, by the clocks of its time zone (a name such as ``Europe/Paris``)."""
 
     at: time = time()
     done: time = time(12)
-    time_zone: str = "UTC"
+    time_zone: str = UTC_ZONE
 
 
 class Presence(_Part, frozen=True):
@@ -161,7 +163,10 @@ class Consumer(_Part, frozen=True):
     @property
     def identity(self) -> str:
         """The name with a digest of everything in the file: two results are comparable only for one identity."""
-        content = msgspec.json.encode(self, order="sorted")
+        parts = msgspec.to_builtins(self)
+        if self.run.time_zone == UTC_ZONE:  # as results have it from before there was another one
+            del parts["run"]["time_zone"]
+        content = msgspec.json.encode(parts, order="sorted")
         return f"{self.name} {sha256(content).hexdigest()[:12]}"
 
     @property
