@@ -259,7 +259,8 @@ def test_a_log_that_was_off_proves_nothing() -> None:
 def test_after_a_gap_an_old_result_is_not_fresh() -> None:
     """It is from after the last verification, which was days ago, and still not of today or yesterday."""
     later = replace(seen().compared, began=BEGAN + timedelta(days=3))
-    assert lights(replace(seen(), compared=later))[LOADED] is UNKNOWN
+    found = lights(replace(seen(), compared=later), looked(cut_over(), BEGAN - timedelta(hours=1)))
+    assert (found[LOADED], found[READER]) == (UNKNOWN, UNKNOWN)
 
 
 def test_a_part_that_was_there_is_not_just_absent() -> None:
