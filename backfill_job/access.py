@@ -15,7 +15,7 @@ from typing import Any
 from backfill_job.rights import Role
 from shared.migration import Location, Migration
 
-__all__ = ["OBJECT_ROLES", "Access", "Need", "access", "needs_of"]
+__all__ = ["OBJECT_ROLES", "Access", "Need", "access", "needs_of", "same_member"]
 
 _CREATE, _DELETE, _GET, _LIST = (f"storage.objects.{verb}" for verb in ("create", "delete", "get", "list"))
 
@@ -49,6 +49,7 @@ OBJECT_ROLES: Mapping[str, frozenset[str]] = {
             *(
                 "roles/eventarc.developer",
                 "roles/eventarc.eventReceiver",
+                "roles/eventarc.serviceAgent",
                 "roles/iam.serviceAccountTokenCreator",
             ),
             *("roles/iam.serviceAccountUser", "roles/run.admin", "roles/run.developer", "roles/run.invoker"),
@@ -128,6 +129,11 @@ def access(
     return Access(tuple(missing), tuple(unsure))
 
 
+def same_member(one: str, other: str) -> bool:
+    """Whether two members of bindings are the same account. IAM stores addresses in small letters; other identifiers have a case."""
+    return one == other or (not one.startswith("principal") and one.lower() == other.lower())
+
+
 def _bindings(policy: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     yield from policy.get("bindings") or ()
 
@@ -182,8 +188,10 @@ def _means(members: Iterable[str], member: str, project: Mapping[str, Any] | Non
 
 def _is(each: str, member: str, project: Mapping[str, Any] | None) -> bool | str:
     kind, _, name = each.partition(":")
-    if each == member or each in {"allUsers", "allAuthenticatedUsers"}:
+    if same_member(each, member):
         return True
+    if each in {"allUsers", "allAuthenticatedUsers"}:
+        return f"{each}, which gives nothing where public access is prevented"
     if kind in _BASIC:
         if project is None:
             return each

@@ -54,6 +54,9 @@ class Below:
 REQUESTER_PAYS = "requester pays"
 """The end of a check's name."""
 
+SOFT_DELETE_SECONDS = 7 * 86400
+"""Seven days, which the runbook wants of both buckets: somebody must notice before they are over."""
+
 _NAMED = ("hierarchical namespace", "Autoclass", "rules that change the class")
 
 _DIGITS = tuple("0123456789")
@@ -196,7 +199,8 @@ def bucket_checks(legacy: Resource, new: Resource, migration: Migration) -> Iter
         yield _key(side, resource)
     yield _legacy_lifecycle(legacy, migration)
     yield from lifecycle_checks(new, migration)
-    yield _soft_delete(legacy)
+    yield _soft_delete("legacy", legacy)
+    yield _soft_delete("new", new)
     yield _versioning(legacy)
 
 
@@ -218,7 +222,11 @@ def _location(legacy: Resource, new: Resource) -> Check:
     if places[0] == places[1]:
         return passed("location", f"both in {places[0]}: a copy is one request and no transfer")
     seen = f"{places[0]} and {places[1]}: every copy is a transfer between locations, which is billed, and a large object takes several calls"
-    return passed("location", seen, "see the estimate of the dry run; triggers lie with their buckets")
+    return passed(
+        "location",
+        seen,
+        "the dry run's estimate leaves the transfer out: cloud.google.com/storage/pricing, network",
+    )
 
 
 def _storage_class(legacy: Resource, new: Resource) -> Check:
@@ -241,8 +249,11 @@ def _uniform_access(side: str, resource: Resource) -> Check:
             name,
             "on: permissions can be limited to a prefix; managed folders and their permissions are not copied",
         )
-    seen = "off: permissions cannot be limited to a prefix, and access lists of single objects are not copied"
-    step = f"gcloud storage buckets update gs://{resource.get('name')} --uniform-bucket-level-access, once no reader relies on access lists"
+    seen = (
+        "off: permissions cannot be limited to a prefix, and access lists of single objects are not copied. "
+        "See first that no reader relies on them"
+    )
+    step = f"gcloud storage buckets update gs://{resource.get('name')} --uniform-bucket-level-access"
     return failed(name, seen, step)
 
 
@@ -328,14 +339,23 @@ def _legacy_lifecycle(legacy: Resource, migration: Migration) -> Check:
     return passed(name, seen, f"see that no rule deletes in {where} before the migration is done")
 
 
-def _soft_delete(legacy: Resource) -> Check:
-    name = "legacy bucket: soft delete"
-    seconds = int((legacy.get("softDeletePolicy") or {}).get("retentionDurationSeconds") or 0)
-    if seconds:
-        return passed(name, f"a deletion can be undone from it for {duration(seconds)}")
-    seen = "off: after the deletion only the new path can bring an object back, with another generation and creation time"
-    step = f"gcloud storage buckets update gs://{legacy.get('name')} --soft-delete-duration=7d, before the deletion"
-    return passed(name, seen, step)
+def _soft_delete(side: str, resource: Resource) -> Check:
+    name = f"{side} bucket: soft delete"
+    seconds = int((resource.get("softDeletePolicy") or {}).get("retentionDurationSeconds") or 0)
+    step = f"gcloud storage buckets update gs://{resource.get('name')} --soft-delete-duration=7d"
+    if side == "new":
+        seen = (
+            f"a lost object, the migration's record included, can be restored for {duration(seconds)}"
+            if seconds
+            else "off: what is overwritten or deleted there is gone, the migration's record included"
+        )
+        return passed(name, seen, "" if seconds >= SOFT_DELETE_SECONDS else f"before the first copy: {step}")
+    seen = (
+        f"a deletion can be undone from it for {duration(seconds)}"
+        if seconds
+        else "off: after the deletion only the new path can bring an object back, with another generation and creation time"
+    )
+    return passed(name, seen, "" if seconds >= SOFT_DELETE_SECONDS else f"before the deletion: {step}")
 
 
 def _versioning(legacy: Resource) -> Check:

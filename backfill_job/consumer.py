@@ -15,7 +15,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from enum import Enum
 from hashlib import sha256
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 from zoneinfo import ZoneInfo, available_timezones
 
 import msgspec
@@ -96,7 +96,7 @@ class Column(_Part, frozen=True):
 
     name: _Text
     type: _Text
-    mode: str = "NULLABLE"
+    mode: Literal["NULLABLE", "REQUIRED", "REPEATED"] = "NULLABLE"
     fields: tuple["Column", ...] = ()
 
 
@@ -134,7 +134,7 @@ class Consumer(_Part, frozen=True):
 
     name: _Name
     load: Load
-    critical: tuple[_Text, ...] = ("*",)
+    critical: Annotated[tuple[_Text, ...], Meta(min_length=1)] = ("*",)
     critical_is: _Text = "the consumer's data"
     run: Nightly = Nightly()
     presence: Presence | None = None
@@ -297,7 +297,7 @@ def read_consumer(file: Path) -> Consumer:
     """
     where = f"the consumer's file {shown(str(file))}"
     try:
-        content = tomllib.loads(file.read_text(encoding="utf-8"))
+        content = tomllib.loads(file.read_text(encoding="utf-8-sig"))
         found = msgspec.convert(content, Consumer)
     except OSError as error:
         raise UsageError(f"{where} cannot be read ({error.strerror})") from error
@@ -318,10 +318,12 @@ def _contradictions(found: Consumer) -> Iterator[str]:
     yield from _of_template("load.glob", found.load.glob)
     for each in found.upstream:
         yield from _of_template("upstream.glob", each.glob.removeprefix("gs://"))
+        if each.glob.startswith("gs://") and not each.glob.removeprefix("gs://").partition("/")[2]:
+            yield f"upstream.glob: {each.glob} names no object of a bucket"
     if found.presence is not None:
         yield from _of_template("presence.folder", found.presence.folder)
-        if not found.presence.folder.endswith("/"):
-            yield "presence.folder does not end in '/'"
+        if not found.presence.folder.endswith("/") or "*" in found.presence.folder:
+            yield "presence.folder does not end in '/', or has an asterisk"
 
 
 def _of_load(found: Consumer) -> Iterator[str]:
@@ -337,12 +339,27 @@ def _of_load(found: Consumer) -> Iterator[str]:
         yield 'load.reason is for format = "none"'
     elif load.format is not Format.PARQUET and not load.schema:
         yield f"load.schema is missing: a {load.format.value} file does not have the types of its columns"
+    yield from _of_columns(load.schema)
+    columns = {column.name for column in load.schema}
+    for name, column in (("load.key", load.key), ("load.time", load.time)):
+        if columns and column and column not in columns:
+            yield f"{name}: {column} is not a column of load.schema"
+
+
+def _of_columns(columns: tuple[Column, ...]) -> Iterator[str]:
+    names = [column.name.lower() for column in columns]
+    for column in columns:
+        if names.count(column.name.lower()) > 1:
+            yield f"load.schema: {column.name} is there twice"
+        yield from _of_columns(column.fields)
 
 
 def _of_template(name: str, template: str) -> Iterator[str]:
     unknown = [hole for hole in _HOLE.findall(template) if hole not in _HOLES]
     if unknown:
         yield f"{name}: {{{unknown[0]}}} is none of {', '.join(f'{{{hole}}}' for hole in _HOLES)}"
+    if {"{", "}"} & set(_HOLE.sub("", template)):
+        yield f"{name}: {template} has a brace without its other one"
     if template.count("*") > 1:
         yield f"{name}: {template} has more than one asterisk"
     if template.startswith("/") or "://" in template:

@@ -358,9 +358,10 @@ def _composed_lines(report: Mapping[str, Any], *, again: str, status: str) -> li
     result = RunResult.from_json(report)
     off = (f"  {each}" for each in compared if report["elapsed_s"] > LONG and each.far_off)
     return [
+        f"all {report['tasks']} tasks together:",
         *result.screen_lines(),
         *off,
-        f"all {report['tasks']} tasks together: {result.summary}",
+        result.summary,
         _next(result, again, status),
     ]
 

@@ -8,6 +8,7 @@ tool once. The table has the medians of the rounds, and the median of each round
 """
 
 import argparse
+import compileall
 import os
 import re
 import shutil
@@ -89,6 +90,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     arguments = parser.parse_args(argv)
     tools = tools_of(arguments)
+    for checkout in filter(None, (Path(__file__).parent.parent, arguments.against)):
+        compile_modules(checkout)
     print(
         f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} at the start; objects of 350 bytes; "
         f"medians of {arguments.runs} rounds; client process only\n"
@@ -108,6 +111,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         show(phase, by_tool)
     print(f"load {os.getloadavg()[0]:.1f} at the end")
     return 0
+
+
+def compile_modules(checkout: Path) -> None:
+    """Compile a checkout as an installation does. Where ``PYTHONDONTWRITEBYTECODE`` is set, each run would do it anew: 0.17 s of CPU."""
+    for package in ("shared", "backfill_job"):
+        compileall.compile_dir(checkout / package, quiet=2)
 
 
 def tools_of(arguments: argparse.Namespace) -> dict[str, tuple[Command, int]]:

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from backfill_job.access import Need, access, needs_of
+from backfill_job.access import Need, access, needs_of, same_member
 from backfill_job.bucket_settings import bucket_checks
 from backfill_job.check import Check, Standing, failed, not_run, passed
 from backfill_job.rights import Part
-from deploy.facts import Facts, Unreadable, ask, policy_command, questions
-from deploy.parts import DELIVERIES, function_steps, job_steps, release
-from deploy.project import DEAD_LETTERS, SERVICES, gcloud, project_steps
+from deploy.facts import Facts, Unreadable, ask, field, policy_command, questions, role_command
+from deploy.parts import DELIVERIES, FINALIZED, function_steps, job_steps, release, scheduler_steps
+from deploy.project import ACCOUNTS, DEAD_LETTERS, SERVICES, gcloud, project_steps
 from deploy.steps import Answer, Ensure, Run, Step, Words
 from deploy.values import Values
 from shared.text import counted
@@ -30,6 +30,17 @@ UNRESTRICTED_BUILDS = frozenset(
 )
 """Regions in which Cloud Build runs builds of every project (its documentation, "Cloud Build locations", 2025-08-18)."""
 
+UNBOUND_AGENTS = {
+    "gcf-admin-robot": "roles/cloudfunctions.serviceAgent",
+    "gcp-sa-cloudbuild": "roles/cloudbuild.serviceAgent",
+    "gcp-sa-cloudscheduler": "roles/cloudscheduler.serviceAgent",
+    "serverless-robot-prod": "roles/run.serviceAgent",
+}
+"""Google's own accounts that get no binding from `project`, by the domain of their addresses, with the role that each service works with.
+
+Google grants these roles with the first use of each service (IAM documentation, "Service agents"). A policy that is written as a
+whole, as some infrastructure code does, takes them away."""
+
 _WORST_FIRST = (Standing.FAIL, Standing.NOT_RUN, Standing.PASS, Standing.NOT_APPLICABLE)
 
 
@@ -39,25 +50,33 @@ def check(values: Values, run: Callable[[Words], Answer]) -> list[Check]:
     kinds = {
         (binding.kind, binding.name) for binding in _bindings(values, facts) if binding.kind != "projects"
     }
-    there = {
-        f"{kind} {name}": (kind, name) for kind, name in sorted(kinds) if _there(facts, values, kind, name)
+    more = {
+        f"{kind} {name}": policy_command(values, kind, name)
+        for kind, name in sorted(kinds)
+        if _there(facts, values, kind, name)
     }
-    policies = ask({key: policy_command(values, *place) for key, place in there.items()}, run)
-    return checks_of(values, {**facts, **policies})
+    roles = _names(facts, _ROLES)
+    names = [_name_of(step) for step in _made_by(values)[_ROLES]]
+    there = [] if isinstance(roles, Unreadable) else [name for name in names if name in roles]
+    more |= {f"{_ROLES} {name}": role_command(values, name) for name in there}
+    return checks_of(values, {**facts, **ask(more, run)})
 
 
 def checks_of(values: Values, facts: Facts) -> list[Check]:
     """Every check of these facts: the worst first, and those with advice before those without."""
-    found = [
-        *_services(values, facts),
-        *_buckets(values, facts),
-        *_made(values, facts),
-        *_bound(values, facts),
-        *_build_region(values, facts),
-        *_accesses(values, facts),
-        *_built(values, facts),
-    ]
+    found = [one for name, judge in _SUBJECTS.items() for one in _judged(name, judge, values, facts)]
     return sorted(found, key=lambda one: (_WORST_FIRST.index(one.standing), not one.next_step))
+
+
+def _judged(
+    name: str, judge: Callable[[Values, Facts], Iterator[Check]], values: Values, facts: Facts
+) -> list[Check]:
+    """The checks of one subject; an answer of another form, as of another version of gcloud, makes it NOT RUN."""
+    try:
+        return [*judge(values, facts)]
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        seen = f"an answer of gcloud has another form than expected ({type(error).__name__}: {error})"
+        return [not_run(name, seen, "run `gcloud components update`, and the check again")]
 
 
 def exit_code(checks: Sequence[Check]) -> int:
@@ -80,7 +99,7 @@ def lines_of(checks: Sequence[Check]) -> Iterator[str]:
 
 def _unreadable(name: str, fact: Unreadable) -> Check:
     step = "ask somebody who may read it to run this check: an owner of the project reads everything"
-    return not_run(name, fact.why, step)
+    return not_run(name, fact.why, "gcloud auth login" if "gcloud auth login" in fact.why else step)
 
 
 def _services(values: Values, facts: Facts) -> Iterator[Check]:
@@ -88,7 +107,7 @@ def _services(values: Values, facts: Facts) -> Iterator[Check]:
     if isinstance(found, Unreadable):
         yield _unreadable("APIs", found)
         return
-    enabled = {one.get("config", {}).get("name", "").partition(".")[0] for one in found}
+    enabled = {str(field(one, "config", "name")).partition(".")[0] for one in found}
     missing = [f"{name}.googleapis.com" for name in SERVICES if name not in enabled]
     if missing:
         command = shlex.join(gcloud(values, "services enable", *missing))
@@ -150,9 +169,14 @@ def _names(facts: Facts, kind: str) -> set[str] | Unreadable:
     if isinstance(found, Unreadable):
         return found
     if kind == "run jobs":
-        return {one.get("metadata", {}).get("name", "") for one in found}
-    key = "email" if kind == "iam service-accounts" else "name"
-    return {one.get(key, "").rpartition("/")[2] for one in found}
+        return {str(field(one, "metadata", "name")) for one in found}
+    key = "email" if kind == _ACCOUNTS else "name"
+    return {_last(one.get(key)) for one in found}
+
+
+def _last(name: Any) -> str:
+    """The last part of a resource's name."""
+    return str(name).rpartition("/")[2]
 
 
 def _there(facts: Facts, values: Values, kind: str, name: str) -> bool:
@@ -172,24 +196,77 @@ def _bucket_fact(values: Values, name: str) -> str:
     return sides.get(name.removeprefix("gs://"), "staging bucket")
 
 
-def _made(values: Values, facts: Facts) -> Iterator[Check]:
-    """Accounts, roles, repository, topic and the rest, one line a kind and one for each that is missing."""
-    wanted: dict[str, list[tuple[str, Words]]] = {}
+_ACCOUNTS, _ROLES, _SUBSCRIPTIONS = "iam service-accounts", "iam roles", "pubsub subscriptions"
+
+
+def _made_by(values: Values) -> dict[str, list[Ensure]]:
+    """The steps that create something, by its kind."""
+    found: dict[str, list[Ensure]] = {}
     for step in project_steps(values):
         if isinstance(step, Ensure):
-            name = step.create[step.create.index("create") + 1]
-            wanted.setdefault(" ".join(step.create[1:3]), []).append((name, step.create))
-    for kind, things in wanted.items():
+            found.setdefault(" ".join(step.create[1:3]), []).append(step)
+    return found
+
+
+def _name_of(step: Ensure) -> str:
+    return step.create[step.create.index("create") + 1]
+
+
+def _made(values: Values, facts: Facts) -> Iterator[Check]:
+    """Accounts, roles, repository, topic and the rest: one line a kind, and one for each that is missing or not as it was made."""
+    for kind, steps in _made_by(values).items():
         title = kind.split()[-1].replace("service-accounts", "accounts")
         names = _made_names(facts, kind)
         if isinstance(names, Unreadable):
             yield _unreadable(title, names)
             continue
-        missing = [(name, create) for name, create in things if name not in names]
-        for name, create in missing:
-            yield failed(title, f"{name} does not exist", shlex.join(create))
-        if not missing:
-            yield passed(title, f"{len(things)} there: {', '.join(name for name, _ in things)}")
+        found = [
+            failed(title, f"{_name_of(step)} does not exist", shlex.join(step.create))
+            for step in steps
+            if _name_of(step) not in names
+        ]
+        there = [step for step in steps if _name_of(step) in names]
+        found += [one for step in there if (one := _changed(kind, title, step, values, facts))]
+        yield from found or [passed(title, f"{len(steps)} there: {', '.join(map(_name_of, steps))}")]
+
+
+def _changed(kind: str, title: str, step: Ensure, values: Values, facts: Facts) -> Check | None:
+    """What is wrong with something that is there; None where nothing is."""
+    name = _name_of(step)
+    if kind == _ROLES:
+        return _changed_role(title, step, facts)
+    if kind == _ACCOUNTS:
+        (email,) = [one["email"] for one in facts[kind] if str(one.get("email")).partition("@")[0] == name]
+        if any(one.get("disabled") for one in facts[kind] if one["email"] == email):
+            enable = gcloud(values, "iam service-accounts enable", email)
+            return failed(title, f"{name} is disabled: whatever runs as it is refused", shlex.join(enable))
+    if kind == _SUBSCRIPTIONS:
+        topics = [one.get("topic") for one in facts[kind] if _last(one.get("name")) == name]
+        if topics != [f"projects/{values.project}/topics/{name}"]:
+            seen = f"{name} reads {topics[0]}, so dead letters are lost"
+            return failed(title, seen, "pull what it holds, delete it, and run `project` again")
+    return None
+
+
+def _changed_role(title: str, step: Ensure, facts: Facts) -> Check | None:
+    name, role = _name_of(step), facts[f"{_ROLES} {_name_of(step)}"]
+    if isinstance(role, Unreadable):
+        return _unreadable(title, role)
+    wanted = set(_flags(step.create)["permissions"].split(","))
+    held = set(role.get("includedPermissions") or ())
+    differences = (
+        f"lacks {', '.join(sorted(wanted - held))}" if wanted - held else "",
+        f"has {', '.join(sorted(held - wanted))}, which the deployment does not give"
+        if held - wanted
+        else "",
+        "is disabled" if role.get("stage") == "DISABLED" else "",
+    )
+    found = "; ".join(filter(None, differences))
+    return failed(title, f"{name} {found}", shlex.join(step.update or ())) if found else None
+
+
+def _flags(words: Words) -> dict[str, str]:
+    return dict(word.removeprefix("--").split("=", 1) for word in words if "=" in word)
 
 
 def _made_names(facts: Facts, kind: str) -> set[str] | Unreadable:
@@ -220,13 +297,14 @@ class _Binding:
     def title(self) -> str:
         """The thing in the table: a bucket's address, or kind and name."""
         name = self.name.partition("@")[0]
-        return name if name.startswith("gs://") else f"{self.kind.split()[-1].rstrip('s')} {name}"
+        singular = self.kind.split()[-1].removesuffix("s").replace("repositorie", "repository")
+        return name if name.startswith("gs://") else f"{singular} {name}"
 
     def is_in(self, policy: Mapping[str, Any]) -> bool:
         """Whether the policy has it."""
         return any(
             one.get("role") == self.role
-            and self.member in (one.get("members") or ())
+            and any(same_member(self.member, member) for member in one.get("members") or ())
             and (one.get("condition") or {}).get("expression", "") == self.expression
             for one in policy.get("bindings") or ()
         )
@@ -244,7 +322,7 @@ def _bindings(values: Values, facts: Facts) -> Iterator[_Binding]:
         words = tuple(
             word.replace("$NUMBER", number).replace("$STORAGE_AGENT", agent) for word in step.command
         )
-        flags = dict(word.removeprefix("--").split("=", 1) for word in words if "=" in word)
+        flags = _flags(words)
         condition = flags.get("condition", "None")
         expression = condition.removeprefix("expression=").rpartition(",title=")[0]
         at = words.index("add-iam-policy-binding")
@@ -262,8 +340,31 @@ def _bound(values: Values, facts: Facts) -> Iterator[Check]:
         policy, title = facts[fact], f"rights: {wanted[0].title}"
         if isinstance(policy, Unreadable):
             yield _unreadable(title, policy)
-        else:
-            yield from _bound_in(policy, title, wanted, facts)
+            continue
+        yield from _bound_in(policy, title, wanted, facts)
+        if wanted[0].kind in {"storage buckets", "projects"} and not isinstance(facts["project"], Unreadable):
+            yield from _beside(policy, title, wanted, values)
+
+
+def _beside(
+    policy: Mapping[str, Any], title: str, wanted: Sequence[_Binding], values: Values
+) -> Iterator[Check]:
+    """What our own accounts hold on data beside that: of an older version, or given by hand. It is advice."""
+    own, given = (
+        {values.member(name) for name in ACCOUNTS},
+        {(one.role, one.member, one.expression) for one in wanted},
+    )
+    for binding in policy.get("bindings") or ():
+        role, condition = binding.get("role", ""), binding.get("condition") or {}
+        expression, name = condition.get("expression", ""), condition.get("title", "")
+        for member in own.intersection(binding.get("members") or ()):
+            if (role, member, expression) in given:
+                continue
+            limit = f"expression={expression},title={name}" if condition else "None"
+            flags = (f"--member={member}", f"--role={role}", f"--condition={limit}")
+            command = gcloud(values, f"{wanted[0].kind} remove-iam-policy-binding", wanted[0].name, *flags)
+            seen = f"{member} also has {role}{f' where {expression}' if condition else ''}, which the deployment does not give"
+            yield passed(title, seen, shlex.join(command))
 
 
 def _bound_in(
@@ -279,6 +380,36 @@ def _bound_in(
         yield failed(title, f"{one.member} lacks {one.role}{limit}", shlex.join(one.command))
     if not missing:
         yield passed(title, counted(len(judged), "binding"))
+
+
+def _agents(values: Values, facts: Facts) -> Iterator[Check]:
+    """Google's own accounts that run builds, functions, triggers and schedules; the others have bindings of ours."""
+    name, project, policy = "Google's agents", facts["project"], facts["project policy"]
+    for fact in (project, policy):
+        if isinstance(fact, Unreadable):
+            yield _unreadable(name, fact)
+            return
+    missing = [
+        one
+        for domain, role in UNBOUND_AGENTS.items()
+        if not (one := _agent(values, project["projectNumber"], domain, role)).is_in(policy)
+    ]
+    jobs = _names(facts, "run jobs")
+    if not missing:
+        yield passed(name, f"{len(UNBOUND_AGENTS)} with their roles")
+    elif not isinstance(jobs, Unreadable) and values.name(Part.BACKFILL.value) not in jobs:
+        roles = ", ".join(one.role for one in missing)
+        yield Check(name, Standing.NOT_APPLICABLE, f"not yet, before the first build: {roles}")
+    else:
+        for one in missing:
+            yield failed(name, f"{one.member} lacks {one.role}", shlex.join(one.command))
+
+
+def _agent(values: Values, number: Any, domain: str, role: str) -> _Binding:
+    member = f"serviceAccount:service-{number}@{domain}.iam.gserviceaccount.com"
+    flags = (f"--member={member}", f"--role={role}", "--condition=None")
+    command = gcloud(values, "projects add-iam-policy-binding", values.project, *flags)
+    return _Binding("projects", values.project, role, member, "", command)
 
 
 def _build_region(values: Values, facts: Facts) -> Iterator[Check]:
@@ -352,28 +483,100 @@ def _built(values: Values, facts: Facts) -> Iterator[Check]:
             yield _unreadable(title, names)
     if isinstance(jobs, Unreadable) or isinstance(functions, Unreadable):
         return
-    own = {values.name(name) for name in ("backfill", "sweep", "verify", "deletion")}
-    if not own & jobs and not any(values.name(part.value) in functions for part in Part):
-        yield Check("build", Standing.NOT_APPLICABLE, "nothing is deployed yet", _submit(values))
+    own = {words[4]: words for words in _deployments(job_steps(values, "TAG"), "run jobs deploy")}
+    if not own.keys() & jobs and not any(values.name(part.value) in functions for part in Part):
+        yield _nothing_built(values, facts)
         return
-    yield from _all_there("jobs", own, jobs, _submit(values))
+    yield from _jobs(own, values, facts)
     yield from _functions(values, facts)
     yield from _schedules(values, facts)
-    stems = {
+    yield from _monitoring(values, facts)
+
+
+def _nothing_built(values: Values, facts: Facts) -> Check:
+    """Triggers are listed everywhere, and the rest in one region: with another REGION a project looks as if it were empty."""
+    triggers = () if isinstance(facts["triggers"], Unreadable) else facts["triggers"]
+    elsewhere = [
+        one["name"] for one in triggers if _last(one.get("name")).startswith(values.name(Part.MIRROR.value))
+    ]
+    if elsewhere:
+        seen = f"no job and no function is in {values.region}, but there is the trigger {elsewhere[0]}"
+        return failed(
+            "build", seen, f"write the region of the deployment into deploy/{values.env.value}.env, as REGION"
+        )
+    return Check("build", Standing.NOT_APPLICABLE, "nothing is deployed yet", _submit(values))
+
+
+def _deployments(steps: Iterable[Step], command: str) -> Iterator[Words]:
+    """The commands of the build that describe a wanted result; an update has the same flags as a creation."""
+    for step in steps:
+        words = step.create if isinstance(step, Ensure) else step.command
+        if " ".join(words[1:]).startswith(command):
+            yield words
+
+
+def _differences(pairs: Iterable[tuple[str, Any, Any]]) -> str:
+    """What is not as wanted, of pairs of found and wanted: their name, and both."""
+    return "; ".join(
+        f"{name} {found or 'none'} instead of {wanted}" for name, found, wanted in pairs if found != wanted
+    )
+
+
+def _jobs(own: Mapping[str, Words], values: Values, facts: Facts) -> Iterator[Check]:
+    found = {str(field(one, "metadata", "name")): one for one in facts["run jobs"]}
+    reds = []
+    for name, words in own.items():
+        job, flags = found.get(name), _flags(words)
+        if job is None:
+            reds.append(f"{name} is missing")
+            continue
+        task = field(job, "spec", "template", "spec", "template", "spec") or {}
+        container = (task.get("containers") or [{}])[0]
+        ready = {one.get("type"): one for one in field(job, "status", "conditions") or ()}.get("Ready") or {}
+        differs = _differences(
+            (
+                ("account", task.get("serviceAccountName"), flags["service-account"]),
+                ("arguments", " ".join(container.get("args") or ()), flags["args"].replace(",", " ")),
+            )
+        )
+        reds += [f"{name}: {differs}"] if differs else []
+        if ready.get("status") != "True":
+            reds.append(f"{name} is not ready: {ready.get('message') or 'no reason is given'}")
+    yield from (failed("jobs", red, _submit(values)) for red in reds)
+    if not reds:
+        yield passed("jobs", f"{len(own)} there, with their accounts and arguments")
+
+
+def _monitoring(values: Values, facts: Facts) -> Iterator[Check]:
+    """Metrics, alerts and dashboard by their names; that the alerts notify the channel is a line of its own."""
+    wanted = {
         kind: {path.stem for path in (MONITORING / kind).glob("*.yaml")} for kind in ("metrics", "alerts")
     }
-    boards = {f"qpi-exports-migration-{values.env.value}"}
-    wanted = {
-        "metrics": {f"qpi_exports_{stem}" for stem in stems["metrics"]},
-        "alerts": stems["alerts"],
-        "dashboards": boards,
-    }
+    wanted["metrics"] = {f"qpi_exports_{stem}" for stem in wanted["metrics"]}
+    wanted["dashboards"] = {f"qpi-exports-migration-{values.env.value}"}
     for kind, names in wanted.items():
         found = facts[kind]
         if isinstance(found, Unreadable):
             yield _unreadable(kind, found)
+            continue
+        present = {_last(one.get("name")) for one in found}
+        if kind == "alerts":
+            own = [one for one in found if field(one, "userLabels", "env") == values.env.value]
+            present = {str(field(one, "userLabels", "policy")) for one in own if one.get("enabled", True)}
+            deaf = [
+                str(field(one, "userLabels", "policy"))
+                for one in own
+                if _last(values.channel) not in map(_last, one.get("notificationChannels") or ())
+            ]
+            if deaf:
+                yield failed(
+                    kind, f"these do not notify {values.channel}: {', '.join(sorted(deaf))}", _submit(values)
+                )
+        missing = sorted(names - present)
+        if missing:
+            yield failed(kind, f"missing: {', '.join(missing)}", _submit(values))
         else:
-            yield from _all_there(kind, names, _monitored(values, kind, found), _submit(values))
+            yield passed(kind, f"{len(names)} there")
 
 
 def _submit(values: Values) -> str:
@@ -382,80 +585,96 @@ def _submit(values: Values) -> str:
 
 def _deploy(values: Values, part: Part) -> str:
     """The command of the build that deploys a function; in a checkout, its sources are the checkout's."""
-    steps = function_steps(values, release(MONITORING.parent))
-    found = [one.create for one in steps if isinstance(one, Ensure) and values.name(part.value) in one.create]
-    return shlex.join(found[0])
+    return shlex.join(_deployment(values, part, release(MONITORING.parent)))
 
 
-def _all_there(title: str, wanted: set[str], found: set[str], step: str) -> Iterator[Check]:
-    missing = sorted(wanted - found)
-    if missing:
-        yield failed(title, f"missing: {', '.join(missing)}", step)
-    else:
-        yield passed(title, f"{len(wanted)} there")
-
-
-def _monitored(values: Values, kind: str, found: Iterable[Mapping[str, Any]]) -> set[str]:
-    if kind != "alerts":
-        return {str(one.get("name", "")).rpartition("/")[2] for one in found}
-    labels = [one.get("userLabels") or {} for one in found if one.get("enabled", True)]
-    return {one.get("policy", "") for one in labels if one.get("env") == values.env.value}
+def _deployment(values: Values, part: Part, source: str = "") -> Words:
+    steps = function_steps(values, source)
+    (found,) = [
+        words for words in _deployments(steps, "functions deploy") if words[3] == values.name(part.value)
+    ]
+    return found
 
 
 def _functions(values: Values, facts: Facts) -> Iterator[Check]:
-    functions = {one.get("name", "").rpartition("/")[2]: one for one in facts["functions"]}
+    functions = {_last(one.get("name")): one for one in facts["functions"]}
     for part, location in (
         (Part.MIRROR, values.legacy_location),
         (Part.REVERSE, values.new_location),
         (Part.STATUS, ""),
     ):
-        name = values.name(part.value)
+        name, title = values.name(part.value), f"function {part.value}"
         found = functions.get(name)
         if found is None or found.get("state") != "ACTIVE":
             state = "not deployed" if found is None else f"in state {found.get('state')}"
-            yield failed(f"function {part.value}", f"{name} is {state}", _submit(values))
+            yield failed(title, f"{name} is {state}", _submit(values))
             continue
-        yield passed(f"function {part.value}", "active")
+        flags = _flags(_deployment(values, part))
+        settings = dict(one.split("=", 1) for one in flags["set-env-vars"].split(","))
+        has = field(found, "serviceConfig", "environmentVariables") or {}
+        extra = [each for each in has if each.startswith("MIRROR_")]
+        differs = _differences(
+            (
+                ("account", field(found, "serviceConfig", "serviceAccountEmail"), flags["service-account"]),
+                *((each, has.get(each), settings.get(each)) for each in sorted({*settings, *extra})),
+            )
+        )
+        # A build leaves a function as it is whose label is right; this command does not.
+        yield (
+            failed(title, differs, _deploy(values, part))
+            if differs
+            else passed(title, "active, with its account and its settings")
+        )
         if location:
-            yield from _trigger(part, location, found.get("eventTrigger") or {}, values, facts)
+            yield _trigger(part, location, found.get("eventTrigger") or {}, values, facts)
+            yield from _dead_letters(part, found.get("eventTrigger") or {}, values, facts)
 
 
-def _trigger(
-    part: Part, location: str, trigger: Mapping[str, Any], values: Values, facts: Facts
-) -> Iterator[Check]:
-    name, again = f"trigger of {part.value}", _submit(values)
+def _trigger(part: Part, location: str, trigger: Mapping[str, Any], values: Values, facts: Facts) -> Check:
+    name, deploy, flags = f"trigger of {part.value}", _deploy(values, part), _flags(_deployment(values, part))
     if trigger.get("retryPolicy") != "RETRY_POLICY_RETRY":
-        yield failed(name, "redelivery is off: an event that fails once is lost", _deploy(values, part))
-    at = str(trigger.get("triggerRegion", "")).lower()
-    if at != location:
-        yield failed(name, f"it is in {at or 'no location'}, and its bucket in {location}", again)
+        return failed(name, "redelivery is off: an event that fails once is lost", deploy)
+    filters = {one.get("attribute"): one.get("value") for one in trigger.get("eventFilters") or ()}
+    differs = _differences(
+        (
+            ("location", str(trigger.get("triggerRegion", "")).lower(), location),
+            ("event", trigger.get("eventType"), FINALIZED),
+            ("bucket", filters.get("bucket"), flags["trigger-event-filters"].removeprefix("bucket=")),
+            ("account", trigger.get("serviceAccountEmail"), flags["trigger-service-account"]),
+        )
+    )
+    if differs:
+        return failed(name, differs, deploy)
     triggers = facts["triggers"]
     if isinstance(triggers, Unreadable):
-        yield _unreadable(name, triggers)
-        return
-    found = next((one for one in triggers if one.get("name") == trigger.get("trigger")), None)
-    if found is None:
-        yield failed(name, "it does not exist: no event reaches the function", again)
-        return
-    yield passed(name, f"in {at}")
-    subscription = ((found.get("transport") or {}).get("pubsub") or {}).get("subscription", "")
-    yield _dead_letters(part, subscription, values, facts)
+        return _unreadable(name, triggers)
+    if not any(one.get("name") == trigger.get("trigger") for one in triggers):
+        return failed(name, "it does not exist: no event reaches the function", deploy)
+    return passed(name, f"in {location}, for new objects of gs://{filters['bucket']}")
 
 
-def _dead_letters(part: Part, subscription: str, values: Values, facts: Facts) -> Check:
-    name, listed = f"dead letters of {part.value}", facts["pubsub subscriptions"]
-    if isinstance(listed, Unreadable):
-        return _unreadable(name, listed)
+def _dead_letters(part: Part, trigger: Mapping[str, Any], values: Values, facts: Facts) -> Iterator[Check]:
+    name, listed, triggers = f"dead letters of {part.value}", facts["pubsub subscriptions"], facts["triggers"]
+    for fact in (listed, triggers):
+        if isinstance(fact, Unreadable):
+            yield _unreadable(name, fact)
+            return
+    own = [one for one in triggers if one.get("name") == trigger.get("trigger")]
+    if not own:
+        return  # the trigger's own red line says so
+    subscription = str(field(own[0], "transport", "pubsub", "subscription"))
     found = next((one for one in listed if one.get("name") == subscription), None)
     if found is None:
-        return failed(name, f"the trigger's subscription {subscription} does not exist", _submit(values))
+        yield failed(name, f"the trigger's subscription {subscription} does not exist", _deploy(values, part))
+        return
     topic = f"projects/{values.project}/topics/{values.name(DEAD_LETTERS)}"
     policy = found.get("deadLetterPolicy") or {}
     if policy.get("deadLetterTopic") == topic and policy.get("maxDeliveryAttempts") == DELIVERIES:
-        return passed(name, f"after {DELIVERIES} deliveries to {values.name(DEAD_LETTERS)}")
+        yield passed(name, f"after {DELIVERIES} deliveries to {values.name(DEAD_LETTERS)}")
+        return
     flags = (f"--dead-letter-topic={topic}", f"--max-delivery-attempts={DELIVERIES}")
     command = gcloud(values, "pubsub subscriptions update", subscription, *flags)
-    return failed(name, "the subscription has no dead-letter policy, or another", shlex.join(command))
+    yield failed(name, "the subscription has no dead-letter policy, or another", shlex.join(command))
 
 
 def _schedules(values: Values, facts: Facts) -> Iterator[Check]:
@@ -463,15 +682,63 @@ def _schedules(values: Values, facts: Facts) -> Iterator[Check]:
     if isinstance(listed, Unreadable):
         yield _unreadable("schedules", listed)
         return
-    found = {one.get("name", "").rpartition("/")[2]: one for one in listed}
-    for name, (_, schedule) in values.schedules.items():
-        title, one = f"schedule {name}", found.get(values.name(name))
-        if one is None or one.get("schedule") != schedule:
-            seen = "it does not exist" if one is None else f"{one.get('schedule')} instead of {schedule}"
-            yield failed(title, seen, f"python -m deploy --env {values.env.value} scheduler")
-        elif one.get("state") != "ENABLED":
-            at = f"--location={values.region}"
-            command = shlex.join(gcloud(values, "scheduler jobs resume", values.name(name), at))
-            yield passed(title, f"{one.get('state')}: right before the deletion only", command)
+    found = {_last(one.get("name")): one for one in listed}
+    for words in _deployments(scheduler_steps(values), "scheduler jobs create"):
+        name, flags = words[5], _flags(words)
+        title, one = (
+            f"schedule {name.removeprefix('qpi-exports-').removesuffix(f'-{values.env.value}')}",
+            found.get(name),
+        )
+        again = f"python3 -m deploy --env {values.env.value} scheduler"
+        if one is None:
+            yield failed(title, "it does not exist", again)
+            continue
+        differs = _differences(
+            (
+                ("schedule", one.get("schedule"), flags["schedule"]),
+                ("time zone", one.get("timeZone"), flags["time-zone"]),
+                ("address", field(one, "httpTarget", "uri"), flags["uri"]),
+                (
+                    "account",
+                    field(one, "httpTarget", "oauthToken", "serviceAccountEmail"),
+                    flags["oauth-service-account-email"],
+                ),
+            )
+        )
+        if differs or one.get("state") not in {"ENABLED", "PAUSED"}:
+            yield failed(title, differs or f"in state {one.get('state')}: it does not run", again)
+        elif one.get("state") == "PAUSED":
+            command = gcloud(values, "scheduler jobs resume", name, f"--location={values.region}")
+            yield passed(title, "PAUSED: right before the deletion only", shlex.join(command))
         else:
-            yield passed(title, f"{schedule}, enabled")
+            yield passed(title, f"{flags['schedule']}, enabled")
+
+
+def _channel(values: Values, facts: Facts) -> Iterator[Check]:
+    name, found = "notification channel", facts["channel"]
+    listed = shlex.join(gcloud(values, "beta monitoring channels list")[:-1])
+    if isinstance(found, Unreadable):
+        if found.absent:
+            yield failed(name, f"CHANNEL names {values.channel}, which does not exist", listed)
+        else:
+            yield _unreadable(name, found)
+    elif found.get("enabled") is False or found.get("verificationStatus") == "UNVERIFIED":
+        yield failed(name, f"{values.channel} is disabled or not verified: it notifies no person", listed)
+    else:
+        yield passed(
+            name, f"{found.get('type', '')} {found.get('displayName', '')}".strip() or values.channel
+        )
+
+
+_SUBJECTS: Mapping[str, Callable[[Values, Facts], Iterator[Check]]] = {
+    "APIs": _services,
+    "buckets": _buckets,
+    "accounts and roles": _made,
+    "rights": _bound,
+    "Google's agents": _agents,
+    "Cloud Build's region": _build_region,
+    "writer and consumer": _accesses,
+    "notification channel": _channel,
+    "build": _built,
+}
+"""What is judged, in the order of the table; the name is the line's where an answer has another form."""

@@ -13,7 +13,7 @@ from deploy.project import gcloud, staging
 from deploy.steps import Answer, Words
 from deploy.values import Values
 
-__all__ = ["Facts", "Unreadable", "ask", "policy_command", "questions"]
+__all__ = ["Facts", "Unreadable", "ask", "field", "policy_command", "questions", "role_command"]
 
 AT_ONCE = 8
 """Processes of gcloud at once; each takes a second or two of a processor."""
@@ -65,6 +65,8 @@ def questions(values: Values) -> dict[str, Words]:
         # gcloud has it as alpha only. With --quiet it would install that component where it is missing; without, it ends.
         "alerts": gcloud(values, "alpha monitoring policies list")[:-1],
         "dashboards": gcloud(values, "monitoring dashboards list"),
+        # Likewise, of beta.
+        "channel": gcloud(values, "beta monitoring channels describe", values.channel)[:-1],
     }
     return {name: (*words, "--format=json") for name, words in asked.items()}
 
@@ -76,22 +78,41 @@ def policy_command(values: Values, kind: str, name: str) -> Words:
     return (*gcloud(values, f"{kind} get-iam-policy", name, *where), "--format=json")
 
 
+def role_command(values: Values, role_id: str) -> Words:
+    """Reads a custom role with its permissions, which a listing of roles leaves out."""
+    return (*gcloud(values, "iam roles describe", role_id), "--format=json")
+
+
+def field(found: Any, *path: str) -> Any:
+    """A field of an answer; None where it is not there, or where something on the way has another form."""
+    for name in path:
+        found = found.get(name) if isinstance(found, dict) else None
+    return found
+
+
 def ask(asked: Mapping[str, Words], run: Callable[[Words], Answer]) -> dict[str, Any]:
     """Ask all questions side by side."""
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        return dict(zip(asked, pool.map(lambda words: _read(run(words)), asked.values()), strict=True))
+        answers = pool.map(run, asked.values())
+        return {
+            name: _read(words, answer) for (name, words), answer in zip(asked.items(), answers, strict=True)
+        }
 
 
-def _read(answer: Answer) -> Any:
+def _read(words: Words, answer: Answer) -> Any:
+    """The answer: a list of objects where the command lists, and else one object."""
+    said = " ".join(answer.err.split())
     if answer.code:
-        why = " ".join(answer.err.split()) or f"gcloud ended with {answer.code} and no message"
+        why = said or f"gcloud ended with {answer.code} and no message"
         return Unreadable(why, "NOT_FOUND" in why or "not found: 404" in why or "could not be found" in why)
+    if "unreachable" in said:  # gcloud lists what it could reach, warns, and ends with 0
+        return Unreadable(f"a part is missing: {said}", absent=False)
     try:
-        found = json.loads(answer.out or "[]")
+        found = json.loads(answer.out)
     except ValueError:
         return Unreadable("gcloud's answer is not JSON", absent=False)
-    return (
-        found
-        if isinstance(found, dict | list)
-        else Unreadable("gcloud's answer is not as expected", absent=False)
-    )
+    lists = "list" in words
+    whole = isinstance(found, list) and all(isinstance(one, dict) for one in found) if lists else found
+    if isinstance(found, list if lists else dict) and (lists or found) and whole:
+        return found
+    return Unreadable("gcloud's answer has another form", absent=False)

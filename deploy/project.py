@@ -10,6 +10,7 @@ from deploy.steps import Ask, Ensure, Run, Step, Words
 from deploy.values import Values
 
 __all__ = [
+    "ACCOUNTS",
     "BUILD",
     "DEAD_LETTERS",
     "FUNCTION_BUILD",
@@ -31,6 +32,7 @@ SERVICES = (
     "cloudscheduler",
     "eventarc",
     "iam",
+    "iamcredentials",
     "logging",
     "monitoring",
     "pubsub",
@@ -49,10 +51,22 @@ ACCOUNTS = {
     FUNCTION_BUILD: "QPI exports: builds the functions",
 }
 
+AGENTS = {
+    "eventarc": ("gcp-sa-eventarc", "roles/eventarc.serviceAgent"),
+    "pubsub": ("gcp-sa-pubsub", "roles/pubsub.serviceAgent"),
+}
+"""Google's own accounts that must exist before a binding names them, by service: the domain of the address, and the role.
+
+Enabling a service does not make its agent (a public report of a new project). A binding to it is then refused, however often it is
+retried, and so is the first trigger. An agent that is made by request gets no role (IAM documentation, "Create and grant roles to
+service agents")."""
+
 DEAD_LETTERS = "dead-letters"
 
 PROJECT_ROLES = {
     TRIGGER: ("roles/eventarc.eventReceiver",),
+    # For ``smoke --observe``, and the dead letters' count of the gate, in the operator's account.
+    Part.OPERATOR.value: ("roles/logging.viewer", "roles/monitoring.viewer"),
     Part.VERIFY.value: ("roles/bigquery.jobUser",),
     FUNCTION_BUILD: ("roles/logging.logWriter",),
     BUILD: (
@@ -83,8 +97,14 @@ PAUSE = (
 DELETER_ROLES = ("roles/logging.viewer", "roles/run.viewer")
 """Roles on the project for the people who delete the legacy path. With them they follow the executions of their own job."""
 
-OPERATOR_ROLES = (
+BUILDER_ROLES = (
     "roles/cloudbuild.builds.editor",
+    "roles/logging.viewer",
+    "roles/serviceusage.serviceUsageConsumer",
+)
+"""Roles on the project for the people who submit builds."""
+
+OPERATOR_ROLES = (
     "roles/logging.viewer",
     "roles/monitoring.viewer",
     "roles/run.viewer",
@@ -102,6 +122,8 @@ def project_steps(values: Values) -> Iterator[Step]:
     """Everything an owner sets up."""
     yield from _prerequisites(values)
     yield Run(gcloud(values, "services enable", *(f"{name}.googleapis.com" for name in SERVICES)))
+    for service in AGENTS:
+        yield Run(gcloud(values, "beta services identity create", f"--service={service}.googleapis.com"))
     yield from _places(values)
     yield from _accounts(values)
     yield from _roles(values)
@@ -203,6 +225,8 @@ def _project_bindings(values: Values) -> Iterator[Step]:
     yield Ask("STORAGE_AGENT", gcloud(values, "storage service-agent"))
     yield _on_project(values, "serviceAccount:$STORAGE_AGENT", "roles/pubsub.publisher")
     yield Ask("NUMBER", gcloud(values, "projects describe", values.project, "--format=value(projectNumber)"))
+    for domain, role in AGENTS.values():
+        yield _on_project(values, f"serviceAccount:service-$NUMBER@{domain}.iam.gserviceaccount.com", role)
     pubsub = "serviceAccount:service-$NUMBER@gcp-sa-pubsub.iam.gserviceaccount.com"
     yield _on_project(values, pubsub, "roles/pubsub.subscriber")
     yield _bind(values, "pubsub topics", values.name(DEAD_LETTERS), pubsub, "roles/pubsub.publisher")
@@ -225,17 +249,20 @@ def _project_bindings(values: Values) -> Iterator[Step]:
 
 def _people(values: Values) -> Iterator[Step]:
     people, dead_letters = values.operators, values.name(DEAD_LETTERS)
+    for role in BUILDER_ROLES:
+        if values.builders != people or role not in OPERATOR_ROLES:
+            yield _on_project(values, values.builders, role)
     for role in (*OPERATOR_ROLES, f"projects/{values.project}/roles/{PAUSE[0]}"):
         yield _on_project(values, people, role)
     for part in (Part.OPERATOR, Part.REVERSE):
         yield _on_account(values, part, people, "roles/iam.serviceAccountTokenCreator")
-    yield _on_account(values, BUILD, people, "roles/iam.serviceAccountUser")
+    yield _on_account(values, BUILD, values.builders, "roles/iam.serviceAccountUser")
     yield _on_account(values, Part.DELETION, values.deleters, "roles/iam.serviceAccountTokenCreator")
     for role in DELETER_ROLES:
         yield _on_project(values, values.deleters, role)
     # gcloud asks for the bucket before it uploads the sources of a build, which takes storage.buckets.get.
     for role in ("roles/storage.legacyBucketReader", "roles/storage.objectUser"):
-        yield _bind(values, "storage buckets", f"gs://{staging(values)}", people, role)
+        yield _bind(values, "storage buckets", f"gs://{staging(values)}", values.builders, role)
     yield _bind(values, "pubsub subscriptions", dead_letters, people, "roles/pubsub.subscriber")
 
 

@@ -7,7 +7,8 @@ Every step is idempotent. There are three kinds:
 - `Ask`: a command whose output later steps use as ``$NAME``.
 
 A new account or role is not known everywhere at once: for some minutes a binding that names it is refused. Such a refusal is
-retried for `PATIENCE` seconds. If it stays, the other steps go on, and the end of the run names the refused binding.
+retried for `PATIENCE` seconds. If it stays, the other steps go on, and the end of the run names the refused binding. A service that
+was enabled moments ago refuses every command, and Eventarc its first trigger. That is retried for as long, and then ends the run.
 
 A listing with a filter answers "Is it there?": it is empty where the thing does not exist. A missing permission, a missing
 network or a wrong project is an error of the listing, and cannot be read as "nothing there".
@@ -30,10 +31,19 @@ Words = tuple[str, ...]
 PATIENCE, PAUSE = 180, 15
 """Seconds for which all refused bindings of a run are retried together, and between two attempts."""
 
+NO_ANSWER = 124
+"""The exit code of a command that was ended, as of ``timeout``."""
+
+READS, READING_SECONDS = frozenset({"list", "describe", "get-iam-policy"}), 120.0
+"""The commands that read, and how long one may take: it may hang, and the others of a check would wait for it."""
+
 _BINDING = "add-iam-policy-binding"
 
 _NOT_KNOWN_YET = re.compile("does not exist|unknown service account", re.IGNORECASE)
 """A refusal of a binding whose account or role was made seconds ago: 400 or 404 by service (public reports)."""
+
+_NOT_READY_YET = ("SERVICE_DISABLED", "has not been used in project", "using the Eventarc Service Agent")
+"""What a refusal says of a service that was enabled, or of an agent that got its role, moments ago (public reports)."""
 
 _VARIABLE = re.compile(r"\$([A-Z][A-Z_]*)")
 
@@ -95,6 +105,7 @@ def script(steps: Iterable[Step]) -> Iterator[str]:
     """The steps as lines of bash, to read, review and run."""
     yield "set -euo pipefail"
     found = [*steps]
+    yield _PATIENT
     binds = any(isinstance(step, Run) and _BINDING in step.command for step in found)
     if binds:
         yield _BIND
@@ -112,6 +123,24 @@ def script(steps: Iterable[Step]) -> Iterator[str]:
     if binds:
         yield 'if [ "$REFUSED" -gt 0 ]; then\n  echo "$REFUSED bindings were refused: run it again" >&2\n  exit 1\nfi'
 
+
+_PATIENT = f"""# What a new service, or a new agent of Google's, refuses is tried again, for {PATIENCE // 60} minutes.
+gcloud() {{
+  local why status tries={PATIENCE // PAUSE}
+  while true; do
+    status=0
+    {{ why="$(command gcloud "$@" 2>&1 1>&3)"; }} 3>&1 || status=$?
+    if [ -n "$why" ]; then printf '%s\\n' "$why" >&2; fi
+    if [ "$status" -eq 0 ] || [ "$tries" -le 0 ]; then return "$status"; fi
+    case "$why" in
+      {"|".join(f'*"{words}"*' for words in _NOT_READY_YET)}) ;;
+      *) return "$status" ;;
+    esac
+    tries=$((tries - 1))
+    sleep {PAUSE}
+  done
+}}"""
+"""The bash of `_patient`."""
 
 _BIND = f"""TRIES={PATIENCE // PAUSE} REFUSED=0
 # A new account or role is not known everywhere at once: a binding that names it is tried again, for {PATIENCE // 60} minutes in all.
@@ -152,6 +181,7 @@ def perform(
         Failed: A command failed, and no later command ran; or all commands ran and some bindings stayed refused.
     """
     answers: dict[str, str] = {}
+    run = _patient(run, say, pause)
     binder = _Binder(run, say, pause)
     for step in steps:
         match step:
@@ -171,6 +201,23 @@ def perform(
         raise Failed(
             f"all other steps are done; still refused after {PATIENCE // 60} minutes: {'; '.join(binder.refused)}; run it again"
         )
+
+
+def _patient(
+    run: Callable[[Words], Answer], say: Callable[[str], None], pause: Callable[[float], None]
+) -> Callable[[Words], Answer]:
+    """Runs a command, and repeats it while a service or an agent is not ready yet."""
+
+    def patiently(words: Words) -> Answer:
+        for _ in range(PATIENCE // PAUSE):
+            answer = run(words)
+            if not answer.code or not any(said in answer.err for said in _NOT_READY_YET):
+                return answer
+            say(f"  refused, because a service is not ready yet; again in {PAUSE} s")
+            pause(PAUSE)
+        return run(words)
+
+    return patiently
 
 
 class _Binder:
@@ -204,16 +251,23 @@ class _Binder:
             self._pause(PAUSE)
 
 
-def with_gcloud(words: Words) -> Answer:
-    """Run one command as a process. gcloud enables no service that the command happens to need."""
+def with_gcloud(words: Words, limit: float = READING_SECONDS) -> Answer:
+    """Run one command as a process. gcloud enables no service that the command happens to need.
+
+    Args:
+        limit: Seconds after which a command that reads is ended, and has failed. Other commands take as long as they take.
+    """
     environ = {**os.environ, "CLOUDSDK_CORE_SHOULD_PROMPT_TO_ENABLE_API": "false"}
+    timeout = None if READS.isdisjoint(words) else limit
     try:
         done = subprocess.run(
-            words, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, env=environ
+            words, stdin=subprocess.DEVNULL, capture_output=True, check=False, env=environ, timeout=timeout
         )
     except OSError as error:
         raise Failed(f"{words[0]} cannot be run ({error.strerror}); install the Google Cloud CLI") from error
-    return Answer(done.returncode, done.stdout, done.stderr)
+    except subprocess.TimeoutExpired:
+        return Answer(NO_ANSWER, "", f"no answer within {limit:g} seconds")
+    return Answer(done.returncode, *(text.decode(errors="replace") for text in (done.stdout, done.stderr)))
 
 
 def _change(

@@ -24,6 +24,7 @@ _FORMS = {
     "NEW_LOCATION": _LOCATION,
     "TASKS": r"[1-9][0-9]{0,3}",
     "OPERATORS": r"(?:group|user|domain|serviceAccount):[^\s,;]+",
+    "BUILDERS": r"(?:group|user|serviceAccount):[^\s,;]+",
     "DELETERS": r"(?:group|user|serviceAccount):[^\s,;]+",
     "WRITER": MEMBERS,
     "CONSUMER": MEMBERS,
@@ -51,6 +52,7 @@ class Values:
         legacy_location: Where the legacy bucket is, and so the trigger for its events; `new_location` is the new bucket's.
         tasks: Tasks of an execution of the backfill.
         operators: The IAM member that runs the migration.
+        builders: The IAM member that submits builds, which may replace the code of every part: the operators, if the file has none.
         deleters: The IAM member that may delete the legacy path.
         writer: The IAM members, separated by commas, that write the exports. Nothing here grants them anything.
         consumer: The IAM members that read the exports, likewise.
@@ -66,6 +68,7 @@ class Values:
     new_location: str
     tasks: int
     operators: str
+    builders: str
     deleters: str
     writer: str
     consumer: str
@@ -118,7 +121,7 @@ def read_values(env: Environment, folder: Path) -> Values:
     """
     path = folder / f"{env.value}.env"
     found = read_env_file(path, _FORMS | OPERATOR_FORMS)
-    found = {**_DEFAULTS, **found}
+    found = {**_DEFAULTS, "BUILDERS": found.get("OPERATORS", ""), **found}
     missing = ", ".join(name for name in _FORMS if name not in found)
     if missing:
         raise UsageError(f"{path.name}: no value for {missing}")

@@ -167,7 +167,7 @@ async def settle(
         done = await first_rewrite(api, source, destination, seen, winner, follows_deletions=False)
     except (ConditionFailed, ObjectNotFound):
         return Unsettled(2)
-    return replace(done, attempts=done.attempts + 1)
+    return done._replace(attempts=done.attempts + 1)
 
 
 def mirror(

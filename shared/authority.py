@@ -8,14 +8,21 @@ the one that a cutover makes. `InPhases` stops such a pass where the phase is an
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from shared.decision import Authority
 from shared.erasures import NO_ERASURES, Erasures
 from shared.errors import PhaseChanged
 from shared.phase import Phase, PhaseReader
 
-__all__ = ["Always", "AuthoritySource", "ByPhase", "InPhases", "current_authority"]
+__all__ = ["Always", "AuthoritySource", "ByPhase", "InPhases", "Known", "current_authority"]
+
+
+class Known(NamedTuple):
+    """Which side wins, and since when an absence at the destination is an erasure: of one look at the record."""
+
+    authority: Authority
+    erasures: Erasures
 
 
 class AuthoritySource(Protocol):
@@ -30,8 +37,8 @@ class AuthoritySource(Protocol):
         """
         ...
 
-    def known(self) -> Authority | None:
-        """Which side wins now, without waiting; None if the phase has to be read first.
+    def known(self) -> Known | None:
+        """What `current` and `erasures` say now, without waiting; None if the phase has to be read first.
 
         Raises:
             PhaseChanged: As in `current`.
@@ -50,7 +57,7 @@ class AuthoritySource(Protocol):
 async def current_authority(source: AuthoritySource) -> Authority:
     """Which side wins now; where the phase has to be read, a thread reads it. Raises as `AuthoritySource.current`."""
     known = source.known()
-    return await asyncio.to_thread(source.current) if known is None else known
+    return await asyncio.to_thread(source.current) if known is None else known.authority
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +70,9 @@ class Always:
         """See `AuthoritySource.current`."""
         return self.authority
 
-    def known(self) -> Authority | None:
+    def known(self) -> Known | None:
         """See `AuthoritySource.known`."""
-        return self.authority
+        return Known(self.authority, NO_ERASURES)
 
     def erasures(self) -> Erasures:
         """See `AuthoritySource.erasures`."""
@@ -88,14 +95,16 @@ class ByPhase:
         """See `AuthoritySource.current`."""
         return self.authority(self.phases.phase())
 
-    def known(self) -> Authority | None:
+    def known(self) -> Known | None:
         """See `AuthoritySource.known`."""
-        phase = self.phases.known()
-        return None if phase is None else self.authority(phase)
+        known = self.phases.known_with_erasures(reverse=False)
+        return known and Known(self.authority(known[0]), self._counting(known[1]))
 
     def erasures(self) -> Erasures:
         """See `AuthoritySource.erasures`."""
-        found = self.phases.erasures(reverse=False)
+        return self._counting(self.phases.erasures(reverse=False))
+
+    def _counting(self, found: Erasures) -> Erasures:
         return replace(found, proven_at=None) if self.include_erased else found
 
 
@@ -119,10 +128,10 @@ class InPhases:
         """See `AuthoritySource.current`."""
         return self._in(self.phases.phase())
 
-    def known(self) -> Authority | None:
+    def known(self) -> Known | None:
         """See `AuthoritySource.known`."""
-        phase = self.phases.known()
-        return None if phase is None else self._in(phase)
+        known = self.phases.known_with_erasures(reverse=self.reverse)
+        return known and Known(self._in(known[0]), known[1])
 
     def erasures(self) -> Erasures:
         """See `AuthoritySource.erasures`."""

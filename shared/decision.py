@@ -35,7 +35,6 @@ copy would bring an erasure back. `was_erased` has the rule; the row "S, absent"
 person has erased by name is not copied at all, also onto another object: a copy would be younger than the erasure.
 """
 
-from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
 
@@ -77,9 +76,10 @@ class ErasedBefore(NamedTuple):
     by_name: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     """What to do about one object, and the conditions under which doing it is safe.
+
+    A named tuple, because a run makes one for every object: a third of a frozen dataclass's time.
 
     Attributes:
         source_generation: The live source generation that a copy requires; `ABSENT` when the source is absent.

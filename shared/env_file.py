@@ -14,8 +14,9 @@ from shared.text import shown_value
 
 __all__ = ["DEPLOYED", "MEMBERS", "OPERATOR_FORMS", "deployed_name", "read_env_file"]
 
-MEMBERS = r"(group|user|serviceAccount):[^\s,;]+(,(group|user|serviceAccount):[^\s,;]+)*"
-"""Accounts as a policy names them, with commas between them."""
+_MEMBER = r"(?:(?:group|user|serviceAccount):|principal(?:Set)?://)[^\s,;]+"
+MEMBERS = rf"{_MEMBER}(?:,{_MEMBER})*"
+"""Accounts as a policy names them, with commas between them; ``principal://…`` is one of a workload identity pool."""
 
 OPERATOR_FORMS = {
     "CONSUMER_FILE": r"[^\s]+",
@@ -29,6 +30,9 @@ OPERATOR_FORMS = {
 """What operators repeat in many commands, each with the form of its value; a file may leave them out. Paths are relative to the
 checkout of this repository; several values have a space in between."""
 
+
+_PLAIN, _QUOTED = re.compile(r"[A-Za-z0-9_@%+=:,./*?-]*"), re.compile(r'"([^"$`\\]*)"')
+"""Values that bash reads as they are, and in double quotes. Bash reads these files, too: docs/deploy.md and cloudbuild.yaml."""
 
 DEPLOYED = "qpi-exports-"
 """What the names of all deployed things begin with."""
@@ -48,16 +52,20 @@ def read_env_file(path: Path, forms: Mapping[str, str], *, others: bool = False)
 
     Raises:
         UsageError: The file cannot be read. A line is not ``NAME=value``, ``# comment`` or empty. A name is unknown or given twice.
-            A value has the wrong form.
+            A value has the wrong form, or bash would read another value.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        text = path.read_bytes().decode()
     except OSError as error:
         raise UsageError(f"{path} cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:
         raise UsageError(f"{path} is not text in UTF-8 ({error.reason} at byte {error.start})") from error
+    if "\r" in text:
+        raise UsageError(
+            f"{path.name} has line ends of Windows, which bash reads as a part of each value; save it with LF"
+        )
     found: dict[str, str] = {}
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(text.split("\n"), 1):
         if not line.strip() or line.startswith("#"):
             continue
         name, equals, value = line.partition("=")
@@ -70,7 +78,17 @@ def read_env_file(path: Path, forms: Mapping[str, str], *, others: bool = False)
             )
         if name in found:
             raise UsageError(f"{where}: {name} is given twice")
-        found[name] = value.removeprefix('"').removesuffix('"')
-        if not re.fullmatch(forms[name], found[name]):
-            raise UsageError(f"{where}: {shown_value(found[name])} is not a possible value of {name}")
+        found[name] = _value(where, name, value, forms[name])
     return found
+
+
+def _value(where: str, name: str, text: str, form: str) -> str:
+    """What both bash and this reader take for the value."""
+    quoted = _QUOTED.fullmatch(text)
+    value = quoted[1] if quoted else text
+    if not re.fullmatch(form, value):
+        raise UsageError(f"{where}: {shown_value(value)} is not a possible value of {name}")
+    if not quoted and not _PLAIN.fullmatch(text):
+        advice = 'put it into double quotes, without " $ ` and \\'
+        raise UsageError(f"{where}: bash would read another value than {shown_value(text)}; {advice}")
+    return value

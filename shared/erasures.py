@@ -47,7 +47,7 @@ class Erasures:
 
     def named(self, relative: str) -> bool:
         """Whether a name was erased on record."""
-        return self.on_record(relative).by_name is not None
+        return bool(self.by_name) and name_digest(relative) in self.by_name
 
     def and_also(self, names: Iterable[str], before: str) -> "Erasures":
         """These, and an erasure more, of names as digests."""

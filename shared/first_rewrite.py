@@ -75,7 +75,7 @@ async def first_rewrite(
             break
         named, over = True, copy.generation
     differing = differences(version, copy)
-    if CONTENT_DIFFERENCES.intersection(differing):
+    if differing and CONTENT_DIFFERENCES.intersection(differing):
         raise not_proven(destination, differing)
     made = Replication(Outcome.COPIED, version, copy, attempts=attempts)
     # The end of this version may have come before this copy, and its event, too. Then no event takes the copy back.

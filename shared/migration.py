@@ -211,16 +211,24 @@ class Migration:
         """The destination object of a name below the prefix.
 
         Raises:
+            UsageError: As in `destination_name`.
+        """
+        return ObjectRef(self.destination.bucket, self.destination_name(relative))
+
+    def destination_name(self, relative: str) -> str:
+        """The complete name of the destination object of a name below the prefix.
+
+        Raises:
             UsageError: The name would be longer than Cloud Storage accepts.
         """
         name = self.destination.prefix + relative
-        length = len(_encoded(name))
+        length = len(name) if name.isascii() else len(_encoded(name))
         if length > MAX_NAME_BYTES:
             raise UsageError(
                 f"{self.source_ref(relative).uri}: its name at the destination would have {length} bytes, "
                 f"{MAX_NAME_BYTES} are allowed; choose a shorter destination prefix or exclude it"
             )
-        return ObjectRef(self.destination.bucket, name)
+        return name
 
     def own_ref(self, *parts: str) -> ObjectRef:
         """One of the migration's own objects, such as its state: beside the new path's prefix, never under it."""

@@ -36,6 +36,7 @@ __all__ = [
     "proves",
     "reserved_keys",
     "same",
+    "shared_metadata",
     "time_text",
 ]
 
@@ -279,7 +280,7 @@ def _metadata(get: Callable[[str], Any]) -> Metadata:
     time, custom, contexts = get("customTime"), get("metadata"), get("contexts")
     if time or custom or contexts:
         return Metadata(*plain, time or None, custom or {}, _context_values(contexts or {}))
-    return _shared_metadata(*plain)
+    return shared_metadata(*plain)
 
 
 def _context_values(contexts: Mapping[str, Any]) -> dict[str, str]:
@@ -290,7 +291,8 @@ def _context_values(contexts: Mapping[str, Any]) -> dict[str, str]:
     return values
 
 
-_shared_metadata = lru_cache(1024)(Metadata)
+shared_metadata = lru_cache(1024)(Metadata)
+"""Metadata of an object that has nothing else than the first five."""
 
 
 def differences(one: ObjectState, other: ObjectState) -> tuple[Difference, ...]:

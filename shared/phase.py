@@ -87,7 +87,7 @@ class Phase(Enum):
     @property
     def before_cutover(self) -> bool:
         """Whether a cutover lies ahead: the legacy path is the source of truth, and the mirror copies its new objects."""
-        return self in {Phase.DUAL_WRITE, Phase.ROLLED_BACK}
+        return self is Phase.DUAL_WRITE or self is Phase.ROLLED_BACK
 
     @property
     def forward_authority(self) -> Authority:
@@ -462,6 +462,7 @@ class PhaseReader:
         self._monotonic = monotonic
         self._read: tuple[float, Recorded] | None = None
         self._last = Recorded(Phase.DUAL_WRITE, 0)
+        self._erasures: tuple[Recorded, bool, Erasures] | None = None
         self._reading = Lock()
 
     def phase(self) -> Phase:
@@ -480,6 +481,13 @@ class PhaseReader:
             return None
         return read[1].phase
 
+    def known_with_erasures(self, *, reverse: bool) -> tuple[Phase, Erasures] | None:
+        """What `phase` and `erasures` say by one look at what is known; None if it has to be read. Never waits."""
+        read = self._read
+        if read is None or self._age(*read) >= CACHE_SECONDS:
+            return None
+        return read[1].phase, self._erasures_of(read[1], reverse=reverse)
+
     def erasures(self, *, reverse: bool) -> Erasures:
         """Since when an absence at a way's destination is an erasure.
 
@@ -491,11 +499,15 @@ class PhaseReader:
         """
         self.phase()
         read = self._read
-        found = None if read is None else read[1]
-        if found is None:
-            return Erasures()
-        decides = found.phase.before_cutover is reverse
-        return Erasures(found.proven_at if decides else None, found.erased)
+        return Erasures() if read is None else self._erasures_of(read[1], reverse=reverse)
+
+    def _erasures_of(self, found: Recorded, *, reverse: bool) -> Erasures:
+        made = self._erasures  # made once for each read, because a run asks for every object
+        if made is None or made[0] is not found or made[1] is not reverse:
+            decides = found.phase.before_cutover is reverse
+            erasures = Erasures(found.proven_at if decides else None, found.erased)
+            self._erasures = made = (found, reverse, erasures)
+        return made[2]
 
     def first_cutover(self) -> datetime | None:
         """`Recorded.first_cutover`.

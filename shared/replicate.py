@@ -40,6 +40,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
+from typing import NamedTuple
 
 from shared.decision import ABSENT, Action, Authority, Decision, ErasedBefore, decide
 from shared.errors import ConditionFailed, Contended, CopyNotProven, NotSettled, ObjectNotFound
@@ -85,16 +86,17 @@ class Outcome(Enum):
     ERASED = "erased"
 
 
-@dataclass(frozen=True, slots=True)
-class LastSeen:
-    """Both sides as a listing or an event showed them. They may be out of date: the conditions catch that."""
+class LastSeen(NamedTuple):
+    """Both sides as a listing or an event showed them. They may be out of date: the conditions catch that.
+
+    This and the next two are named tuples, because a run makes them for every object: a third of a frozen dataclass's time.
+    """
 
     source: ObjectState | None
     destination: ObjectState | None
 
 
-@dataclass(frozen=True, slots=True)
-class Replication:
+class Replication(NamedTuple):
     """What became of one object, with the evidence.
 
     Attributes:
@@ -113,8 +115,7 @@ class Replication:
     taken_back: ObjectState | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Unsettled:
+class Unsettled(NamedTuple):
     """What a caller attempted by itself before `replicate`, which goes on from there.
 
     Attributes:

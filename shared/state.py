@@ -770,12 +770,11 @@ def foreign_readers(state: State, since: datetime) -> tuple[SeenPrincipal, ...] 
     Only looks at the audit log since the source of truth last changed count, and so do acknowledgements.
 
     Args:
-        since: Aware. The caller makes sure that it is not later than the time from which an answer is wanted, and that the
-            newest look (`State.readers`) reaches far enough.
+        since: Aware. The caller looks whether the newest look (`State.readers`) reaches far enough.
 
     Returns:
-        Each principal and use once, as last seen. None where none was seen and the looks do not prove the whole time from
-        `since` to the end of the newest one: then nothing is known.
+        Each principal and use once, as last seen. None where none was seen, and the looks do not prove the whole time
+        from `since` to the end of the newest one.
     """
     looks, known = state.readers, state.acknowledged
     seen: dict[tuple[str, Use], SeenPrincipal] = {}

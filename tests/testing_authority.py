@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from shared.authority import Known
 from shared.decision import Authority
 from shared.erasures import NO_ERASURES, Erasures
 from shared.errors import PhaseChanged, StorageError
@@ -25,7 +26,7 @@ class UntilAnotherPhase:
         self.left -= 1
         return self.authority
 
-    def known(self) -> Authority | None:
+    def known(self) -> Known | None:
         return None
 
     def erasures(self) -> Erasures:

@@ -170,7 +170,7 @@ class _Nights:
     Attributes:
         rows: What the run appends from the legacy and from the new path; None where its load fails.
         before: The nights before it, the oldest first.
-        right: Whether the run loads the same from both paths, and no past night took different branches.
+        right: Whether the run has something to load and loads the same from both paths, and no past night took different branches.
     """
 
     night: Night
@@ -198,7 +198,8 @@ def _night(run_date: date, results: Results, gateway: Gateway, consumer: Consume
     night = play(run_date, results.migration, gateway, consumer)
     before = list(nights_before(run_date, number, results.migration, gateway, consumer))
     loads = night.legacy.branch.loads
-    right = not night.differs and not night.lost and not (loads and results.wrong)
+    there = results.allow_empty or night.legacy.files + night.new.files > 0
+    right = there and not night.differs and not night.lost and not (loads and results.wrong)
     rows = appended(night, results.days[0])
     return _Nights(night, rows, before, right and not any(each.differs for each in before))
 
@@ -215,6 +216,9 @@ def _show_night(found: _Nights, results: Results, console: LateConsole) -> None:
         if each.differs or each.lost:
             console.print(f"  {each.sentence}", markup=False, soft_wrap=True)
     console.print(f"{conclusion(found.before)}.", markup=False, soft_wrap=True)
+    if not found.night.legacy.files + found.night.new.files:
+        said = f"Neither path has a file of {found.night.day}: nothing was compared."
+        console.print(said, markup=False, soft_wrap=True)
 
 
 def _try_days(

@@ -246,6 +246,9 @@ def _show(record: LoadedRecord, again: dict[date, str], migration: Migration, io
         console.print("\nWhat is not as it should be:", markup=False)
     for day in wrong:
         console.print(f"  {day.day} {shown(day.sentence)}", markup=False, soft_wrap=True)
+        if day.verdict is LoadedVerdict.NEVER and day.table_only:
+            look = "look first: the table has other rows of this day. Are they the same rows, with times of another zone, or other names?"
+            console.print(f"    {look}", markup=False, soft_wrap=True)
         if day.verdict in {LoadedVerdict.NEVER, LoadedVerdict.PARTLY}:
             console.print(f"    load what is missing: {again[day.day]}", markup=False, soft_wrap=True)
     say_verdict(console, f"\n{record.summary[:1].upper()}{record.summary[1:]}.", good=record.passed)

@@ -170,7 +170,9 @@ def _verification_lines(status: Status) -> Iterator[str]:
     found = status.known_verification
     if found is not None:
         yield f"\nlatest verification, {minute_text(found.finished)}: {found.summary}"
-        yield from remark_lines(found.remarks)
+        state = status.known_state
+        if state is None or state.phase is not Phase.DELETED:  # else it is about what is gone
+            yield from remark_lines(found.remarks)
 
 
 def _step_lines(steps: Sequence[Step]) -> Iterator[str]:

@@ -235,10 +235,12 @@ def _result_record(result: Result) -> dict[str, Any]:
     }
 
 
+_LOGGED = frozenset({Account.FAILED, Account.CONFLICT, Account.ERASED})
+
+
 def _tell(run: Run, result: Result) -> None:
     """Log the results that an operator must know of; most are not logged."""
-    named = result.account in {Account.FAILED, Account.CONFLICT, Account.ERASED}
-    if not (named or result.straggler or result.replaced is not None):
+    if not (result.account in _LOGGED or result.straggler or result.replaced is not None):
         return
     name = run.migration.source_ref(result.relative).uri
     generations = {

@@ -53,6 +53,9 @@ BURST_SECONDS = 0.1
 TICK_SECONDS = 0.05
 """The shortest wait for a slot. It must be less than `BURST_SECONDS`, because the writes of a tick are made up for after it."""
 
+STEP_SECONDS = 0.001
+"""How long a slot's length holds. The ramp takes minutes, and working out the length for each write costs twice as much as the rest."""
+
 TOLERATED_SHARE = 0.02
 """The share of throttled writes that is not a storm: a few names at their own limit, or a single busy server."""
 
@@ -152,10 +155,11 @@ class Governor:
         self._doubling = doubling
         self._ceiling = bound
         self._lock = Lock()
-        # The time of the next three values; None before the first write.
+        # The time of the next four values; None before the first write.
         self._at: float | None = None
         self._age = 0.0
         self._behind = 0.0
+        self._length = 0.0
         self._slot = 0.0
         self._refused = 0.0
         self._halved_at = -inf
@@ -170,10 +174,11 @@ class Governor:
         """Take the next free slot for one write; gives the seconds to wait before sending."""
         with self._lock:
             now = self._monotonic()
-            self._move_to(now)
+            if self._at is None or now - self._at >= STEP_SECONDS:
+                self._move_to(now)
             # A task makes up for unused slots, up to a burst.
             slot = max(self._slot, now - BURST_SECONDS)
-            self._slot = slot + 1 / self._rate(self._age, self._behind)
+            self._slot = slot + self._length
             self._refused = max(0.0, self._refused - TOLERATED_SHARE)
             return max(slot - now, TICK_SECONDS) if slot > now else 0.0
 
@@ -190,11 +195,13 @@ class Governor:
             self._move_to(now)
             share = self._share(self._age)
             self._behind = min(self._behind + 1, log2(share / _floor(share)))
+            self._length = 1 / self._rate(self._age, self._behind)
 
     def _move_to(self, now: float) -> None:
         if self._at is None:
             self._slot = now
         self._age, self._behind = self._ramp(now)
+        self._length = 1 / self._rate(self._age, self._behind)
         self._at = now
 
     def _ramp(self, now: float) -> tuple[float, float]:

@@ -8,13 +8,14 @@ answer.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from math import inf
+from typing import Any
 
 from backfill_job.copying.counts import Account
 from backfill_job.copying.diff import DiffLine
@@ -23,7 +24,7 @@ from backfill_job.copying.line import UNFINISHED, Result, concerns_all, replicat
 from backfill_job.run.clock import Clock
 from backfill_job.run.stopping import Stop
 from backfill_job.run.workers import work
-from shared.authority import AuthoritySource
+from shared.authority import AuthoritySource, Known
 from shared.decision import Authority
 from shared.errors import NotSettled, StorageError
 from shared.first_rewrite import LARGEST, first_rewrite
@@ -175,9 +176,13 @@ class _Pace:
 
     async def slot(self) -> None:
         """Wait for the next slot."""
-        async with self._turn:
-            wait = self._governor.reserve()
-            if wait > 0:
+        if self._turn.locked():
+            async with self._turn:
+                if (wait := self._governor.reserve()) > 0:
+                    await asyncio.sleep(wait)
+        # Where the slot is free, no lock is taken: it would cost as much as the slot.
+        elif (wait := self._governor.reserve()) > 0:
+            async with self._turn:
                 await asyncio.sleep(wait)
 
 
@@ -226,16 +231,17 @@ class _Rule:
         age = (self.clock.now() - parse_time(version.updated)).total_seconds()
         return min(SETTLING_SECONDS, SETTLING_SECONDS - age)
 
-    async def winner(self) -> Authority:
-        """Which side is the source of truth now.
+    async def read(self) -> Known:
+        """Which side is the source of truth now, where the phase has to be read.
 
         Raises:
-            StorageError: The phase had to be read, and that failed.
+            StorageError: That failed.
         """
-        known = self.authority.known()
-        if known is not None:
-            return known
-        return await asyncio.get_running_loop().run_in_executor(self.pool, self.authority.current)
+
+        def known() -> Known:
+            return Known(self.authority.current(), self.authority.erasures())
+
+        return await asyncio.get_running_loop().run_in_executor(self.pool, known)
 
 
 class _Rewriter:
@@ -251,20 +257,23 @@ class _Rewriter:
 
     async def copied(self, line: DiffLine) -> Result:
         """Copy one object."""
+        rule = self._rule
         try:
-            done = await self._first_rewrite(line)
+            known = rule.authority.known() or await rule.read()
+            erased = known.erasures.named(line.relative)
+            done = UNTRIED if erased else await self._first_rewrite(line, known.authority)
         except StorageError:
             done = UNTRIED
         if isinstance(done, Unsettled):
-            return await self._rule.replicated(line, done)
+            return await rule.replicated(line, done)
         self._names_all = self._names_all or done.attempts > 1
         return Result(line.relative, Account.COPIED, done.source, done.destination, line.destination)
 
-    async def _first_rewrite(self, line: DiffLine) -> Replication | Unsettled:
-        winner = await self._rule.winner()
-        if self._rule.authority.erasures().named(line.relative):
-            return UNTRIED
-        return await first_rewrite(
+    def _first_rewrite(
+        self, line: DiffLine, winner: Authority
+    ) -> Coroutine[Any, Any, Replication | Unsettled]:
+        """`first_rewrite` itself: a coroutine around it would cost at every switch."""
+        return first_rewrite(
             self._api,
             self._migration.source_ref(line.relative),
             self._migration.destination_ref(line.relative),

@@ -5,9 +5,8 @@ object again, so a diff of any age is safe to act on. ``backfill_job.copying.lan
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, TypeGuard
+from typing import Any, NamedTuple, TypeGuard
 
 from backfill_job.copying.counts import Account
 from backfill_job.copying.diff import DiffLine, Verdict
@@ -35,9 +34,10 @@ UNFINISHED = "stopped before an answer came; it may or may not have been copied.
 _SETTLED = {Verdict.EQUAL: Account.ALREADY_EQUAL, Verdict.EXCLUDED: Account.EXCLUDED}
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(NamedTuple):
     """What happened to one listed object.
+
+    A named tuple, because a run makes one for every object: a third of a frozen dataclass's time.
 
     Attributes:
         account: How the run counts it.
@@ -74,7 +74,7 @@ def impossible(line: DiffLine, migration: Migration) -> str:
     if line.source is None or line.destination is not None:
         return ""
     try:
-        migration.destination_ref(line.relative)
+        migration.destination_name(line.relative)
     except UsageError as error:
         return str(error)
     return ""

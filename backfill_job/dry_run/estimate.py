@@ -1,7 +1,7 @@
 """Estimates what a migration takes: operations, money, time and the storage of the second copy. Pure arithmetic.
 
-Each figure is a simple estimate: the prices of one table (`PRICES`), no free quota, no retries, no network or replication
-charges between regions. `Estimate.charges` names everything that costs, for buckets in a region and in several.
+Each figure is a simple estimate: the prices of one table (`PRICES`), no free quota, no retries, no network charges between buckets in
+two locations. `Estimate.charges` names everything else that costs, for buckets in a region and in several.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -58,8 +58,8 @@ SECONDS_PER_EVENT = 0.01
 """A guess: an instance's time for an event that is not for the mirror. 16 share an instance, which is billed by 100 ms."""
 
 GIB_OF_FUNCTION = 0.5
-LINE_BYTES = 700
-"""A guess: a line of the mirror's log, with the labels that Cloud Logging adds."""
+LINE_BYTES = 2_000
+"""A guess: a line of the mirror's log, 700 bytes with its labels, and the line that Cloud Run writes about each request."""
 
 
 COLDER_MONTH = {"NEARLINE": 0.010, "COLDLINE": 0.004, "ARCHIVE": 0.0012}
@@ -319,14 +319,16 @@ def estimate(
     def seconds_with(count: int) -> float:
         return seconds_under_ramp(work.copies, cap=min(speed * count, bound))
 
+    copying = seconds_with(tasks)
+    listing = max(work.source_objects, work.destination_objects) / (LISTED_PER_SECOND * tasks)
     recommended = _recommended_tasks(work.copies, speed, bound, seconds_with(1))
     operations = plan_pass + work.copies + verification_pass
     return Estimate(
         dry_run=_cost(plan_pass, 0, prices),
         execute=_cost(operations, reads, prices),
         tasks=tasks,
-        seconds=seconds_with(tasks),
-        listing_seconds=max(work.source_objects, work.destination_objects) / (LISTED_PER_SECOND * tasks),
+        seconds=copying,
+        listing_seconds=listing,
         ramp_seconds=seconds_under_ramp(work.copies),
         speed=min(speed * tasks, bound),
         one_task_seconds=seconds_with(1),
@@ -334,7 +336,7 @@ def estimate(
         recommended_seconds=seconds_with(recommended),
         second_copy_bytes=work.second_copy_bytes,
         storage_dollars=prices["storage"].of(work.second_copy_bytes)[0],
-        charges=tuple(_charges(work, operations, reads, prices)),
+        charges=tuple(_charges(work, operations, reads, tasks * (max(copying, listing) + listing), prices)),
         prices=prices,
         limit=_limit(work.copies, client, speed, tasks, bound),
         request_seconds=request_seconds,
@@ -392,13 +394,17 @@ AT_MOST = {
 """Charges if everything lay in one class. A screen that knows the classes (`estimate_colder`) leaves them out."""
 
 
-def _charges(work: Work, class_a: int, class_b: int, prices: Mapping[str, Price]) -> Iterator[Charge]:
+def _charges(
+    work: Work, class_a: int, class_b: int, task_seconds: float, prices: Mapping[str, Price]
+) -> Iterator[Charge]:
     """Everything that an execution costs. Each copy is an event to the reverse mirror, which does nothing with it before the cutover."""
     copies, copied = work.copies, work.second_copy_bytes
     seconds = copies * SECONDS_PER_EVENT
     for what, units, name in (
         ("Class A operations", class_a, "class_a"),
         ("Class B operations", class_b, "class_b"),
+        ("the job's task seconds", task_seconds, "job_seconds"),
+        ("replication within several regions", copied, "replication"),
         ("copies' events to the reverse mirror", copies, "class_b"),
         ("the events' messages", 2 * EVENT_BYTES * copies, "messages"),
         ("the reverse mirror's invocations", copies, "invocations"),
@@ -409,7 +415,7 @@ def _charges(work: Work, class_a: int, class_b: int, prices: Mapping[str, Price]
         *((what, copied, name) for what, name in AT_MOST.items()),
     ):
         not_once = name == "storage" or name.startswith("retrieval")
-        in_bytes = not_once or name in {"messages", "logs"}
+        in_bytes = not_once or name in {"messages", "logs", "replication"}
         yield Charge(what, units, in_bytes, not not_once, *prices[name].of(units))
 
 

@@ -1,6 +1,7 @@
 """What Google Cloud charges, US dollars: the only place of prices, each with its date and its source.
 
 Prices change, and differ by region; the page of each has today's. Free quotas are left out, so a small migration costs less.
+A public transcription of Cloud Storage's page of 2026-09-20 has the same prices in a region, for operations, storage and retrieval.
 """
 
 from collections.abc import Mapping
@@ -46,11 +47,15 @@ PRICES: Mapping[str, Price] = MappingProxyType(
         "class_b": Price(0.0004, 0.0004, 1_000, *_STORAGE),
         # A month.
         "storage": Price(0.020, 0.026, GIB, *_STORAGE),
+        # Of what is written to a dual-region or a multi-region, by its default replication.
+        "replication": Price(0.0, 0.02, GIB, *_STORAGE),
         # Publishing and delivering.
         "messages": Price(40.0, 40.0, TIB, "2025", "cloud.google.com/pubsub/pricing"),
         "invocations": Price(0.40, 0.40, 1_000_000, *_RUN),
         "vcpu_seconds": Price(0.000024, 0.000024, 1, *_RUN),
         "gib_seconds": Price(0.0000025, 0.0000025, 1, *_RUN),
+        # A CPU and a GiB of a job's task, which is billed while it runs.
+        "job_seconds": Price(0.000020, 0.000020, 1, "2025", "cloud.google.com/run/pricing (tier 1, jobs)"),
         "logs": Price(0.50, 0.50, GIB, "2025", "cloud.google.com/stackdriver/pricing"),
         "retrieval_nearline": Price(0.01, 0.01, GIB, *_STORAGE),
         "retrieval_coldline": Price(0.02, 0.02, GIB, *_STORAGE),

@@ -393,7 +393,8 @@ def _charges(estimate: Estimate) -> Iterator[RenderableType]:
         yield costs
     cheap = [charge.what for charge in charges if charge not in dear]
     if cheap:
-        names = ", ".join(cheap) if dear else "operations, events, functions, log lines, storage"
+        short = "operations, tasks, replication, events, functions, log lines, storage"
+        names = ", ".join(cheap) if dear else short
         yield Text(f"Under $0.01 each: {names}", "dim")
     for day, pages in sources(estimate.prices).items():
         yield Text(f"Prices of {day}: {', '.join(pages)}", "dim")

@@ -521,7 +521,7 @@ def alive_check(
     if canary is not None and canary.standing is Standing.FAIL:
         return failed(name, "the canary did not arrive", canary.next_step)
     if lag is not None and lag.objects and now - lag.since <= limits.max_age:
-        return passed(name, f"{counted(lag.objects, 'object')} arrived since {lag.since:%H:%M}Z")
+        return passed(name, f"{counted(lag.objects, 'object')} arrived since {minute_text(lag.since)}")
     if canary is not None:
         return not_run(name, "the canary could not be sent", canary.next_step)
     return not_run(name, "no recently written object is known to have arrived", "add --canary")

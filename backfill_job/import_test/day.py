@@ -214,6 +214,9 @@ MAX_DAYS = 5_000
 """Days of one run: more than the export has, and fewer than a mistyped year would give."""
 
 _ONE_DAY = timedelta(days=1)
+_FIRST_YEAR, _BEHIND_YEARS = "0100", "9900"
+"""Years for which the days around a day are days, too."""
+
 _DIGITS = len("YYYYMMDD")
 
 
@@ -270,7 +273,12 @@ def one_day(text: str, option: str) -> date:
     Raises:
         UsageError: It is not one.
     """
-    if len(text) == _DIGITS and text.isascii() and text.isdecimal():
+    if (
+        len(text) == _DIGITS
+        and text.isascii()
+        and text.isdecimal()
+        and _FIRST_YEAR <= text[:4] < _BEHIND_YEARS
+    ):
         try:
             return date(int(text[:4]), int(text[4:6]), int(text[6:]))
         except ValueError:

@@ -40,7 +40,8 @@ class DuckDbTable:
     def __init__(
         self, engine: EmbeddedEngine, database: Path, table: str, consumer: Consumer, stop: Stop
     ) -> None:
-        if not all(map(_PART.fullmatch, table.split("."))):
+        parts = table.split(".")
+        if len(parts) > 2 or not all(map(_PART.fullmatch, parts)):  # noqa: PLR2004 -- a schema and its table
             raise UsageError(
                 f"--table {table!r} is not a table of a DuckDB file; TABLE or SCHEMA.TABLE is wanted"
             )
@@ -54,13 +55,15 @@ class DuckDbTable:
             consumer,
             stop,
         )
-        self._schema = ".".join(f'"{part}"' for part in table.split("."))
+        self._schema = ".".join(f'"{part}"' for part in parts)
         quoted = str(database).replace("'", "''")
         try:
             engine.database.execute(f"ATTACH '{quoted}' AS consumer (TYPE duckdb, READ_ONLY)")
             engine.database.execute(
                 f"SELECT {KEY_SQL}, {DIGEST_SQL} FROM consumer.{self._schema} LIMIT 0"  # noqa: S608 -- checked names
             )
+            views = "SELECT count(*) FROM duckdb_views() WHERE database_name = 'consumer' AND lower(view_name) = ?"
+            self._is_view = engine.database.execute(views, [parts[-1].lower()]).fetchall() != [(0,)]
         except duckdb.Error as error:
             raise UsageError(
                 f"--database {database} --table {table}: {str(error).splitlines()[0]}"
@@ -112,7 +115,9 @@ class DuckDbTable:
         return found
 
     def again(self, day: PathDay) -> str:
-        """See `TableEngine`."""
+        """See `TableEngine`; of a view, which takes no rows, what to do instead."""
+        if self._is_view:
+            return f"{self._name} is a view; run this command again with --table and the table behind it"
         columns = values_columns(self._consumer)
         same = "t.user_id IS NOT DISTINCT FROM new.user_id AND t.submitted_at IS NOT DISTINCT FROM new.submitted_at"
         sql = (

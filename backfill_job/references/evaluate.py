@@ -6,7 +6,7 @@ Names, calls and parts of things need each other, so they are one class.
 """
 
 import ast
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from backfill_job.references.modules import (
     FUNCTIONS,
@@ -28,6 +28,7 @@ from backfill_job.references.modules import (
     parameters,
     positional_names,
     returns,
+    spelling,
 )
 from backfill_job.references.strings import FORMAT, METHODS, PERCENT, filled, formatted, literal, path_join
 from backfill_job.references.texts import UNKNOWN, Text, limited, product
@@ -43,7 +44,10 @@ MAX_STEPS = 50_000
 _COPIES = frozenset({"str", "sorted", "list", "tuple", "set", "reversed"})
 """Only by these names: ``hook.list`` is something else."""
 
-_LOOKUPS = frozenset({"getenv", "environ.get", "Variable.get", "conf.get", "env.get", "env.str", "config"})
+_LOOKUPS = frozenset(
+    {"getenv", "environ.get", "Variable.get", "conf.get", "env", "env.get", "env.str", "config"}
+)
+_FIELDS = frozenset({"Field", "field", "ib", "attrib"})
 _PATHS = frozenset({"Path", "PurePath", "PosixPath", "PurePosixPath", "CloudPath", "GSPath", "UPath"})
 _SAME = frozenset(
     {"cast", "dedent", "Param", "Variable", "literal", "quote", "unquote", "SecretStr", "fspath"}
@@ -70,15 +74,15 @@ class Evaluator:
 
     Args:
         must_keep: Tells which texts must stay when one has too many.
-        settings: The values that settings have where the code is deployed, by name.
+        setting: The value that a setting has where the code is deployed; None where it is not given.
     """
 
     def __init__(
-        self, project: Project, must_keep: Callable[[str], bool], settings: Mapping[str, str]
+        self, project: Project, must_keep: Callable[[str], bool], setting: Callable[[str], str | None]
     ) -> None:
         self.project = project
         self.must_keep = must_keep
-        self._settings = settings
+        self._setting_of = setting
         self._frames: dict[tuple[object, ...], Frame] = {}
         self._known: dict[tuple[int, int], Values] = {}
         self._active: set[tuple[int, int]] = set()
@@ -104,7 +108,8 @@ class Evaluator:
         if owner is not None and names and not is_static(node):
             given[names[0]] = (owner,)
         frame = Frame(outer.module, outer.module.scope(node), outer, given, node, outer.depth)
-        return self._frames.setdefault((id(node), id(outer), "entered"), frame)
+        key = (id(node), id(outer), "entered", None if owner is None else _identity(owner))
+        return self._frames.setdefault(key, frame)
 
     def called(self, callee: Ref, call: ast.Call, frame: Frame) -> Frame | None:
         """The frame of one call of a function; None when it is too deep."""
@@ -431,7 +436,7 @@ class Evaluator:
         keys = self.parts(node.slice, frame)
         key = keys[0].chars if len(keys) == 1 and UNKNOWN.chars not in keys[0].chars else None
         if key is not None and self.qualified(node.value, frame).endswith("environ"):
-            return self._given_setting([key]) or [Text(UNKNOWN.chars).decided_by([key])]
+            return _read(self._given_setting([key]), node, frame) or [Text(UNKNOWN.chars).decided_by([key])]
         return [inner for base in self.values(node.value, frame) for inner in self._part_of(base, key)]
 
     def _attribute(self, node: ast.Attribute, frame: Frame) -> list[Value]:
@@ -468,13 +473,39 @@ class Evaluator:
         if not isinstance(node, ast.ClassDef):
             return []
         frame = self.class_frame(node, base.frame)
+        settings = self._settings_names(base, name) if name in field_names(base) else []
+        if given := self._given_setting(settings):
+            return given
         if name in frame.scope.names:
             found = [_with_instance(value, instance) for value in self.name(name, frame)]
-            return [inner for value in found for inner in self._property(value)]
-        values = self._each(node.bases, base.frame)
-        parents = [value for value in values if isinstance(value, Ref) and value.what is What.CLASS]
-        members = (self._class_member(one, name, instance) for one in parents if one.node is not node)
+            return _decided((inner for value in found for inner in self._property(value)), settings[:1])
+        members = (self._class_member(one, name, instance) for one in self.parents(base))
         return next(filter(None, members), [])
+
+    def _settings_names(self, cls: Ref, name: str) -> list[str]:
+        """The names that the environment has for a field of pydantic's settings; none for any other class."""
+        if not isinstance(cls.node, ast.ClassDef):
+            return []
+        if not any(spelling(base) == "BaseSettings" for base in cls.node.bases):
+            return [each for parent in self.parents(cls) for each in self._settings_names(parent, name)]
+        before = ""
+        for node in ast.walk(cls.node):
+            match node:
+                case (
+                    ast.keyword(arg="env_prefix", value=ast.Constant(value=str() as before))
+                    | ast.Assign(
+                        targets=[ast.Name(id="env_prefix")], value=ast.Constant(value=str() as before)
+                    )
+                ):
+                    break
+        return [f"{before}{name}".upper(), f"{before}{name}"]
+
+    def parents(self, cls: Ref) -> Iterator[Ref]:
+        """The classes that a class names as its own bases."""
+        if isinstance(cls.node, ast.ClassDef):
+            for value in self._each(cls.node.bases, cls.frame):
+                if isinstance(value, Ref) and value.what is What.CLASS and value.node is not cls.node:
+                    yield value
 
     def _property(self, value: Value) -> Iterable[Value]:
         if isinstance(value, Ref) and isinstance(value.node, FUNCTIONS):
@@ -502,13 +533,15 @@ class Evaluator:
         fields = field_names(cls)
         if isinstance(call, ast.Call) and name in fields and fields.index(name) < len(call.args):
             return list(self.values(call.args[fields.index(name)], base.frame))
-        return [*self._assigned(base, cls, cls.node, name), *self._class_member(cls, name, base)]
+        return [*self._assigned(base, cls, name), *self._class_member(cls, name, base)]
 
-    def _assigned(self, base: Ref, cls: Ref, node: ast.ClassDef, name: str) -> list[Value]:
-        """What the class's methods assign to ``self.name``."""
+    def _assigned(self, base: Ref, cls: Ref, name: str) -> list[Value]:
+        """What the methods of a class, or else those of a class that it inherits from, assign to ``self.name``."""
         found: list[Value] = []
-        body = self.class_frame(node, cls.frame)
-        for method in node.body:
+        if not isinstance(cls.node, ast.ClassDef):
+            return found
+        body = self.class_frame(cls.node, cls.frame)
+        for method in cls.node.body:
             if not isinstance(method, FUNCTIONS):
                 continue
             for value in cls.frame.module.attributes(method).get(name, ()):
@@ -517,7 +550,8 @@ class Evaluator:
                     callee = Ref(What.FUNCTION, method, body, made_by=base)
                     frame = self.called(callee, base.node, base.frame)
                 found += self.values(value, frame or self.entered(method, body, base))
-        return found
+        inherited = (self._assigned(base, one, name) for one in self.parents(cls))
+        return found or next(filter(None, inherited), [])
 
     # --- calls ---------------------------------------------------------------------------------------------------
 
@@ -584,13 +618,11 @@ class Evaluator:
         """A setting's value where the code is deployed, if that is known; else its default, or nothing that is known."""
         keys = call.args[:1] or [keyword.value for keyword in call.keywords if keyword.arg in {"key", "name"}]
         names = {text.chars for key in keys for text in self.parts(key, frame) if text.known}
-        return self._given_setting(names) or _decided(
-            self._defaults(call, frame) or [Text(UNKNOWN.chars)], names
-        )
+        given = _read(self._given_setting(names), call, frame)
+        return given or _decided(self._defaults(call, frame) or [Text(UNKNOWN.chars)], names)
 
     def _given_setting(self, names: Iterable[str]) -> list[Value]:
-        keys = [key for name in names for key in (name, f"AIRFLOW_VAR_{name.upper()}")]
-        return [Text(self._settings[key]) for key in keys if key in self._settings]
+        return [Text(given) for name in names if (given := self._setting_of(name)) is not None]
 
     def _defaults(self, call: ast.Call, frame: Frame) -> list[Value]:
         """A lookup's default: believed, unless it only names an environment for the case that none is set."""
@@ -599,6 +631,14 @@ class Evaluator:
             UNKNOWN if isinstance(value, Text) and value.chars.lower() in _ENVIRONMENTS else value
             for value in self._each(nodes, frame)
         ]
+
+    def _field_default(self, call: ast.Call, frame: Frame) -> list[Value]:
+        """What a field of a class is without an argument: ``Field("x", alias="X")``, ``field(default="x")``."""
+        keywords = {keyword.arg: keyword.value for keyword in call.keywords}
+        aliases = [keywords[key] for key in ("env", "alias", "validation_alias") if key in keywords]
+        names = {text.chars for alias in aliases for text in self.parts(alias, frame) if text.known}
+        nodes = call.args[:1] or [keywords[key] for key in ("default",) if key in keywords]
+        return self._given_setting(names) or _decided(self._each(nodes, frame), names)
 
     def _joined(self, separators: Sequence[Text], node: ast.Call, frame: Frame) -> Sequence[Value]:
         """``separator.join([...])``."""
@@ -622,6 +662,8 @@ class Evaluator:
         name = qualified.rpartition(".")[2]
         if is_lookup(qualified):
             return self._setting(node, frame)
+        if name in _FIELDS:
+            return self._field_default(node, frame)
         if name in _PATHS or qualified.endswith("path.join"):
             return path_join([self.parts(argument, frame) for argument in args], self.must_keep)
         if args and (name in _SAME or qualified in _COPIES):

@@ -7,11 +7,21 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from backfill_job.references.targets import Kind, Target
+from backfill_job.references.targets import Kind, Target, Targets
 from backfill_job.references.texts import Position, Source, Text, readable
 from shared.migration import Migration
 
-__all__ = ["ELSEWHERE", "LONGEST", "Finding", "Place", "Resolution", "ScanError", "ScanResult", "worst"]
+__all__ = [
+    "ELSEWHERE",
+    "LONGEST",
+    "Finding",
+    "Place",
+    "Resolution",
+    "ScanError",
+    "ScanResult",
+    "unread",
+    "worst",
+]
 
 SCHEMA = "references/1"
 
@@ -229,3 +239,9 @@ class ScanResult:
 def worst(resolutions: Sequence[Resolution]) -> Kind:
     """The worst class of several."""
     return min((resolution.kind for resolution in resolutions), key=lambda kind: kind.rank)
+
+
+def unread(resolutions: Sequence[Resolution], targets: Targets) -> str:
+    """What could not be read, where a place is unresolved."""
+    whole = all(one.bucket is not None and targets.may_be_bucket(one.bucket.chars) for one in resolutions)
+    return f"the {'folder' if whole else 'bucket'} could not be read"

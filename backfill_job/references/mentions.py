@@ -16,13 +16,15 @@ from typing import TypeVar
 
 from backfill_job.references.findings import Resolution
 from backfill_job.references.targets import SEPARATOR, Kind, Targets, is_bucket_name
-from backfill_job.references.texts import HOLE, UNKNOWN, Text, with_holes
+from backfill_job.references.texts import HOLE, UNKNOWN, Text
 
 __all__ = [
+    "LAYOUT",
     "Mention",
     "bucket_for",
     "bucket_name",
     "is_bucket_like",
+    "may_name_a_folder",
     "mentions",
     "names_a_thing",
     "names_objects",
@@ -43,6 +45,7 @@ _THINGS = re.compile(
     r"((external_|trigger_)?(dag|task)|group|task_group|job|table|dataset)_id|table|dataset|pool|owner|tags|queue"
     r"|labels?|(dag|task)_display_name"
 )
+_THINGS_OR_FOLDERS = frozenset({"table", "dataset", "tags", "label", "labels"})
 
 
 def bucket_for(name: str, named: Mapping[str, _Value]) -> tuple[_Value, bool] | None:
@@ -71,6 +74,11 @@ def is_bucket_like(name: str) -> bool:
 def names_a_thing(name: str) -> bool:
     """Tell whether a value with this name names something outside of buckets: a task, a table."""
     return _THINGS.fullmatch(name) is not None
+
+
+def may_name_a_folder(name: str) -> bool:
+    """Tell whether a value with the name of such a thing may be a folder's, where a bucket stands beside it."""
+    return name in _THINGS_OR_FOLDERS
 
 
 def names_objects(name: str) -> bool:
@@ -118,11 +126,14 @@ _ESCAPE_BEFORE = re.compile(r"(?:\\[nrtu\"']|\\u[0-9a-fA-F]{4}|%[0-9a-fA-F]{2})\
 _LONGER_BEFORE = re.compile(r"[\w.\-]\Z")
 _LONGER_BEHIND = re.compile(r"[\w\-]|\.\w")
 _VARIABLE = re.compile(r"\$\{?\Z")
+_DASH_BEFORE = re.compile(r"(?:\$\{\w+:?-|(?<!\S)-[A-Za-z]?)\Z")
+"""A shell's default, and a short option with its value: the name begins behind it."""
 _AIRFLOW_VARIABLE = re.compile(r"\bvar\.(?:value|json)\.[\w.]*\Z")
 
 
 PART = "holes cut the name short, so that it may be another one"
 LAYOUT = "a name of a known layout, which does not stand directly below a prefix"
+_DIRECTLY = re.compile(rf"(?:{SEPARATOR}|[{HOLE}*])+\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +156,11 @@ class Mention:
     bare: bool = False
     weak: str = ""
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it is a layout whose path begins with something unknown, so that it may be one of ours."""
+        return self.weak == LAYOUT and self.bucket is None and self.folder.startswith(HOLE)
+
 
 def mentions(text: Text, targets: Targets) -> Iterator[Mention]:
     """Find every mention of a prefix in a text with holes; then those that holes cut short, and known layouts elsewhere."""
@@ -153,15 +169,20 @@ def mentions(text: Text, targets: Targets) -> Iterator[Mention]:
     for match in targets.key_pattern.finditer(text.chars):
         if not any(start <= match.start() and match.end() <= end for start, end in covered):
             yield _lone_key(text, match)
+    judged: list[int] = []
     for match in whole.values():
-        yield _mention(text, match.start(), match.end(), targets)
+        mention = _mention(text, match.start(), match.end(), targets)
+        if not mention.other and (not mention.folder or HOLE in mention.folder):
+            judged.append(match.end())
+        yield mention
     for match in targets.part_pattern.finditer(text.chars):
         if not targets.key_pattern.search(match.group()):
             mention = _mention(text, match.start(), match.end(), targets)
             if not mention.other:
                 yield replace(mention, weak=PART)
-    for match in targets.layout_pattern.finditer(text.chars) if not whole else ():
-        yield replace(_placed(text, *match.span(), targets), other="", weak=LAYOUT)
+    for match in targets.layout_pattern.finditer(text.chars):
+        if not any(_DIRECTLY.match(text.chars[end : match.start()]) for end in judged):
+            yield replace(_placed(text, *match.span(), targets), other="", weak=LAYOUT)
 
 
 def resolve(
@@ -184,12 +205,15 @@ def resolve(
         return Resolution(Kind.UNRESOLVED, bucket, prefix)
     ours = targets.may_be_bucket(bucket.chars)
     if mention.weak == PART:
-        return Resolution(Kind.UNRESOLVED if ours else Kind.OTHER, bucket, prefix)
+        kind, _ = targets.kinds(bucket.chars, targets.prefixes[0])
+        may_be_ours = ours or (kind is Kind.UNRESOLVED and (certain or mention.bucket is not None))
+        return Resolution(Kind.UNRESOLVED if may_be_ours else Kind.OTHER, bucket, prefix)
     if mention.weak == LAYOUT:
-        certain = (certain or mention.bucket is not None) and HOLE not in mention.folder
-        return Resolution(
-            Kind.ELSEWHERE if certain and bucket.known else Kind.OTHER, bucket, prefix, targets.targets
-        )
+        certain = certain or mention.bucket is not None
+        kind = _of_layout(mention, bucket, targets, certain)
+        if kind is Kind.UNRESOLVED:  # what decides the folder above it decides it, too
+            prefix = prefix.decided_by(name for name, _ in text.settings)
+        return Resolution(kind, bucket, prefix, targets.targets)
     kind, concerned = targets.kinds(bucket.chars, re.sub(SEPARATOR, "/", prefix.chars))
     if mention.folder:
         kind = Kind.OTHER if certain and HOLE not in mention.folder and bucket.known else Kind.UNRESOLVED
@@ -198,9 +222,20 @@ def resolve(
     return Resolution(kind, bucket, prefix, concerned if kind is not Kind.OTHER else ())
 
 
+def _of_layout(mention: Mention, bucket: Text, targets: Targets, certain: bool) -> Kind:
+    """What a known layout is that stands in a bucket, and not directly below a prefix."""
+    kind, _ = targets.kinds(bucket.chars, targets.prefixes[0])
+    below_unknown = HOLE in mention.folder
+    if kind is Kind.UNRESOLVED:
+        return Kind.UNRESOLVED if certain and (below_unknown or not mention.folder) else Kind.OTHER
+    if below_unknown and kind not in {Kind.ELSEWHERE, Kind.OTHER}:
+        return Kind.UNRESOLVED
+    return Kind.ELSEWHERE if certain else Kind.OTHER
+
+
 def bucket_name(text: Text, targets: Targets) -> Text:
     """A bucket's name alone: without ``gs://`` and slashes, with a hole for every placeholder and wildcard."""
-    text = with_holes(text, targets.carries)
+    text = targets.read(text)
     start = 5 if text.chars.lower().startswith("gs://") else 0
     end = len(text.chars.rstrip("/"))
     return _without_wildcards(text.cut(start, max(start, end)))
@@ -230,25 +265,29 @@ def _placed(text: Text, start: int, end: int, targets: Targets) -> Mention:
     for pattern in (*_STATED, _STATED_ABOVE):
         if (match := pattern.search(before)) is not None:
             bucket = text.cut(first + match.start("bucket"), first + match.end("bucket"))
-            other = _BELOW if pattern is _STATED_ABOVE else ""
-            return Mention(start, end, other, _without_wildcards(bucket))
-    lead = before[token.start() :] if (token := _TOKEN.search(before)) is not None else ""
+            folder = match["folders"] if pattern is _STATED_ABOVE else ""
+            return Mention(start, end, folder and _BELOW, _without_wildcards(bucket), folder)
+    token = None if _DASH_BEFORE.search(before) else _TOKEN.search(before)
+    lead = "" if token is None else before[token.start() :]
     parts = re.split(SEPARATOR, lead)
     for index, part in enumerate(parts[:-1]):
         if targets.may_be_bucket(part):
             ends = [0, *(match.end() for match in re.finditer(SEPARATOR, lead))]
             position = start - len(lead) + ends[index]
             bucket = text.cut(position, position + len(part))
-            return Mention(start, end, _BELOW if any(parts[index + 1 : -1]) else "", bucket)
+            folder = "/".join(filter(None, parts[index + 1 : -1]))
+            return Mention(start, end, folder and _BELOW, bucket, folder)
     folder = "/".join(part for part in parts if part)
     return Mention(start, end, folder=folder, bare=not lead and not behind)
 
 
 def _boundaries(chars: str, start: int, end: int) -> str:
     """Why a name is part of another one; empty when it is not."""
-    before = chars[max(0, start - 8) : start]
+    before = chars[max(0, start - REACH) : start]
     if _VARIABLE.search(before):
         return "the name of a variable"
+    if _DASH_BEFORE.search(before):
+        before = ""
     longer = _LONGER_BEFORE.search(before) and not _ESCAPE_BEFORE.search(before)
     return "part of a longer name" if longer or _LONGER_BEHIND.match(chars, end) else ""
 

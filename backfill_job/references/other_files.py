@@ -13,11 +13,12 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import PurePath
 
-from backfill_job.references.findings import ELSEWHERE, LONGEST, Finding, Place, Resolution
+from backfill_job.references.findings import ELSEWHERE, LONGEST, Finding, Place, Resolution, unread
 from backfill_job.references.mentions import (
     Mention,
     bucket_for,
     is_bucket_like,
+    may_name_a_folder,
     mentions,
     names_a_thing,
     names_objects,
@@ -25,7 +26,7 @@ from backfill_job.references.mentions import (
 )
 from backfill_job.references.sites import in_text
 from backfill_job.references.targets import Kind, Targets
-from backfill_job.references.texts import UNKNOWN, Source, Text, with_holes
+from backfill_job.references.texts import UNKNOWN, Source, Text
 
 __all__ = ["finding_at", "is_code", "scan_text", "within"]
 
@@ -36,7 +37,7 @@ MAX_NESTING = 4
 """Variables within variables that are followed."""
 
 _DOCUMENTATION = re.compile(
-    r".*\.(md|markdown|rst|txt|adoc|mdx)|(readme|changelog|changes|license|notice|contributing|authors)(\..*)?"
+    r".*\.(md|markdown|rst|txt|adoc|mdx)|readme|changelog|changes|license|notice|contributing|authors"
 )
 _HASH = re.compile(
     r".*\.(sh|bash|zsh|ksh|ya?ml|toml|ini|cfg|conf|env|properties|rb?|pl|dockerfile|mk|nix|jl)"
@@ -48,21 +49,26 @@ _SLASH = re.compile(
     r"|bzl|php|dart|scss)"
 )
 _SQL = re.compile(r".*\.(sql|bq|hql|ddl|psql|sqlx)")
+_DEPLOYED = re.compile(r".*\.(env|properties|dockerfile)|.*dockerfile.*|\.env(\..*)?")
 _NO_CODE = re.compile(r".*\.(csv|tsv|jsonl|ndjson|log|lock)")
 _DATA = re.compile(r".*\.(json[c5]?|ya?ml|tf|tfvars|hcl|toml)")
 
+_BLOCK = r"(?<![\w/*})$.-])/\*.*?\*/"
+"""A comment's ``/*``: not the end of a path with a wildcard, ``gs://bucket/*``, which a text in several lines can hold."""
+
 _SLASH_TOKENS = re.compile(
-    r"\"(?:\\.|[^\"\\\n])*\"|'(?:\\.|[^'\\\n])*'|`(?:\\.|[^`\\])*`|(?P<comment>//[^\n]*|/\*.*?\*/|(?m:^)[ \t]*#[^\n]*)",
+    r"\"(?:\\.|[^\"\\\n])*\"|'(?:\\.|[^'\\\n])*'|`(?:\\.|[^`\\])*`"
+    rf"|(?P<comment>(?<![:\w])//[^\n]*|{_BLOCK}|(?m:^)[ \t]*#[^\n]*)",
     re.DOTALL,
 )
 _SQL_TOKENS = re.compile(
     r"'''.*?'''|\"\"\".*?\"\"\"|'(?:''|\\.|[^'\\])*'|\"(?:\\.|[^\"\\])*\"|`[^`\n]*`"
-    r"|(?P<comment>--[^\n]*|/\*.*?\*/|\{#.*?#\}|(?m:^)[ \t]*#[^\n]*)",
+    rf"|(?P<comment>--[^\n]*|{_BLOCK}|\{{#.*?#\}}|(?m:^)[ \t]*#[^\n]*)",
     re.DOTALL,
 )
 
 _QUOTE = r"\\?[\"'`]"
-_BARE = r"(?:\{\{[^}\n]*\}\}|[^\s\"'`,;)\]}\\(])"
+_BARE = r"(?:\{\{[^}\n]*\}\}|\$\{[^{}\s\"']*\}|[^\s\"'`,;)\]}\\(])"
 _VALUE = rf"(?:&\w+[ \t]+)?(?:{_QUOTE}(?P<quoted>[^\"'`\\\n]*){_QUOTE}|(?P<bare>(?!-){_BARE}+))"
 _ASSIGNED = r"(?:\\?[\"'`])?[ \t]*(?:=>|:=|[:=(])[ \t]*"
 _PAIR = re.compile(rf"(?P<name>[A-Za-z_][\w.-]*){_ASSIGNED}{_VALUE}")
@@ -97,10 +103,14 @@ def scan_text(source: Source, targets: Targets, note: str = "") -> Iterator[Find
         text = file.text(start, start + len(source.line(number)))
         for mention in mentions(text, targets):
             spans = text.cut(mention.start, mention.end).spans
-            if not spans:
-                continue
-            found = file.judge(text, mention, spans[0].offset)
-            counts = found.kind in {Kind.ELSEWHERE, Kind.UNRESOLVED} and found.buckets
+            # A value that a setting has from outside is written nowhere.
+            offset = (
+                spans[0].offset
+                if spans
+                else start + len(source.line(number)) - len(source.line(number).lstrip())
+            )
+            found = file.judge(text, mention, offset)
+            counts = found.kind in {Kind.ELSEWHERE, Kind.UNRESOLVED} and (found.buckets or mention.is_open)
             if counts or not mention.weak:
                 noted = replace(found, note="; ".join(filter(None, (note, found.note))))
                 yield in_text(noted, source.line(number))
@@ -131,6 +141,7 @@ class _Language:
         bare_values: Values need no quotes: shell, YAML, INI.
         blocks: Its structure is its indentation: YAML.
         data: What stands in the same braces or block belongs together.
+        deployed: Its values are settings of a deployment, which another deployment may override.
     """
 
     documentation: bool = False
@@ -140,6 +151,7 @@ class _Language:
     bare_values: bool = False
     blocks: bool = False
     data: bool = False
+    deployed: bool = False
 
 
 def _language_of(path: PurePath, text: str) -> _Language:
@@ -154,7 +166,9 @@ def _language_of(path: PurePath, text: str) -> _Language:
         return _Language(slash=True, data=data)
     if _HASH.fullmatch(name) or (not path.suffix and text.startswith("#!")):
         bare = _QUOTED_VALUES.fullmatch(name) is None
-        return _Language(hash=True, bare_values=bare, blocks=name.endswith(("yaml", "yml")), data=data)
+        blocks = name.endswith(("yaml", "yml"))
+        deployed = blocks or _DEPLOYED.fullmatch(name) is not None
+        return _Language(hash=True, bare_values=bare, blocks=blocks, data=data, deployed=deployed)
     return _Language(data=data)
 
 
@@ -243,12 +257,12 @@ class _File:
             found = self._placeholder(match.group(), nesting, start + match.start())
             return None if found is None else found.through({(self.source.path, start + match.end())})
 
-        return with_holes(self.source.piece(start, end), self.targets.carries, lookup)
+        return self.targets.read(self.source.piece(start, end), lookup)
 
     def judge(self, text: Text, mention: Mention, offset: int) -> Finding:
         """Say what a mention is."""
         place = Place.COMMENT if within(self._comments, offset) else Place.CODE
-        if self._language.documentation:
+        if self._language.documentation and not self._is_listed(offset):
             place = Place.DOCUMENTATION
         beside = None if mention.bucket is not None or mention.other else self._bucket(offset)
         resolution, note = self._resolution(text, mention, offset, beside)
@@ -266,13 +280,23 @@ class _File:
                 return Resolution(Kind.UNRESOLVED, None, prefix), "the setting's value is not in this file"
             return resolve(text, mention, None, self.targets), mention.other
         if mention.bucket is None and mention.bare and self._is_a_name(prefix, offset):
+            is_old = prefix.chars in self.targets.old_prefixes
+            if is_old and beside is not None and may_name_a_folder(self._own_name(offset)):
+                return Resolution(
+                    Kind.UNRESOLVED, None, prefix
+                ), "a name, or the folder of the bucket beside it"
             return Resolution(Kind.OTHER, None, prefix), "a name, not a path"
         name = None if beside is None else beside.bucket
         found = resolve(text, mention, name, self.targets, certain=beside is None or beside.certain)
         if found.kind is Kind.UNRESOLVED:
             missing = "no bucket was found for it"
-            return found, missing if found.bucket is None else "the bucket could not be read"
+            return found, missing if found.bucket is None else unread([found], self.targets)
         return found, {Kind.OTHER: "another bucket", Kind.ELSEWHERE: ELSEWHERE}.get(found.kind, "")
+
+    def _is_listed(self, offset: int) -> bool:
+        """Whether the line of a ``.txt`` is one word: a list, which a program reads."""
+        line = self.source.line(self.source.line_of(offset))
+        return self.source.path.suffix == ".txt" and len(line.split()) == 1
 
     def _is_setting(self, offset: int) -> bool:
         """Whether a name is a variable's that the file does not set."""
@@ -283,7 +307,11 @@ class _File:
         return self._assigned(match.group("name") + behind.group()) is None
 
     def _is_a_name(self, prefix: Text, offset: int) -> bool:
-        if self._language.sql and not within(self._quoted, offset):
+        is_quoted = within(self._quoted, offset) or self.source.text[max(0, offset - 1) : offset] in {
+            "'",
+            '"',
+        }
+        if self._language.sql and not is_quoted:
             return True
         line = self.source.line(self.source.line_of(offset))
         is_label = self._language.slash and _TERRAFORM_LABEL.match(line) is not None
@@ -360,6 +388,8 @@ class _File:
         bare = self._language.bare_values and not match.group(group).startswith("*")  # a reference of YAML
         if group == "bare" and not bare:
             return UNKNOWN
+        if self._language.deployed and (given := self.targets.setting(match.group("name"))) is not None:
+            return Text(given)
         return self.text(start + match.start(group), start + match.end(group))
 
     @cached_property
@@ -429,16 +459,22 @@ class _File:
 
     def _placeholder(self, written: str, nesting: int, offset: int) -> Text | None:
         match = _NAME.fullmatch(written)
-        if match is None or nesting >= MAX_NESTING:
+        has_default = match is not None and match["default"]
+        keeps = self.targets.carries(written)
+        if match is None or (keeps and not has_default) or nesting >= MAX_NESTING:
             return None
         name = match["braced"] or match["plain"] or match["jinja"] or match["field"]
-        found = self._assigned(name, nesting)
-        if found is None and name in self.targets.settings:
-            return Text(self.targets.settings[name])
-        if found is None and match["default"]:
-            start = offset + match.start("default")
-            return self.text(start, start + len(match["default"]), nesting + 1).decided_by([name])
-        return found
+        given = self.targets.setting(name)
+        # A default that holds the name counts, although the file may give the variable another value.
+        overridden = keeps or (given is not None and written.startswith("${var."))
+        found = None if overridden else self._assigned(name, nesting)
+        if found is None and given is not None:
+            return Text(given)
+        if not has_default:
+            return found
+        start = offset + match.start("default")
+        default = self.text(start, start + len(match["default"]), nesting + 1).decided_by([name])
+        return default if found is None or found.chars == default.chars else UNKNOWN
 
     def _assigned(self, name: str, nesting: int = 0) -> Text | None:
         """The one value that the file gives to a name; None for none, or for several."""

@@ -94,7 +94,8 @@ class _Planner:
         tree = walk_files(self.result.paths, self.skip)
         python = [path for path in tree.files if path.suffix in PYTHON and self._is_read(path)]
         project = Project(python, self.read, may_be_read(self.result.paths))
-        evaluator = Evaluator(project, Targets(self.result.migrations).carries, self.result.settings)
+        targets = Targets(self.result.migrations, self.result.settings)
+        evaluator = Evaluator(project, targets.carries, targets.setting)
         readers = Readers(project, evaluator, self.read, self.source)
         scanned = set(tree.files)
         for finding in self.result.blocking:

@@ -19,11 +19,11 @@ from pathlib import Path
 from backfill_job.references.evaluate import Evaluator, TooDeep
 from backfill_job.references.findings import Finding, Place, Resolution
 from backfill_job.references.mentions import mentions, resolve
-from backfill_job.references.modules import FUNCTIONS, Module, Project, module_name, own_nodes
+from backfill_job.references.modules import FUNCTIONS, Module, Project, module_name, own_nodes, spelling
 from backfill_job.references.other_files import finding_at, scan_text, within
 from backfill_job.references.sites import in_module
 from backfill_job.references.targets import Kind, Targets
-from backfill_job.references.texts import Position, Text, decode, with_holes
+from backfill_job.references.texts import Position, Text, decode
 from backfill_job.references.walk import Walk
 
 __all__ = ["scan_python"]
@@ -60,7 +60,7 @@ def scan_python(
     spelled = (
         name for file in files for statement in file.statements for name in statement.spelled.elements()
     )
-    walk = Walk(Evaluator(project, targets.carries, targets.settings), targets, Counter(spelled))
+    walk = Walk(Evaluator(project, targets.carries, targets.setting), targets, Counter(spelled))
     for file in files:
         if any(statement.live for statement in file.statements):
             try:
@@ -178,12 +178,16 @@ def _statement(node: ast.stmt, words: re.Pattern[str]) -> _Statement:
             bound.add(one.asname or one.name.rpartition(".")[2])
     bound.update(name for one in inner if isinstance(one, ast.Global) for name in one.names)
     is_remark = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
-    live = not is_remark and any(_is_seed(one.value, words) for one in inner if isinstance(one, ast.Constant))
+    live = not is_remark and any(_is_seed(one, words) for one in inner)
     return _Statement(frozenset(bound), spelled, live)
 
 
-def _is_seed(value: object, words: re.Pattern[str]) -> bool:
-    written = value.decode("latin-1") if isinstance(value, bytes) else value
+def _is_seed(node: ast.AST, words: re.Pattern[str]) -> bool:
+    """Whether a node holds a piece of a name; or is a field that a setting of the environment fills."""
+    if isinstance(node, ast.AnnAssign):
+        return words.fullmatch(spelling(node.target)) is not None
+    written = node.value if isinstance(node, ast.Constant) else None
+    written = written.decode("latin-1") if isinstance(written, bytes) else written
     return isinstance(written, str) and words.search(written) is not None
 
 
@@ -228,7 +232,7 @@ def _as_text(module: Module, offset: int, place: Place, targets: Targets) -> Fin
     source = module.source
     number = source.line_of(offset)
     start, line = source.starts[number - 1], source.line(number)
-    written = with_holes(source.piece(start, start + len(line)), targets.carries)
+    written = targets.read(source.piece(start, start + len(line)))
     for mention in mentions(written, targets):
         if (source.path, offset) in written.cut(mention.start, mention.end).positions():
             resolution = resolve(written, mention, None, targets)

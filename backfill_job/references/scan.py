@@ -177,6 +177,9 @@ def _looked_at(path: Path, tree: Tree, seen: set[str], roots: Sequence[str], *, 
         if not _is_within(real, roots):
             why = "is a link out of what is scanned, and is not followed; scan its target, too, or leave it out with --skip"
             tree.errors.append(ScanError(path, why))
+        elif path.name not in SKIPPED_FOLDERS and not _is_met(Path(real), roots):
+            why = "is a link into what tools make, which is not scanned; scan its target, too, or leave it out with --skip"
+            tree.errors.append(ScanError(path, why))
         else:
             path.stat()  # the walk meets its target where it lies
     elif real in seen:
@@ -192,6 +195,16 @@ def _looked_at(path: Path, tree: Tree, seen: set[str], roots: Sequence[str], *, 
 
 def _is_made_by_tools(folder: Path) -> bool:
     return folder.name in SKIPPED_FOLDERS or (folder / "pyvenv.cfg").exists()
+
+
+def _is_met(real: Path, roots: Sequence[str]) -> bool:
+    """Tell whether the walk comes to a path: from one of the roots, no folder on the way is made by tools."""
+    ways = [
+        [real, *real.parents][: len(real.parts) - len(Path(root).parts)]
+        for root in roots
+        if _is_within(str(real), [root])
+    ]
+    return any(not any(map(_is_made_by_tools, way)) for way in ways)
 
 
 def _is_within(real: str, roots: Iterable[str]) -> bool:

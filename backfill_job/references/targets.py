@@ -17,11 +17,11 @@ read is *elsewhere*, too, unless it stands directly below a prefix.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from backfill_job.references.texts import HOLE
+from backfill_job.references.texts import HOLE, Text, with_holes
 from shared.errors import UsageError
 from shared.migration import Environment, Migration, qpi_exports
 from shared.partitions import LAYOUTS
@@ -33,6 +33,14 @@ SEPARATOR = r"(?:\\?/|%2[Ff])"
 
 MIN_WORD = 3
 """Characters of a name's word that are worth looking for."""
+
+_QUOTE = r"\\?['\"]"
+_JINJA_SETTING = re.compile(
+    r"\{\{-?\s*(?:var\.value\.(?P<attribute>(?!get\()\w+)|(?:env_var|var|var\.value\.get)"
+    rf"\(\s*{_QUOTE}(?P<name>\w+){_QUOTE}(?:\s*,\s*{_QUOTE}(?P<default>[^'\"\\{{}}]*){_QUOTE})?\s*\))\s*-?\}}\}}"
+)
+_FROM_OUTSIDE = ("AIRFLOW_VAR_", "TF_VAR_")
+"""How the environment names a variable of Airflow and of Terraform."""
 
 _ENVIRONMENTS = frozenset(environment.value for environment in Environment)
 _NAME_CHARACTERS = re.compile(rf"[a-z0-9._{HOLE}-]+")
@@ -168,6 +176,37 @@ class Targets:
         self.seed_pattern = re.compile(seeds, re.IGNORECASE)
         """Finds literals that hold a name, or a part of one at the edge where another part can join it."""
         self.part_pattern = re.compile("|".join(map(_partial, self.keys)), re.IGNORECASE)
+        self._add_settings()
+
+    def _add_settings(self) -> None:
+        """Look for the settings that hold a name, too: where they are read, the name itself is not written."""
+        found = {name for name, value in self.settings.items() if self.carries(value)}
+        found |= {name.removeprefix(before) for name in found for before in _FROM_OUTSIDE}
+        if found:
+            self.word_bytes += tuple(name.lower().encode() for name in found)
+            names = "|".join(map(re.escape, sorted(found)))
+            self.seed_pattern = re.compile(rf"{self.seed_pattern.pattern}|\b(?:{names})\b", re.IGNORECASE)
+
+    def setting(self, name: str) -> str | None:
+        """The value that a setting has where the code is deployed; None where it is not given."""
+        names = (name, *(before + each for before in _FROM_OUTSIDE for each in (name, name.upper())))
+        return next((self.settings[each] for each in names if each in self.settings), None)
+
+    def read(self, text: Text, lookup: Callable[[re.Match[str]], Text | None] = lambda _: None) -> Text:
+        """A text with a hole for each placeholder; with its value for one that is known, or is a setting of Jinja's."""
+        return with_holes(text, self.carries, lambda match: lookup(match) or self._of_jinja(text, match))
+
+    def _of_jinja(self, text: Text, placeholder: re.Match[str]) -> Text | None:
+        match = _JINJA_SETTING.fullmatch(placeholder.group())
+        if match is None:
+            return None
+        name = match["attribute"] or match["name"]
+        if (given := self.setting(name)) is not None:
+            return Text(given)
+        if match["default"] is None:
+            return None if self.carries(placeholder.group()) else Text(HOLE).decided_by([name])
+        start = placeholder.start()
+        return text.cut(start + match.start("default"), start + match.end("default")).decided_by([name])
 
     def kinds(self, bucket: str, prefix: str) -> tuple[Kind, tuple[Target, ...]]:
         """The worst of what a bucket and a prefix are to any of the migrations, and to which."""

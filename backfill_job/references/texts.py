@@ -182,11 +182,11 @@ def with_holes(
     """Make a hole of every placeholder written in a text: ``{{ env }}``, ``${ENV}``, ``%s``, ``{env}``.
 
     Args:
-        must_keep: Tells which placeholders stay, because of what is written in them.
+        must_keep: Tells which placeholders stay where it is not known what they stand for, because of what is written in them.
         lookup: What a placeholder stands for; None when that is not known.
     """
     return text.replaced(
-        _PLACEHOLDERS, lambda match: None if must_keep(match.group()) else lookup(match) or UNKNOWN
+        _PLACEHOLDERS, lambda match: lookup(match) or (None if must_keep(match.group()) else UNKNOWN)
     )
 
 

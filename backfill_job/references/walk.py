@@ -18,11 +18,13 @@ from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 
 from backfill_job.references.evaluate import Evaluator, TooDeep, is_lookup
-from backfill_job.references.findings import ELSEWHERE, LONGEST, Finding, Place, Resolution, worst
+from backfill_job.references.findings import ELSEWHERE, LONGEST, Finding, Place, Resolution, unread, worst
 from backfill_job.references.mentions import (
+    LAYOUT,
     Mention,
     bucket_for,
     bucket_name,
+    may_name_a_folder,
     mentions,
     names_a_thing,
     names_objects,
@@ -39,10 +41,11 @@ from backfill_job.references.modules import (
     defaults,
     owner_of,
     positional_names,
+    spelling,
 )
 from backfill_job.references.strings import METHODS
 from backfill_job.references.targets import Kind, Targets
-from backfill_job.references.texts import Position, Text, with_holes
+from backfill_job.references.texts import Position, Text
 
 __all__ = ["Walk"]
 
@@ -79,7 +82,12 @@ _EVALUATED = (
     *(ast.Call, ast.IfExp, ast.BoolOp, ast.NamedExpr, ast.Await),
 )
 _LOGGED = frozenset({"debug", "info", "warning", "warn", "error", "exception", "critical", "log"})
+_LOGS = re.compile(r"(?:.*(?<!cata)(?<!dia)(?<!b))(?:logs?|logg(?:er|ers|ing)|loguru)", re.IGNORECASE)
 _PROSE = frozenset({"doc", "doc_md", "doc_rst", "doc_json", "doc_yaml", "description", "help", "epilog"})
+
+
+MADE_WITHIN = 2
+"""Objects that methods of new objects make, which are followed."""
 
 
 class Use(Enum):
@@ -145,6 +153,7 @@ class Walk:
     _raised: set[int] = field(default_factory=set)
     _unknown_methods: set[str] = field(default_factory=set)
     _direct_calls: dict[int, ast.Call] = field(default_factory=dict)
+    _making: set[int] = field(default_factory=set)
 
     def module(self, module: Module) -> None:
         """Walk through a module.
@@ -192,7 +201,12 @@ class Walk:
             case ast.ClassDef():
                 for outer in (*node.decorator_list, *node.bases, *(one.value for one in node.keywords)):
                     self._visit(outer, Usage(), frame)
-                self._block(node.body, self.evaluator.class_frame(node, frame))
+                body = self.evaluator.class_frame(node, frame)
+                self._block(node.body, body)
+                if (own := owner_of(body)) is not None and own.made_by is not None:
+                    # What it inherits reads its attributes, which may override those of its bases.
+                    for parent in self.evaluator.parents(own.made_by):
+                        self._methods(parent, own, {id(node), *body.scope.names})
             case ast.Expr(value=ast.Constant()):
                 pass  # a docstring, or a remark in the form of one
             case ast.Assign():
@@ -203,6 +217,19 @@ class Walk:
                 quiet = isinstance(node, ast.Raise)
                 self._raised |= {id(node.exc)} if isinstance(node, ast.Raise) else set()
                 self._children(node, Usage(Use.QUIET if quiet else Use.PLAIN), frame)
+
+    def _methods(self, cls: Ref, owner: Ref, known: set[object]) -> None:
+        """Walk through the methods of a class, and of those that it inherits from, with an object's attributes."""
+        if id(cls.node) in known or not isinstance(cls.node, ast.ClassDef):
+            return
+        known.add(id(cls.node))
+        body = self.evaluator.class_frame(cls.node, cls.frame)
+        for method in cls.node.body:
+            if isinstance(method, FUNCTIONS) and method.name not in known:
+                self._block(method.body, self.evaluator.entered(method, body, owner))
+        known |= body.scope.names.keys()
+        for parent in self.evaluator.parents(cls):
+            self._methods(parent, owner, known)
 
     def _children(self, node: ast.AST, usage: Usage, frame: Frame) -> None:
         for child in ast.iter_child_nodes(node):
@@ -307,7 +334,7 @@ class Walk:
         inner = replace(inner, done=inner.done | self._follow(node, frame))
         names, named = self._named_arguments(node, frame)
         qualified = self.evaluator.qualified(node.func, frame)
-        if _is_logging(qualified):
+        if _is_logging(qualified) and not any(map(_is_a_file, node.keywords)):
             inner = replace(inner, use=Use.QUIET)
         elif (
             inner.use is Use.QUIET and id(node) not in self._raised and not _makes_text(node.func, qualified)
@@ -330,7 +357,8 @@ class Walk:
             self._visit(positional, usage, frame)
         for keyword in node.keywords:
             usage = argument(keyword.arg or "")
-            if keyword.arg in _PROSE and isinstance(keyword.value, (ast.Constant, ast.JoinedStr)):
+            is_text = isinstance(keyword.value, (ast.Constant, ast.JoinedStr))
+            if keyword.arg in _PROSE and is_text and " " in ast.unparse(keyword.value):
                 usage = replace(usage, place=Place.DOCUMENTATION)
             # A callable that is only named is called, see _direct.
             if keyword.arg != "python_callable" or not isinstance(keyword.value, ast.Name):
@@ -399,15 +427,35 @@ class Walk:
         arrived: set[Position] = set()
         call = self._direct_calls.setdefault(id(node), self._direct(node, frame))
         for callee in self.evaluator.values(call.func, frame):
-            if not isinstance(callee, Ref) or callee.what is not What.FUNCTION:
+            if not isinstance(callee, Ref) or not isinstance(callee.node, (*FUNCTIONS, ast.ClassDef)):
                 continue
-            if isinstance(callee.node, FUNCTIONS):
-                for seen in self._called_with(callee.node, callee, call, frame):
-                    if seen.marks is None and seen.finding.kind is not Kind.UNRESOLVED:
-                        arrived |= seen.finding.evidence()
-                    moved = self._moved(seen.finding, node, frame, callee.node.name)
-                    self._seen.append(replace(seen, finding=moved))
+            if callee.what is What.CLASS:
+                found = self._made(callee, call, frame)
+            elif callee.what is What.FUNCTION and isinstance(callee.node, FUNCTIONS):
+                found = self._called_with(callee.node, callee, call, frame)
+            else:
+                continue
+            for seen in found:
+                if seen.marks is None and seen.finding.kind is not Kind.UNRESOLVED:
+                    arrived |= seen.finding.evidence()
+                moved = self._moved(seen.finding, node, frame, callee.node.name)
+                self._seen.append(replace(seen, finding=moved))
         return frozenset(arrived)
+
+    def _made(self, cls: Ref, call: ast.Call, frame: Frame) -> list[Seen]:
+        """What the methods of a new object read: somebody may call them who is not known, as Airflow calls ``execute``."""
+        if not (call.args or call.keywords) or id(call) in self._making or len(self._making) >= MADE_WITHIN:
+            return []
+        self._making.add(id(call))
+        before, self._seen = self._seen, []
+        try:
+            self._methods(cls, Ref(What.INSTANCE, call, frame, made_by=cls), set())
+            return [
+                one for one in self._seen if one.marks is None and one.finding.kind is not Kind.UNRESOLVED
+            ]
+        finally:
+            self._seen = before
+            self._making.discard(id(call))
 
     def _direct(self, node: ast.Call, frame: Frame) -> ast.Call:
         """``PythonOperator(python_callable=f, op_kwargs=...)`` and ``partial(f, ...)`` as a call of ``f``; any other as it is."""
@@ -471,11 +519,10 @@ class Walk:
         resolutions: list[Resolution] = []
         alone: list[Text] = []
         judged: set[Position] = set()
-        for text in self._texts(node, frame):
-            ready = with_holes(text, self.targets.carries)
+        for ready in self._texts(node, frame):
             for mention in mentions(ready, self.targets):
                 prefix = ready.cut(mention.start, mention.end)
-                marks = prefix.positions()
+                marks = prefix.positions() or prefix.loads
                 if marks <= usage.done and (marks or usage.done):
                     continue
                 if usage.use is Use.QUIET and not marks & _inside(node, frame):
@@ -487,7 +534,9 @@ class Walk:
         if resolutions:
             finding = _finding(node, resolutions, frame, "")
             shared = finding.blocks and usage.shared()
-            finding = replace(finding, place=usage.place, note=_note(finding, usage), together=usage.together)
+            finding = replace(
+                finding, place=usage.place, note=_note(finding, usage, self.targets), together=usage.together
+            )
             self._seen.append(Seen(replace(finding, shares_bucket=shared), frame.root))
         if alone:
             self._leave_open(node, alone, usage, frame)
@@ -500,7 +549,7 @@ class Walk:
             unread = Resolution(Kind.UNRESOLVED, None, Text(self.targets.prefixes[0]))
             self._seen.append(Seen(_finding(node, [unread], frame, "it leads too deep to be read"), None))
             return
-        yield from (text for text in texts if self.targets.carries(text.chars))
+        yield from (text for text in map(self.targets.read, texts) if self.targets.carries(text.chars))
 
     def _resolved(self, text: Text, mention: Mention, prefix: Text, usage: Usage) -> list[Resolution] | None:
         """Every way a mention can come out; None when there is no bucket beside it."""
@@ -511,8 +560,14 @@ class Walk:
         if mention.other or mention.bucket is not None:
             return _counting(mention, [resolve(text, mention, None, self.targets)])
         if mention.bare and self._is_a_name(prefix, usage):
-            return [Resolution(Kind.OTHER, None, prefix)]
+            is_old = prefix.chars in self.targets.old_prefixes
+            either = is_old and may_name_a_folder(usage.name) and usage.bucket() is not None
+            return [Resolution(Kind.UNRESOLVED if either else Kind.OTHER, None, prefix)]
         found = usage.bucket()
+        if mention.weak == LAYOUT and names_a_thing(usage.name):
+            return []
+        if found is None and mention.is_open:
+            return [Resolution(Kind.UNRESOLVED, None, prefix)]
         if found is None:
             return [] if mention.weak else None
         ways = [resolve(text, mention, bucket, self.targets, certain=found[1]) for bucket in found[0]]
@@ -553,14 +608,14 @@ def _finding(node: ast.expr, resolutions: Sequence[Resolution], frame: Frame, no
     return Finding.at(source, offset, shown, resolutions, place=Place.CODE, note=note)
 
 
-def _note(finding: Finding, usage: Usage) -> str:
+def _note(finding: Finding, usage: Usage, targets: Targets) -> str:
     if usage.use is Use.SETTING:
         return "the setting's value is not in the code"
     if finding.kind is Kind.ELSEWHERE:
         return ELSEWHERE
     if finding.kind is Kind.OTHER:
         return "only printed or logged" if usage.use is Use.QUIET else "another bucket, or a longer name"
-    return "the bucket could not be read" if finding.kind is Kind.UNRESOLVED else ""
+    return unread(finding.resolutions, targets) if finding.kind is Kind.UNRESOLVED else ""
 
 
 def _merged(findings: Iterable[Finding]) -> list[Finding]:
@@ -596,4 +651,9 @@ def _makes_text(func: ast.expr, qualified: str) -> bool:
 
 def _is_logging(qualified: str) -> bool:
     owner, _, name = qualified.rpartition(".")
-    return name == "print" or (name in _LOGGED and "log" in owner.lower())
+    return name == "print" or (name in _LOGGED and _LOGS.fullmatch(owner) is not None)
+
+
+def _is_a_file(keyword: ast.keyword) -> bool:
+    """Whether ``print`` writes there what another program may read: ``file=script``."""
+    return keyword.arg == "file" and spelling(keyword.value) not in {"stdout", "stderr"}

@@ -11,11 +11,15 @@ The end comes in one of four ways:
 - A stop is requested: `work` draws no more items. Items under way have ``after_stop`` seconds.
 - The caller is cancelled: `work` cancels every item under way.
 
+One worker draws at a time. It hands items to the workers that wait until no worker waits, and then does the next item itself. So
+the items that come together also start together, in one turn of the event loop.
+
 `do` receives every item that is drawn. It receives `asyncio.CancelledError` when its time is over, and may report the item as
 unfinished. `work` raises the first failure, and only when no worker runs any more.
 """
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
 from math import inf
 from typing import Generic, TypeVar
@@ -79,7 +83,8 @@ class _Pool(Generic[_Item]):
         self._items: AsyncIterator[_Item] = aiter(items if isinstance(items, AsyncIterable) else _each(items))
         self._do = do
         self._stop = stop
-        self._drawing = asyncio.Lock()
+        self._drawing = False
+        self._waiting: deque[asyncio.Future[tuple[_Item, ...]]] = deque()
         self._ended = False
         self._failure: BaseException | None = None
         self._interrupted = False
@@ -119,18 +124,8 @@ class _Pool(Generic[_Item]):
 
     async def _work(self) -> None:
         try:
-            while True:
-                async with self._drawing:
-                    if self._ended:
-                        return
-                    if self._stop.by:
-                        self._interrupted = True
-                        return
-                    try:
-                        item = await anext(self._items)
-                    except StopAsyncIteration:
-                        return
-                await self._do(item)
+            while item := (await self._handed() if self._drawing else await self._own()):
+                await self._do(*item)
         except BaseException as error:
             if not isinstance(error, asyncio.CancelledError):
                 self._failure = self._failure or error
@@ -138,3 +133,53 @@ class _Pool(Generic[_Item]):
         finally:
             # However this worker ended, no other worker draws another item.
             self._ended = True
+
+    async def _own(self) -> tuple[_Item, ...]:
+        """Draw for every worker that waits, and then for this one; empty where there is nothing left to draw.
+
+        While workers wait, one of them draws. So each of them gets an item, or hears of the end.
+        """
+        self._drawing = True
+        item: tuple[_Item, ...] = ()
+        try:
+            while (item := await self._drawn()) and (turn := self._next_turn()):
+                turn.set_result(item)
+                item = ()
+            return item
+        finally:
+            self._drawing = False
+            while not item and (turn := self._next_turn()):
+                turn.set_result(())
+
+    async def _drawn(self) -> tuple[_Item, ...]:
+        if self._ended:
+            return ()
+        if self._stop.by:
+            self._interrupted = True
+            return ()
+        try:
+            return (await anext(self._items),)
+        except StopAsyncIteration:
+            return ()
+
+    def _next_turn(self) -> "asyncio.Future[tuple[_Item, ...]] | None":
+        """The worker that has waited longest."""
+        while self._waiting:
+            turn = self._waiting.popleft()
+            if not turn.done():  # else it was cancelled
+                return turn
+        return None
+
+    async def _handed(self) -> tuple[_Item, ...]:
+        """Wait for an item from the worker that draws."""
+        turn: asyncio.Future[tuple[_Item, ...]] = asyncio.get_running_loop().create_future()
+        self._waiting.append(turn)
+        try:
+            return await turn
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is None or turn.cancelled() or not turn.result():
+                raise
+            # An item came together with the cancellation: `do` receives both.
+            task.cancel()
+            return turn.result()

@@ -24,7 +24,7 @@ _KNOWN = frozenset(path.partition(".")[0] for path in OBJECT_FIELDS)
 _TOKENS = re.compile(
     r"""((?:pageToken|rewriteToken|restoreToken|upload_id)=)[^&\s"]+|("(?:nextPageToken|rewriteToken|restoreToken)":\s*")[^"]+"""
 )
-_ACCOUNT = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
+_ACCOUNT = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+|principal(?:Set)?://[^\s\"\\]+")
 _PAYER = re.compile(r"(userProject=)[^&\s]+")
 _CALL = re.compile(rb"HTTP/1\.[01] (\d{3})")
 

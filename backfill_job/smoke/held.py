@@ -9,7 +9,7 @@ import secrets
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
-from backfill_job.checks import Check, Standing, failed, passed
+from backfill_job.checks import Check, failed, not_run, passed
 from backfill_job.rights import RIGHTS, Area, Part, location_of
 from shared.errors import Cause, ConditionFailed, ObjectNotFound, PermissionDenied, StorageError
 from shared.gateway import Gateway
@@ -92,8 +92,10 @@ def rights_checks(
         needs = {permission for right in rights for permission in right.role.permissions}
         if isinstance(has, str):
             if any(right.area is area for right in rights):
-                unknown, step = f"not known: {has}", "the canary and the first execution will show it"
-                yield Check(name, Standing.NOT_APPLICABLE, unknown, step)
+                step = (
+                    "run it again; where that does not help, the canary and the first execution will show it"
+                )
+                yield not_run(name, f"not known: {has}", step)
             continue
         missing, more = sorted(needs - has), sorted(has - needs)
         if missing:

@@ -198,7 +198,8 @@ class Bench:
         yield Asked("bounds", client.name, lambda: self._bounds(client))
         yield Asked("look-each", client.name, lambda: self._look_each(client))
         yield Asked("absent", client.name, lambda: _seen(client.look(self.at("odd/not there"))))
-        nowhere = ObjectRef(f"{self.folder.bucket[:40]}-{self.folder.prefix.split('/')[-2]}", "x")
+        # Nothing of the bucket's name, which is left out of ``wire.json``.
+        nowhere = ObjectRef(f"qpi-exports-smoke-{self.folder.prefix.split('/')[-2]}", "x")
         yield Asked("no-bucket", client.name, lambda: _seen(client.look(nowhere)))
 
     def _odd(self) -> Location:

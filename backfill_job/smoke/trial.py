@@ -105,7 +105,8 @@ class Trial:
                 )
         if self.left:
             at = f"gs://{self.exchanges.bucket}/{self.exchanges.folder}"
-            yield failed("wire: removal", "\n".join(self.left), f"gcloud storage rm --recursive '{at}'")
+            step = f"gcloud storage rm --recursive '{at}' --impersonate-service-account=ACCOUNT"
+            yield failed("wire: removal", "\n".join(self.left), step)
 
     def to_json(self, about: Mapping[str, Any]) -> dict[str, Any]:
         """The content of ``wire.json``; `about` says where and when."""

@@ -10,6 +10,8 @@ The official client (``shared.gateway``) uses several times the CPU time for eac
        │
     api          one verb for each thing that callers do; the only place that writes API paths
        │  └───── batch          the form of a batch request
+    resources    objects from the bytes of an answer
+       │
     json_client  one request: retries, authorization, errors, counting
        │  └───── credentials    authorization headers, renewed before they expire
     wire         HTTP/1.1 over kept connections, directly or through a proxy
@@ -22,5 +24,6 @@ The official client (``shared.gateway``) uses several times the CPU time for eac
 - `credentials`: authorization headers for requests, renewed before they expire and never twice at once.
 - `json_client`: one request to the JSON API: retries, authorization, errors, counting. ``api`` has the verbs.
 - `listing`: listings as streams of pages, without a client object for each name.
+- `resources`: reads the answers that a copy needs for each object, a page of a listing and a rewrite's, straight from their bytes.
 - `wire`: HTTP/1.1 to one host over kept connections, directly or through a proxy; only what the JSON API needs.
 """

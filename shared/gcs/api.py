@@ -5,8 +5,8 @@ object", or else the bucket is asked. `shared.gateway` does the same (decision 1
 """
 
 import re
-from collections.abc import Sequence
-from functools import lru_cache
+from collections.abc import Callable, Sequence
+from functools import lru_cache, partial
 from types import TracebackType
 from typing import Any, NamedTuple, Self, Unpack
 from urllib.parse import quote
@@ -17,15 +17,18 @@ from shared.answers import names_object, no_answer
 from shared.errors import BucketNotFound, ObjectNotFound, StorageError, UnexpectedAnswer
 from shared.gcs.batch import CONTENT_TYPE, MOST_CALLS, batch_body, batch_parts
 from shared.gcs.json_client import (
+    JSON_BODY,
     OK,
     UNPACED,
     ClientOptions,
     JsonClient,
     Pacing,
     RetryPolicy,
+    json_object,
     refusal,
     slows_all,
 )
+from shared.gcs.resources import Rewrite, read_rewrite
 from shared.gcs.wire import STORED, Answer
 from shared.migration import Location
 from shared.objects import RESOURCE_FIELDS, ObjectRef, ObjectState, crc32c_of
@@ -56,18 +59,6 @@ def encoded(text: str) -> str:
 _FORM = "projection=noAcl&prettyPrint=false"
 _RESOURCE = f"{_FORM}&fields={encoded(RESOURCE_FIELDS)}"
 _REWRITE = f"{_FORM}&fields={encoded(f'done,rewriteToken,resource({RESOURCE_FIELDS})')}"
-
-
-class Rewrite(NamedTuple):
-    """The answer to one call of a rewrite.
-
-    Attributes:
-        copy: The destination right after the copy; None while the copy is not done.
-        token: Continues the copy with the next call; empty where it cannot be continued.
-    """
-
-    copy: ObjectState | None
-    token: str = ""
 
 
 class PartAnswer(NamedTuple):
@@ -137,21 +128,23 @@ class AsyncApi:
         )
         if token:
             target += f"&rewriteToken={encoded(token)}"
-        body = {}
+        body = b""
         if like is not None:
             target += f"&ifSourceMetagenerationMatch={like.metageneration}"
-            body = {"body": orjson.dumps(resource_like(like))}
+            body = orjson.dumps(resource_like(like))
         try:
-            answer = await self._client.json("POST", target, source.uri, pacing, **body)
+            return await self._client.exchange(
+                "POST",
+                target,
+                source.uri,
+                partial(read_rewrite, uri=source.uri),
+                pacing=pacing,
+                headers=JSON_BODY if body else "",
+                body=body,
+            )
         except ObjectNotFound as error:
             await self._require_buckets(error, source.bucket, destination.bucket)
             raise
-        if answer.get("done") is not True:
-            return Rewrite(None, str(answer.get("rewriteToken") or ""))
-        resource = answer.get("resource")
-        if not isinstance(resource, dict):
-            raise UnexpectedAnswer(source.uri, "a copy that is done, without the object that it made")
-        return Rewrite(ObjectState.from_resource(resource))
 
     async def copy(
         self,
@@ -311,7 +304,8 @@ class AsyncApi:
         token: str = "",
         limit: int = PAGE_SIZE,
         more: str = "",
-    ) -> dict[str, Any]:
+        read: Callable[[Answer], Any] = json_object,
+    ) -> Any:
         """Send one request of a listing, and give its answer. ``shared.gcs.listing`` makes whole listings of it.
 
         Args:
@@ -323,6 +317,7 @@ class AsyncApi:
             token: The previous answer's ``nextPageToken``; empty for the first page.
             limit: The most objects in the answer.
             more: Further parameters of the query, each with ``&`` before it.
+            read: Reads the answer; gives its JSON object by default. A ValueError means that it is incomplete.
         """
         target = (
             f"{BASE_PATH}/b/{encoded(bucket)}/o?prefix={encoded(prefix)}&fields={encoded(fields)}"
@@ -332,7 +327,7 @@ class AsyncApi:
             if value:
                 target += f"&{name}={encoded(value)}"
         try:
-            return await self._client.json("GET", target, f"gs://{bucket}/{prefix}")
+            return await self._client.exchange("GET", target, f"gs://{bucket}/{prefix}", read)
         except ObjectNotFound as error:
             raise _no_bucket(bucket, error) from error
 

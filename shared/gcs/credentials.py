@@ -100,6 +100,10 @@ class Access:
         self._renewal: asyncio.Task[None] | None = None
         self._renew_from = -math.inf
 
+    def valid(self) -> Mapping[str, str] | None:
+        """The headers for a request that is sent now, without waiting; None where `headers` has something to do."""
+        return self._grant.headers if self._now() < self._renew_from else None
+
     async def headers(self, uri: str) -> Mapping[str, str]:
         """The headers for a request that is sent now. Errors name `uri`.
 

@@ -10,6 +10,9 @@ from typing import Any, NamedTuple, TypeVar
 
 from shared.errors import ConditionFailed, UnexpectedAnswer
 from shared.gcs.api import AsyncApi, encoded
+from shared.gcs.json_client import json_object
+from shared.gcs.resources import read_page
+from shared.gcs.wire import Answer
 from shared.migration import Location
 from shared.objects import RESOURCE_FIELDS, ObjectRef, ObjectState
 
@@ -59,12 +62,13 @@ async def list_pages(
     """
     skip = len(location.prefix)
 
-    def page_of(answer: dict[str, Any]) -> Page:
-        states = map(ObjectState.from_resource, answer.get("items", ()))
-        return [(state.name[skip:], state) for state in states]
+    def page_of(answer: Answer) -> tuple[Page, str]:
+        states, token = read_page(answer)
+        return [(state.name[skip:], state) for state in states], token
 
     last: str | None = None
-    answers = _answers(api, location, f"items({RESOURCE_FIELDS})", page_of, start=start, end=end)
+    fields = f"items({RESOURCE_FIELDS})"
+    answers = _answers(api, location, fields, page_of, start=start, end=end)
     async with aclosing(answers) as pages:
         async for page in pages:
             if page:
@@ -95,7 +99,8 @@ async def list_soft_deleted(
         ]
 
     fields = f"items({RESOURCE_FIELDS},hardDeleteTime)"
-    answers = _answers(api, location, fields, page_of, start=start, end=end, more="&softDeleted=true")
+    more = "&softDeleted=true"
+    answers = _answers(api, location, fields, _of_json(page_of), start=start, end=end, more=more)
     async with aclosing(answers) as pages:
         async for page in pages:
             if page:
@@ -137,7 +142,8 @@ async def held_versions(
 
     fields = f"items({RESOURCE_FIELDS},timeDeleted,hardDeleteTime)"
     more = "&softDeleted=true" if soft_deleted else "&versions=true"
-    async with aclosing(_answers(api, location, fields, page_of, start=start, end=end, more=more)) as pages:
+    answers = _answers(api, location, fields, _of_json(page_of), start=start, end=end, more=more)
+    async with aclosing(answers) as pages:
         async for page in pages:
             yield page
 
@@ -191,7 +197,7 @@ async def top_level(
         objects = (item["name"] for item in answer.get("items", ()))
         return sorted(str(name)[skip:] for name in (*answer.get("prefixes", ()), *objects))
 
-    answers = _answers(api, location, "prefixes,items(name)", names_of, more="&delimiter=%2F")
+    answers = _answers(api, location, "prefixes,items(name)", _of_json(names_of), more="&delimiter=%2F")
     async with aclosing(answers) as parts:
         async for page in parts:
             if pages == most_pages:
@@ -236,7 +242,8 @@ async def matching_names(api: AsyncApi, location: Location, glob: str) -> list[s
         return [str(item["name"]) for item in answer.get("items", ())]
 
     names: list[str] = []
-    answers = _answers(api, location, "items(name)", names_of, more=f"&matchGlob={encoded(glob)}")
+    more = f"&matchGlob={encoded(glob)}"
+    answers = _answers(api, location, "items(name)", _of_json(names_of), more=more)
     async with aclosing(answers) as pages:
         async for page in pages:
             names += page
@@ -247,18 +254,19 @@ async def _answers(
     api: AsyncApi,
     location: Location,
     fields: str,
-    read: Callable[[dict[str, Any]], _Read],
+    read: Callable[[Answer], tuple[_Read, str]],
     **query: str,
 ) -> AsyncGenerator[_Read, None]:
     """The answers of a listing, read one page ahead; a page that waits is read already, which is smaller.
 
-    `query` is passed on to `AsyncApi.list_page`.
+    `read` gives what was read and the token of the next page. `query` is passed on to `AsyncApi.list_page`.
     """
     fields = f"{fields},nextPageToken"
 
     async def fetch(token: str) -> tuple[_Read, str]:
-        answer = await api.list_page(location.bucket, location.prefix, fields, token=token, **query)  # type: ignore[arg-type]  # never its limit
-        return read(answer), answer.get("nextPageToken", "")
+        where = location.bucket, location.prefix, fields
+        answer: tuple[_Read, str] = await api.list_page(*where, token=token, read=read, **query)  # type: ignore[arg-type]  # never its limit
+        return answer
 
     ahead: asyncio.Task[tuple[_Read, str]] | None = asyncio.create_task(fetch(""))
     try:
@@ -271,6 +279,16 @@ async def _answers(
             ahead.cancel()
             with suppress(asyncio.CancelledError, Exception):
                 await ahead
+
+
+def _of_json(read: Callable[[dict[str, Any]], _Read]) -> Callable[[Answer], tuple[_Read, str]]:
+    """Reads a page from its JSON object."""
+
+    def both(answer: Answer) -> tuple[_Read, str]:
+        content = json_object(answer)
+        return read(content), content.get("nextPageToken", "")
+
+    return both
 
 
 def _check_order(page: Page, location: Location, last: str | None) -> None:

@@ -19,6 +19,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
+from math import inf
 from types import TracebackType
 from typing import NamedTuple, Self
 from urllib.parse import unquote, urlsplit
@@ -39,6 +40,9 @@ LONGEST_PROXY_ANSWER = 16 * 1024
 
 STORED = (b"x-goog-generation", b"x-goog-hash")
 """Headers about the version whose contents an answer holds (Cloud Storage reference, "HTTP headers")."""
+
+LOOKS = 20
+"""How often the pool looks for late answers within the time that an answer has."""
 
 _LENGTHS = frozenset(map(len, STORED))
 
@@ -112,7 +116,7 @@ class Wire:
     Args:
         base: Scheme and host, such as ``https://storage.googleapis.com``.
         connections: The most that are open at once; more callers wait, first come, first served.
-        timeout: Seconds for connecting, and for an answer.
+        timeout: Seconds for connecting, and for an answer. A late answer is found by a twentieth of it too late.
         proxy: None to connect directly.
 
     Raises:
@@ -132,6 +136,8 @@ class Wire:
         self._idle: list[_Connection] = []
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._taken = 0
+        # One timer for all requests, because a timer for each costs a tenth of the request.
+        self._look: asyncio.TimerHandle | None = None
 
     async def __aenter__(self) -> Self:
         return self
@@ -141,6 +147,9 @@ class Wire:
     ) -> None:
         for connection in list(self._open):
             connection.drop("the pool was closed")
+        if self._look is not None:
+            self._look.cancel()
+            self._look = None
         loop = asyncio.get_running_loop()
         next_turn = loop.create_future()  # the transports close in the loop's next turn
         loop.call_soon(next_turn.set_result, None)
@@ -165,21 +174,39 @@ class Wire:
         length = "" if method == "GET" else f"Content-Length: {len(body)}\r\n"
         head = f"{method} {target} HTTP/1.1\r\nHost: {self._host_header}\r\n{length}{headers}\r\n"
         request = head.encode("latin-1") + body
-        await self._turn()
+        if self._taken < self._limit:
+            self._taken += 1
+        else:
+            await self._turn()
         try:
             connection = self._idle.pop() if self._idle else await self._connected()
-            answer = await connection.exchange(request, self._timeout, most)
+            loop = asyncio.get_running_loop()
+            sent = connection.ask(request, loop.create_future(), loop.time() + self._timeout, most)
+            if self._look is None:
+                self._look = loop.call_later(self._timeout / LOOKS, self._drop_late)
+            try:
+                answer = await sent
+            except asyncio.CancelledError:
+                connection.drop("the request was given up")
+                raise
             if connection.usable:
                 self._idle.append(connection)
             return answer
         finally:
             self._pass_on()
 
+    def _drop_late(self) -> None:
+        """Drop the connections whose answer is late, and look again later while any is awaited."""
+        loop = asyncio.get_running_loop()
+        now, awaited = loop.time(), False
+        for connection in list(self._open):
+            if connection.due <= now:
+                connection.drop(f"no answer within {self._timeout:g} s")
+            awaited = awaited or connection.due < inf
+        self._look = loop.call_later(self._timeout / LOOKS, self._drop_late) if awaited else None
+
     async def _turn(self) -> None:
         """Wait until a connection may be used."""
-        if self._taken < self._limit:
-            self._taken += 1
-            return
         turn = asyncio.get_running_loop().create_future()
         self._waiting.append(turn)
         try:
@@ -225,7 +252,11 @@ class Wire:
 
 
 class _Connection(asyncio.Protocol):
-    """One connection: one request out, its answer in, then the next."""
+    """One connection: one request out, its answer in, then the next.
+
+    Attributes:
+        due: When the awaited answer is late, by the event loop's clock; infinite where none is awaited.
+    """
 
     def __init__(self, on_end: Callable[["_Connection"], None]) -> None:
         self._on_end = on_end
@@ -237,34 +268,27 @@ class _Connection(asyncio.Protocol):
         self._stored: list[tuple[bytes, str]] = []
         self._room: int | None = None
         self._keeps = True
+        self.due = inf
 
     @property
     def usable(self) -> bool:
         """Whether another request may be sent on it."""
         return self._keeps and self._transport is not None
 
-    async def exchange(self, request: bytes, timeout: float, most: int | None) -> Answer:  # noqa: ASYNC109 -- a timer is cheaper than a scope
-        """Send a request and wait for its answer.
+    def ask(
+        self, request: bytes, answer: "asyncio.Future[Answer]", due: float, most: int | None
+    ) -> "asyncio.Future[Answer]":
+        """Send a request; gives `answer`, which gets the answer, `AnswerTooLong` or `NoAnswer`.
 
         Raises:
-            AnswerTooLong, NoAnswer: There is none; the connection is closed.
+            NoAnswer: The connection is closed.
         """
         if self._transport is None:
             raise NoAnswer("the connection was closed")
-        loop = asyncio.get_running_loop()
-        answer: asyncio.Future[Answer] = loop.create_future()
-        self._answer = answer
+        self._answer, self.due = answer, due
         self._room = None if most is None else max(most, SHORTEST_BOUND)
-        timer = loop.call_later(timeout, self.drop, f"no answer within {timeout:g} s")
         self._transport.write(request)
-        try:
-            return await answer
-        except asyncio.CancelledError:
-            self.drop("the request was given up")
-            raise
-        finally:
-            timer.cancel()
-            self._answer = None
+        return answer
 
     def drop(self, reason: str) -> None:
         """Close the connection; a request that waits for its answer gets `NoAnswer`."""
@@ -295,9 +319,10 @@ class _Connection(asyncio.Protocol):
         self._stored = []
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if len(name) == 4 and name.lower() == b"date":  # noqa: PLR2004 -- the cheap test first
+        length = len(name)  # the cheap test first
+        if length == 4 and name.lower() == b"date":  # noqa: PLR2004 -- of "date"
             self._date = value.decode("latin-1")
-        elif len(name) in _LENGTHS and (known := name.lower()) in STORED:
+        elif length in _LENGTHS and (known := name.lower()) in STORED:
             self._stored.append((known, value.decode("latin-1")))
 
     def on_body(self, body: bytes) -> None:
@@ -315,7 +340,7 @@ class _Connection(asyncio.Protocol):
         if status < 200:  # noqa: PLR2004 -- an interim answer; the final one follows
             return
         self._keeps = self._keeps and self._parser.should_keep_alive()
-        answer = self._answer
+        answer = self._awaited()
         if answer is None:
             self.drop("an answer without a request")
         elif not answer.done():
@@ -324,8 +349,14 @@ class _Connection(asyncio.Protocol):
             self._transport.close()
 
     def _fail(self, error: NoAnswer) -> None:
-        if self._answer is not None and not self._answer.done():
-            self._answer.set_exception(error)
+        answer = self._awaited()
+        if answer is not None and not answer.done():
+            answer.set_exception(error)
+
+    def _awaited(self) -> "asyncio.Future[Answer] | None":
+        """The answer that a request waits for; none is awaited from now on."""
+        answer, self._answer, self.due = self._answer, None, inf
+        return answer
 
 
 @cache

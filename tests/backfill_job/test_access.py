@@ -30,7 +30,12 @@ WRITERS: dict[str, tuple[list[dict[str, Any]], tuple[str, ...], tuple[str, ...]]
     "nothing": ([], (CREATE, DELETE), ()),
     "another account": ([bound(USER, CONSUMER)], (CREATE, DELETE), ()),
     "a role": ([bound(USER, WRITER)], (), ()),
-    "everybody": ([bound(USER, "allUsers")], (), ()),
+    "everybody, unless public access is prevented": (
+        [bound(USER, "allUsers")],
+        (CREATE, DELETE),
+        ("membership in allUsers, which gives nothing where public access is prevented",),
+    ),
+    "an address in another case": ([bound(USER, WRITER.replace("w@", "W@"))], (), ()),
     "creating is not overwriting": ([bound(CREATOR, WRITER)], (DELETE,), ()),
     "two roles": ([bound(CREATOR, WRITER), bound("roles/storage.legacyBucketWriter", WRITER)], (), ()),
     "our own role": ([bound("projects/p/roles/qpiExportsWrite", WRITER)], (), ()),

@@ -151,6 +151,9 @@ def test_a_cold_prefix_without_mirror_and_consumer(
     assert ended.code == 0, ended.out + ended.err
     entry = commands.state.decisions[-1]
     assert entry.what.endswith("; overridden mirror (nothing has written it since 2019)")
+    assert "mirrored back" not in ended.out, "no mirror brings anything back"
+    assert "still arrives" not in ended.out
+    assert f"--consumer {cold[-1]}" in ended.out.splitlines()[-1]
     plan = commands.run("delete", *cold, "--soak-days", "0")
     assert plan.code == 0, plan.out + plan.err
     assert "the only copies" in plan.out

@@ -21,7 +21,7 @@ from backfill_job.copying.line import Result
 from backfill_job.run.clock import Clock, system_clock
 from backfill_job.run.stopping import Stop
 from local_gcs.waiting import HANGS
-from shared.authority import Always, AuthoritySource
+from shared.authority import Always, AuthoritySource, Known
 from shared.decision import Authority
 from shared.erasures import NO_ERASURES, Erasures
 from shared.errors import (
@@ -294,10 +294,12 @@ def test_a_cutover_while_it_runs_is_heeded(run: Run, paths: Paths) -> None:
         def current(self) -> Authority:
             return phase[0]
 
-        def known(self) -> Authority | None:
+        def known(self) -> Known | None:
             return None
 
         def erasures(self) -> Erasures:
+            with pytest.raises(RuntimeError, match="no running event loop"):
+                asyncio.get_running_loop()  # it may have to read, and that would block the loop
             return NO_ERASURES
 
     paths.put("both", b"legacy")
@@ -335,7 +337,7 @@ def test_an_authority_that_cannot_be_read_fails_the_object(run: Run, paths: Path
         def current(self) -> Authority:
             raise Unavailable("gs://new/_migration/state.json", "no answer")
 
-        def known(self) -> Authority | None:
+        def known(self) -> Known | None:
             return None
 
         def erasures(self) -> Erasures:

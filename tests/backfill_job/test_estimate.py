@@ -84,7 +84,19 @@ def test_everything_that_costs_is_named() -> None:
     assert charges["the reverse mirror's invocations"].region == pytest.approx(4 * 0.40)
     assert charges["its CPU seconds"].region == pytest.approx(4_000_000 * 0.01 * 0.000024)
     assert charges["its memory, GiB seconds"].units == 20_000
-    assert charges["its log lines"].region == pytest.approx(4_000_000 * 700 / 2**30 * 0.5)
+    # Cloud Run writes a line about each request, too.
+    assert charges["its log lines"].region == pytest.approx(4_000_000 * 2_000 / 2**30 * 0.5)
+    assert (
+        charges["replication within several regions"].region,
+        charges["replication within several regions"].multi,
+    ) == (
+        0,
+        pytest.approx(2 * 0.02),
+    )
+    assert charges["the job's task seconds"].units == pytest.approx(found.seconds + 80)
+    assert charges["the job's task seconds"].region == pytest.approx(
+        charges["the job's task seconds"].units * 0.00002
+    )
     assert charges["the events' messages"].region == pytest.approx(4_000_000 * 4_000 / 2**40 * 40)
     assert charges["of an Archive source"].region == pytest.approx(0.10)
     assert {charge.what for charge in estimate(Work(0, 0, 0, 0, 0), speed=1).charges} == {

@@ -108,7 +108,7 @@ def test_nobody_starves(moments: list[tuple[float, int, bool]], start: float) ->
 
     live(sender, moments)
 
-    assert sender.governor.rate >= min(1.0, start / 8)
+    assert sender.governor.rate >= min(1.0, start / 8) * (1 - 1e-9)
     assert sender.longest_wait <= max(1.0, 8 / start) * (1 + 1e-9)
 
 

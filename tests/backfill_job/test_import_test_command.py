@@ -68,7 +68,7 @@ def test_an_equal_day_ends_with_0_and_a_line_of_figures(import_test: Command, pa
     assert (ended.code, ended.err) == (0, "")
     (figures,) = [text.split() for text in ended.out.splitlines() if text.strip().startswith("2024-01-31")]
     assert figures[:5] == ["2024-01-31", "equal", "2", "2", "2"]
-    assert ended.out.endswith("1 day tested; the new path gives what the legacy path gives.\n")
+    assert ended.out.splitlines()[-2] == "1 day tested; the new path gives what the legacy path gives."
 
 
 def test_an_empty_new_path_ends_with_1(import_test: Command, paths: Paths) -> None:
@@ -78,7 +78,7 @@ def test_an_empty_new_path_ends_with_1(import_test: Command, paths: Paths) -> No
         ended = import_test("--date", "20240131", *arguments)
         assert ended.code == 1
         assert "2024-01-31 absent on the new path, where the legacy path has 1 object" in ended.out
-        assert ended.out.endswith("1 day tested; 1 not right, see above.\n")
+        assert ended.out.splitlines()[-2] == "1 day tested; 1 not right, see above."
 
 
 def test_a_day_on_neither_path_ends_with_1_unless_that_is_allowed(import_test: Command) -> None:
@@ -100,7 +100,7 @@ def test_one_wrong_day_of_several_ends_with_1(import_test: Command, paths: Paths
     put(paths, "20240202", "user_id_7.jsonl", line(A))
     ended = import_test("--from", "20240130", "--to", "20240202", "--report", str(tmp_path / "r"))
     assert ended.code == 1
-    assert ended.out.endswith("4 days tested; 2 not right, see above.\n")
+    assert ended.out.splitlines()[-2] == "4 days tested; 2 not right, see above."
     assert "2024-01-31 differs: 1 user" not in ended.out
     assert "2024-01-31 differs: as many rows on both sides (1), but not the same" in ended.out
     assert "    different user_id_7.jsonl" in ended.out
@@ -375,6 +375,15 @@ def test_a_night_without_an_upload_of_its_own_day_is_lost(import_test: Command, 
     assert ended.code == 1
     assert "new path: nothing of its day, so it ends green and loads nothing; 1 file LOST" in ended.out
     assert "Rows appended: 1 from the legacy path, 0 from the new path." in ended.out
+
+
+def test_a_night_without_anything_to_load_proves_nothing(import_test: Command) -> None:
+    """As a mistyped year: both paths take the same branch, and no row was compared."""
+    words = ("--run-date", NIGHT["run"], "--nights", "1")
+    ended = import_test(*words)
+    assert (ended.code, ended.err) == (1, "")
+    assert "nothing was compared" in ended.out
+    assert import_test(*words, "--allow-empty").code == 0
 
 
 def test_a_past_night_goes_by_what_lay_there_when_its_run_began(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -151,6 +151,33 @@ def test_the_command_it_prints_loads_what_is_missing_and_nothing_twice(
     assert again.code == 0, again.out
 
 
+def test_rows_with_times_of_another_zone_are_looked_at_before_they_are_loaded_again(
+    paths: Paths, loaded: Loaded, warehouse: Warehouse
+) -> None:
+    """The table has every row, two hours later: the command alone would load each a second time."""
+    day = ago(3)
+    put(paths, day, row(day, "a"))
+    warehouse.load(row(day, "a"))
+    warehouse.run("UPDATE qpi SET submitted_at = submitted_at + INTERVAL 2 HOURS")
+    ended = loaded("--last", "3")
+    assert ended.code == 1
+    assert "look first: the table has other rows of this day" in ended.out
+
+
+def test_a_view_is_compared_and_no_command_loads_into_it(
+    paths: Paths, loaded: Loaded, warehouse: Warehouse
+) -> None:
+    """A view of a table takes no rows, so its table is asked for."""
+    day = ago(3)
+    put(paths, day, row(day, "a"), row(day, "b"))
+    warehouse.load(row(day, "a"))
+    warehouse.run("CREATE VIEW Recent AS FROM qpi")
+    ended = loaded("--table", "recent", "--last", "3")
+    assert "loaded in part: 1 of 2 rows" in ended.out
+    assert "recent is a view; run this command again with --table" in ended.out
+    assert "INSERT" not in ended.out
+
+
 def test_where_nothing_was_compared_nothing_is_right(loaded: Loaded) -> None:
     """An empty path is the outage itself."""
     ended = loaded("--last", "3")
@@ -220,6 +247,7 @@ def test_the_record_is_strict_and_a_damaged_one_is_refused(
     [
         (("--table", "nothing"), "nothing"),
         (("--table", "a b"), "is not a table"),
+        (("--table", "a.b.c"), "is not a table"),
         (("--database", "/nowhere/at.all"), "there is no such file"),
         (("--location", "EU"), "for BigQuery"),
         (("--from", "20240102", "--to", "20240101"), "comes after"),

@@ -232,7 +232,11 @@ def test_tasks_without_a_report_are_summed_up_all_the_same(paths: Paths, tmp_pat
         check=False,
     )
     assert (done.returncode, without_log(done.stderr)) == (1, "")
-    assert "60 copied; NOT EQUAL: 1 extra\n  extra 'extra'\n" in done.stdout.partition("tasks together:")[2]
+    _, _, together = done.stdout.partition("all 2 tasks together:\n")
+    assert together.startswith("  extra 'extra'\n")
+    *_, verdict, following = together.splitlines()
+    assert verdict == "60 objects listed: 60 copied; NOT EQUAL: 1 extra"
+    assert following.startswith("Next: python -m backfill_job status --source ")
 
 
 def test_a_task_that_cannot_start_does_not_say_so_for_the_others(paths: Paths, tmp_path: Path) -> None:

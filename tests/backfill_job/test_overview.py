@@ -121,11 +121,12 @@ def test_a_first_run_at_a_glance() -> None:
         "  what it costs        how much   in one region   in several",
         "  ──────────────────────────────────────────────────────────",
         "  Class A operations      1,511     under $0.01        $0.02",
-        "  Under $0.01 each: Class B operations, copies' events to the reverse mirror, the events' messages,",
-        "  the reverse mirror's invocations, its CPU seconds, its memory, GiB seconds, its log lines, second",
-        "  copy, a month",
+        "  Under $0.01 each: Class B operations, the job's task seconds, replication within several regions,",
+        "  copies' events to the reverse mirror, the events' messages, the reverse mirror's invocations, its",
+        "  CPU seconds, its memory, GiB seconds, its log lines, second copy, a month",
         "  Prices of 2025: cloud.google.com/storage/pricing, cloud.google.com/pubsub/pricing,",
-        "  cloud.google.com/run/pricing (tier 1, billed by request), cloud.google.com/stackdriver/pricing",
+        "  cloud.google.com/run/pricing (tier 1, billed by request), cloud.google.com/run/pricing (tier 1,",
+        "  jobs), cloud.google.com/stackdriver/pricing",
     ]
 
 

@@ -345,6 +345,20 @@ def test_a_link_out_of_the_tree_is_not_followed_and_blocks(linked: str, tmp_path
     assert scan([root], MIGRATIONS, skip=["code.py"]).clean
 
 
+@pytest.mark.parametrize("folder", [".venv", "env", "node_modules/x"])
+def test_a_link_into_what_tools_make_blocks(folder: str, tmp_path: Path) -> None:
+    """The walk does not come to its target; where a person names the folder, it does."""
+    tree = {"a.py": MIGRATED, f"{folder}/x.py": LEGACY, "env/pyvenv.cfg": ""}
+    root = write_tree(tmp_path, tree)
+    (root / "code.py").symlink_to(root / folder / "x.py")
+    (root / ".tox").symlink_to(root / "env")
+    result = scan([root], MIGRATIONS)
+    assert [(error.path.name, "link into what tools make" in error.message) for error in result.errors] == [
+        ("code.py", True)
+    ]
+    assert len(scan([root, root / folder], MIGRATIONS).blocking) == 1
+
+
 @pytest.mark.parametrize(
     "line", ["from up import BUCKET", "from ..up import BUCKET", "from .linked.up import BUCKET"]
 )

@@ -3,6 +3,7 @@
 from pathlib import Path
 from textwrap import dedent
 
+import pytest
 from testing_references import MIGRATIONS, classes, write_tree
 
 from backfill_job.references.scan import scan
@@ -101,3 +102,64 @@ def test_a_constant_that_another_file_sets_is_not_believed(tmp_path: Path) -> No
         "use.py": 'import config\nhook.list(config.BUCKET, prefix="qpi_exports/")\n',
     }
     assert found(tmp_path, tree) == [("use.py", 2, "unresolved")]
+
+
+BUCKET = "de-bigquery-data-export-dev"
+SETTINGS_CLASS = "class S(BaseSettings):\n    {field}\ns = S()\nh.list('{bucket}', prefix=s.{name})"
+PREFIX_FROM_OUTSIDE = {
+    "a.py": f'h.list("{BUCKET}", prefix=os.environ["QPI_PREFIX"])',
+    "b.py": f'h.list("{BUCKET}", prefix=Variable.get("qpi_prefix", default_var="qpi_exports/"))',
+    "c.py": f'Op(bucket="{BUCKET}", source_objects=["{{{{ var.value.qpi_prefix }}}}x"])',
+    "d.py": SETTINGS_CLASS.format(field="qpi_prefix: str", bucket=BUCKET, name="qpi_prefix"),
+    "e.py": SETTINGS_CLASS.format(
+        field='model_config = Config(env_prefix="QPI_")\n    prefix: str = "qpi_exports/"',
+        bucket=BUCKET,
+        name="prefix",
+    ),
+    "f.sh": f"gsutil ls gs://{BUCKET}/$QPI_PREFIX/",
+    "g.sql": f"SELECT 'gs://{BUCKET}/{{{{ env_var(\"QPI_PREFIX\") }}}}/*'",
+    "h.tf": f'x = "gs://{BUCKET}/${{var.qpi_prefix}}/"',
+}
+
+
+@pytest.mark.parametrize("file", PREFIX_FROM_OUTSIDE)
+def test_a_prefix_that_is_only_given_from_outside_is_found(file: str, tmp_path: Path) -> None:
+    """The code does not name the old prefix: the value that it is deployed with does."""
+    given = dict.fromkeys(["QPI_PREFIX", "AIRFLOW_VAR_QPI_PREFIX", "TF_VAR_qpi_prefix"], "QPI_exports/")
+    root = write_tree(tmp_path, {file: PREFIX_FROM_OUTSIDE[file] + "\n"})
+    assert "mixed" in [finding.kind.value for finding in scan([root], MIGRATIONS, settings=given).blocking]
+
+
+@pytest.mark.parametrize(
+    ("file", "code"),
+    [
+        ("Dockerfile", "ENV QPI_BUCKET=de-bigquery-data-export-dev QPI_PREFIX=qpi_exports/"),
+        ("compose.yml", "environment:\n  QPI_BUCKET: de-bigquery-data-export-dev\n  PREFIX: qpi_exports/"),
+        (
+            "a.tf",
+            'variable "QPI_BUCKET" { default = "de-bigquery-data-export-dev" }\nx = "gs://${var.QPI_BUCKET}/qpi_exports/"',
+        ),
+        (
+            "a.py",
+            'class S(BaseSettings):\n    b: str = Field("de-bigquery-data-export-dev", env="QPI_BUCKET")\ns = S()\nh.list(s.b, prefix="qpi_exports/")',
+        ),
+        ("a.sql", "SELECT 'gs://{{ env_var('QPI_BUCKET', 'de-bigquery-data-export-dev') }}/qpi_exports/'"),
+    ],
+)
+def test_a_bucket_given_from_outside_overrides_what_is_written(file: str, code: str, tmp_path: Path) -> None:
+    """It is right as it is written, and reads a dead path as it is deployed."""
+    root = write_tree(tmp_path, {file: code + "\n"})
+    assert scan([root], MIGRATIONS).clean
+    given = {"QPI_BUCKET": "data-bucket-dev"}
+    assert [one.kind.value for one in scan([root], MIGRATIONS, settings=given).blocking] == ["mixed"]
+
+
+def test_what_decides_a_folder_is_said(tmp_path: Path) -> None:
+    """The bucket is read, a known layout stands below a variable: the variable decides which path it is."""
+    code = 'h.list("data-bucket-dev", prefix=f"{os.environ[\'X\']}/qpi_answers_{day}/")\n'
+    (finding,) = scan([write_tree(tmp_path, {"a.py": code})], MIGRATIONS).blocking
+    assert (finding.kind.value, finding.note, finding.variables) == (
+        "unresolved",
+        "the folder could not be read",
+        ("X",),
+    )

@@ -44,7 +44,7 @@ def sign(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ended]:
 
 def timeless(text: str) -> str:
     """A screen with ``AT`` for each time: Cloud Storage's time counts, whatever this machine's clock says."""
-    return re.sub(r"20[0-9]{2}-[0-9-]+ [0-9:]+ UTC", "AT", text)
+    return re.sub(r"20[0-9]{2}-[0-9-]+(?: [0-9:]+ UTC|T[0-9:.]+Z)", "AT", text)
 
 
 def state_text(paths: Paths) -> bytes | None:

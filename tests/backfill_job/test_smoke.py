@@ -118,7 +118,7 @@ def test_rights_on_objects_that_the_service_will_not_tell_are_tried(run_smoke: S
         ((no_create,), "PASS", "more than the part backfill needs: storage.objects.delete"),
         (
             ({**no_create, "method": "storage.objects.delete", "status": 400},),
-            "NOT APPLICABLE",
+            "NOT RUN",
             "not known",
         ),
     ):
@@ -335,6 +335,8 @@ class TestBuckets:
             ("new", deleting({"age": 1, "matchesPrefix": ["qpi_exports/qpi_answers_2019"]}), "path-lifecycle", Standing.FAIL),
             ("new", deleting({"daysSinceCustomTime": 1, "matchesPrefix": ["_migration/"]}), "path-lifecycle", Standing.FAIL),
             ("legacy", {"softDeletePolicy": {"retentionDurationSeconds": "0"}}, "legacy bucket: soft delete", Standing.PASS),
+            ("legacy", {"softDeletePolicy": {"retentionDurationSeconds": "86400"}}, "legacy bucket: soft delete", Standing.PASS),
+            ("new", {"softDeletePolicy": {}}, "new bucket: soft delete", Standing.PASS),
             ("legacy", {"versioning": {"enabled": True}}, "legacy bucket: versioning", Standing.PASS),
             ("new", {"versioning": {"enabled": True}}, None, None),
         ],

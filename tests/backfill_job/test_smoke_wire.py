@@ -13,6 +13,7 @@ from testing_paths import Paths
 
 from backfill_job.run.stopping import Stop
 from backfill_job.smoke import trial
+from backfill_job.smoke.exchanges import Exchanges
 from backfill_job.smoke.probes import Asked, Bench
 from backfill_job.smoke.reliances import RELIANCES, Group
 from shared.migration import Location
@@ -65,6 +66,13 @@ def test_nothing_is_found_and_nothing_is_left(
     assert max(map(len, ended.out.splitlines())) <= 80 + len(str(tmp_path))
 
 
+def test_no_form_of_an_account_is_noted() -> None:
+    """As an address, or as an identifier of a workload identity pool."""
+    exchanges = Exchanges("bucket", "folder/")
+    said = "principal://iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/p/subject/me does not have access; a.b@c.iam.gserviceaccount.com does not"
+    assert exchanges.redacted(said) == "ACCOUNT does not have access; ACCOUNT does not"
+
+
 def asked_only(keys: set[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """Ask some rows only, and those whose objects they need, so that a deviation is found in a second."""
     every = Bench.questions
@@ -106,7 +114,7 @@ def test_a_deviation_on_the_screen(
         ended = run_wire(url=url)
     text = " ".join(ended.out.split())
     assert ended.code == 1
-    assert text.startswith("FAIL wire: rewrites: ")
+    assert "FAIL wire: rewrites: " in text
     assert "rewrite-there, fast client: 412 Refused (" in text
     assert "expected: 412 ConditionFailed" in text
     assert "relies on this in shared/replicate.py, backfill_job/copying/lane.py" in text
@@ -117,7 +125,16 @@ def test_a_folder_that_cannot_be_removed_is_said(
 ) -> None:
     """Each object, why, and one command for all of them."""
     asked_only({"gzip"}, monkeypatch)
-    paths.server.set_faults(rules=[{"method": "storage.objects.delete", "count": None, "status": 403}])
+    prefix = paths.migration.own_ref("smoke", "").name
+    # The first one is tried by the check of the account's rights.
+    rule = {
+        "method": "storage.objects.delete",
+        "name_prefix": prefix,
+        "skip": 1,
+        "count": None,
+        "status": 403,
+    }
+    paths.server.set_faults(rules=[rule])
     ended = run_wire()
     paths.server.clear_faults()
     names = left(paths)
@@ -128,6 +145,39 @@ def test_a_folder_that_cannot_be_removed_is_said(
     )
     assert f"{folder.split('/')[3]}/gzip: permission denied" in ended.out.replace("\n         ", " ")
     assert any(name.endswith("/gzip") for name in names)
+
+
+@pytest.mark.parametrize("method", ["insert", "restore"])
+def test_without_its_rights_nothing_is_asked(
+    paths: Paths, run_wire: Callable[..., Ended], tmp_path: Path, method: str
+) -> None:
+    """Each row that lacks a right would look like a deviation of Cloud Storage, to be sent to the authors."""
+    paths.server.set_faults(rules=[{"method": f"storage.objects.{method}", "count": None, "status": 403}])
+    ended = run_wire()
+    text = " ".join(ended.out.split())
+    assert (ended.code, (tmp_path / "wire.json").exists()) == (1, False)
+    right = {"insert": "create"}.get(method, method)
+    assert (
+        f"NOT RUN wire: nothing was written: the account lacks storage.objects.{right} in the smoke" in text
+    )
+    assert "send wire.json" not in text
+
+
+def test_what_a_killed_run_left_is_said_and_stays(
+    paths: Paths, run_wire: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be a run that goes on now. The line has the command that removes it."""
+    asked_only({"gzip"}, monkeypatch)
+    killed = paths.migration.own_ref("smoke", "0123abcd/empty")
+    paths.bucket("destination").blob(killed.name).upload_from_string(b"")
+    ended = run_wire()
+    text = " ".join(ended.out.split())
+    assert ended.code == 0
+    assert "wire: earlier runs: 1 object of a run that was killed, or that runs now: 0123abcd" in text
+    assert f"gcloud storage rm --recursive '{killed.uri.removesuffix('empty')}'" in text.replace(
+        "/ 0123", "/0123"
+    )
+    assert left(paths) == [killed.name]
 
 
 @pytest.mark.parametrize("by", ["a signal", "a defect"])

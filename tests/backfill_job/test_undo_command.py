@@ -80,7 +80,8 @@ def test_the_dry_run_says_of_each_object_what_holds_it_and_until_when(scene: Sce
         (day(2), "soft_delete", False, False),
         (day(3), "occupied", True, False),
     ]
-    assert f"  2024-01-01: 1 object, 1 in soft delete (until {until})\n" in ended.out
+    minute = f"{until[:10]} {until[11:16]} UTC"
+    assert f"  2024-01-01: 1 object, 1 in soft delete (until {minute})\n" in ended.out
     assert "  2024-01-02: 1 object, 1 in soft delete (until " in ended.out
     assert "  2024-01-03: 1 object, 1 OCCUPIED\n" in ended.out
     assert f"occupied {day(3)}: another object is there, which is not overwritten" in ended.out

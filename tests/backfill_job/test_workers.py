@@ -241,3 +241,53 @@ def test_a_caller_that_is_cancelled_leaves_no_worker_behind() -> None:
     asyncio.run(main())
     assert sorted(cancelled) == [0, 1, 2]
     gc.collect()  # a task whose exception was not retrieved would warn now
+
+
+def test_items_that_come_together_start_together() -> None:
+    """In one turn of the event loop: a turn for each would cost as much as the item."""
+    turns, started = 0, []
+
+    async def items() -> AsyncGenerator[int, None]:
+        for _ in range(3):
+            await asyncio.sleep(0)  # meanwhile every other worker waits
+        for item in range(8):
+            yield item
+
+    async def do(_: int) -> None:
+        started.append(turns)
+        await asyncio.sleep(0)
+
+    async def main() -> None:
+        nonlocal turns
+        task = asyncio.create_task(work(items(), do, workers=8))
+        while not task.done():
+            turns += 1
+            await asyncio.sleep(0)
+
+    asyncio.run(main())
+    assert len(started) == 8
+    assert max(started) - min(started) <= 1  # the worker that draws starts its own at once
+
+
+def test_an_item_that_comes_together_with_a_cancellation_is_not_lost() -> None:
+    """`do` receives the item, and then the cancellation."""
+    cancelled = []
+
+    async def items() -> AsyncGenerator[int, None]:
+        for _ in range(3):
+            await asyncio.sleep(0)
+        yield 1
+        for task in asyncio.all_tasks() - {asyncio.current_task()}:
+            task.cancel()
+        await asyncio.Event().wait()
+
+    async def do(item: int) -> None:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            cancelled.append(item)
+            raise
+
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(work(items(), do, workers=2))
+    assert cancelled == [1]

@@ -39,6 +39,7 @@ _PATTERNS = (
     (r"(?<!\d)\d{8}T\d{6}(?:\d{3})?Z", "<stamp>"),
     (r"\b\d{4}-\d\d-\d\d[ T]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?: ?UTC|Z|\+00:00)?", "<time>"),
     (r"until \d\d:\d\d:\d\d UTC", "until <time>"),
+    (r"since \d\d:\d\dZ", "since <time>"),
     (r"\b[0-9a-f]{64}\b", "<sha256>"),
     (r"\b[0-9a-f]{32}\b", "<unique>"),
     (r"(?<=[-_/])[0-9a-f]{8}(?=\.txt)", "<token>"),

@@ -24,6 +24,8 @@ _ROLES = Path(__file__).parent / "predefined_roles.json"
 ROWS: Mapping[str, str] = {
     # An owner: what sets up the project.
     "services enable": "serviceusage.services.enable serviceusage.services.get",
+    # The role Service Usage Admin (IAM documentation, "Create and grant roles to service agents").
+    "beta services identity create": "serviceusage.services.enable",
     "artifacts repositories list": "artifactregistry.repositories.list",
     "artifacts repositories create": "artifactregistry.repositories.create",
     "artifacts repositories add-iam-policy-binding": "artifactregistry.repositories.getIamPolicy artifactregistry.repositories.setIamPolicy",
@@ -82,6 +84,11 @@ ROWS: Mapping[str, str] = {
         for kind in ("logging.logMetrics", "monitoring.dashboards", "monitoring.alertPolicies")
         for verb in ("list", "create", "update")
     ),
+    # What Cloud Scheduler sends: jobs.run of the Cloud Run Admin API.
+    "(schedule)": "run.jobs.run@{2}",
+    "(schedule with arguments)": "run.jobs.run@{2} run.jobs.runWithOverrides@{2}",
+    # backfill_job/smoke/observe.py, in the operator's account.
+    "(smoke --observe)": "logging.logEntries.list monitoring.timeSeries.list",
     # The people: command_lib/builds/submit_util.py gets the staging bucket before it uploads (F1).
     "builds submit": (
         "cloudbuild.builds.create cloudbuild.builds.get serviceusage.services.use "
@@ -92,6 +99,7 @@ ROWS: Mapping[str, str] = {
     "logging read": "logging.logEntries.list",
     "pubsub subscriptions pull": "pubsub.subscriptions.consume@{4}",
     "scheduler jobs pause": "cloudscheduler.jobs.pause",
+    "run services proxy": "run.services.get run.routes.invoke@{4}",
     "beta monitoring channels list": "monitoring.notificationChannels.list",
     # The check reads only. What its caller may not read is unknown there.
     "services list": "serviceusage.services.list",
@@ -107,8 +115,16 @@ ROWS: Mapping[str, str] = {
     "builds list": "cloudbuild.builds.list",
     "eventarc triggers list": "eventarc.triggers.list",
     "logging metrics list": "logging.logMetrics.list",
+    "iam roles describe": "iam.roles.get",
     "alpha monitoring policies list": "monitoring.alertPolicies.list",
+    "beta monitoring channels describe": "monitoring.notificationChannels.get",
     "monitoring dashboards list": "monitoring.dashboards.list",
+    # What the check shows to mend a line.
+    "iam service-accounts enable": "iam.serviceAccounts.enable@{4}",
+    "projects remove-iam-policy-binding": "resourcemanager.projects.getIamPolicy resourcemanager.projects.setIamPolicy",
+    "storage buckets remove-iam-policy-binding": "storage.buckets.getIamPolicy storage.buckets.setIamPolicy",
+    "scheduler jobs resume": "cloudscheduler.jobs.enable",
+    "storage buckets update": "storage.buckets.get@{4} storage.buckets.update@{4}",
 }
 """The permissions of a command, by its names: ``permission@where``. ``{4}`` is the word that names the resource, ``{--flag}`` that
 flag's value, ``{build}`` the build's account; without ``@`` it must hold on the project."""

@@ -14,7 +14,7 @@ import pytest
 from deploy.values import read_values
 from shared.migration import Environment
 
-__all__ = ["documented_commands", "needs_gcloud", "not_understood"]
+__all__ = ["documented_commands", "mentioned_commands", "needs_gcloud", "not_understood"]
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -30,9 +30,26 @@ def documented_commands() -> list[list[str]]:
                 line.replace("$ENV", "dev")
                 .replace("$PROJECT", values.project)
                 .replace("$REGION", values.region)
+                .replace("$TABLE", "project.warehouse.answers")
             )
             found.append(shlex.split(re.sub(r"\$\(.*\)", "abc", filled)))
     return found
+
+
+def mentioned_commands() -> list[list[str]]:
+    """The gcloud commands with flags within the prose of ``docs/deploy.md``, with a value in each place that a reader fills."""
+    text = re.sub(r"```.*?```", "", (ROOT / "docs" / "deploy.md").read_text(), flags=re.DOTALL)
+    filled = {
+        "PROJECT": "data-platform-dev",
+        "REGION": "europe-west1",
+        "ENV": "dev",
+        "BUCKET": "b",
+        "ADDRESS": "a@example.com",
+    }
+    return [
+        shlex.split(re.sub(rf"\b({'|'.join(filled)})\b", lambda found: filled[found[1]], command))
+        for command in re.findall(r"`(gcloud [^`]* --[^`]*)`", text)
+    ]
 
 
 needs_gcloud = pytest.mark.skipif(

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from gcloud_parser import needs_gcloud, not_understood
+from gcloud_parser import documented_commands, needs_gcloud, not_understood
 
 from backfill_job.commands import load
 from backfill_job.rights import Part, Role
@@ -34,6 +34,7 @@ WITHOUT_OBJECTS = {
     "roles/cloudscheduler.admin",
     "roles/eventarc.developer",
     "roles/eventarc.eventReceiver",
+    "roles/eventarc.serviceAgent",
     "roles/iam.serviceAccountTokenCreator",
     "roles/iam.serviceAccountUser",
     "roles/logging.configWriter",
@@ -44,6 +45,7 @@ WITHOUT_OBJECTS = {
     "roles/monitoring.viewer",
     "roles/pubsub.editor",
     "roles/pubsub.publisher",
+    "roles/pubsub.serviceAgent",
     "roles/pubsub.subscriber",
     "roles/run.admin",
     "roles/run.developer",
@@ -365,9 +367,31 @@ class TestParts:
             "functions": "cloudfunctions",
             "scheduler": "cloudscheduler",
         }
-        used = {groups.get(words[1], words[1]) for words in words_of(all_steps())} - {"services", "projects"}
+        used = {groups.get(words[1], words[1]) for words in words_of(all_steps())} - {
+            "services",
+            "projects",
+            "beta",
+        }
         # gcloud functions deploy looks up the project's number (command_lib/functions/service_account_util.py).
-        assert used | {"cloudresourcemanager"} <= set(SERVICES)
+        # A person who works in a part's account gets its tokens from there (IAM documentation, "Create short-lived credentials").
+        assert any(
+            "--impersonate-service-account=" in word for words in documented_commands() for word in words
+        )
+        assert used | {"cloudresourcemanager", "iamcredentials"} <= set(SERVICES)
+
+    def test_google_s_agents_are_made_before_a_binding_names_them(self) -> None:
+        """And get their role, which an agent that is made by request does not have."""
+        words = words_of(project_steps(values_of()))
+        made = [option(each, "service").partition(".")[0] for each in words if "identity" in each]
+        assert made == ["eventarc", "pubsub"]
+        first = next(number for number, each in enumerate(words) if "add-iam-policy-binding" in each)
+        assert all("identity" not in each for each in words[first:])
+        bound = {
+            (option(each, "member").partition("@")[2].partition(".")[0], option(each, "role"))
+            for each in words
+            if each[1:3] == ("projects", "add-iam-policy-binding")
+        }
+        assert {(f"gcp-sa-{name}", f"roles/{name}.serviceAgent") for name in made} <= bound
 
     def test_both_buckets_are_looked_at_before_the_first_change(self) -> None:
         """A bucket in another project, or without uniform access, ends the script with the reason."""
@@ -397,9 +421,9 @@ class TestAgain:
         assert labels("x") != labels("y")
 
     def test_whatever_is_not_idempotent_is_asked_for_first(self) -> None:
-        """Nothing is created but behind a listing."""
+        """Nothing is created but behind a listing; to make an agent of Google's again changes nothing."""
         for step in all_steps():
-            if isinstance(step, Run):
+            if isinstance(step, Run) and "identity" not in step.command:
                 assert not {"create", "add"} & set(step.command), step
 
     def test_the_release_changes_with_every_uploaded_file_and_with_nothing_else(self, tmp_path: Path) -> None:

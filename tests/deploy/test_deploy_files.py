@@ -19,7 +19,7 @@ import googleapiclient
 import jsonschema
 import pytest
 import yaml
-from gcloud_parser import documented_commands, needs_gcloud, not_understood
+from gcloud_parser import documented_commands, mentioned_commands, needs_gcloud, not_understood
 
 from backfill_job.commands import load
 from deploy.__main__ import main as deploy_main
@@ -358,6 +358,7 @@ class TestDocumentation:
         """Each command and flag exists."""
         commands = [words for words in documented_commands() if words[0] == "gcloud"]
         assert len(commands) >= 10
+        commands += mentioned_commands()
         assert not_understood(commands, tmp_path) == []
 
     def test_our_own_commands_take_their_arguments(self) -> None:
@@ -382,6 +383,17 @@ class TestDocumentation:
         """Up to two minutes (gcloud, ``api_lib/eventarc/triggers.py``); the usual 60 seconds would be too short here."""
         (smoke,) = [words for words in documented_commands() if "--canary" in words]
         assert int(smoke[smoke.index("--canary") + 1]) >= 2 * 60
+
+    def test_what_a_block_uses_is_set_before(self) -> None:
+        """Pasted from the top to the bottom: no variable is used before a block sets it."""
+        text = (ROOT / "docs" / "deploy.md").read_text()
+        values = re.findall(r"^([A-Z_]+)=", (ROOT / "deploy" / "dev.env").read_text(), re.MULTILINE)
+        known: set[str] = set()
+        for block in re.findall(r"```bash\n(.*?)```", text, re.DOTALL):
+            for line in block.splitlines():
+                assert set(re.findall(r"\$([A-Z_]+)", line)) <= known, line
+                known |= {*re.findall(r"^([A-Z_]+)=", line)}
+                known |= {*values, *OPERATOR_FORMS} if line.startswith(". deploy/") else set()
 
     def test_every_value_is_explained(self) -> None:
         """And no other."""

@@ -10,9 +10,9 @@ from command_permissions import ROWS, Grants, extract, findings, row_of
 from gcloud_parser import documented_commands
 from test_deploy_commands import all_steps, values_of, words_of
 
-from backfill_job.rights import Role
+from backfill_job.rights import Part, Role
 from deploy.parts import function_steps, job_steps, scheduler_steps
-from deploy.project import BUILD, project_steps
+from deploy.project import BUILD, SCHEDULER, project_steps
 from deploy.steps import Words
 from deploy.values import Values
 from shared.migration import Environment
@@ -38,9 +38,18 @@ def built(values: Values) -> list[Words]:
     return [*words_of(steps), *(words for each in STEPS.values() for words in each)]
 
 
-def typed() -> list[Words]:
-    """The commands of docs/deploy.md that an operator types."""
+OWNERS = {"add-iam-policy-binding", "create"}
+"""Words of the commands of docs/deploy.md that an owner types."""
+
+
+def documented() -> list[Words]:
+    """The gcloud commands of docs/deploy.md."""
     return [tuple(words) for words in documented_commands() if words[0] == "gcloud"]
+
+
+def typed() -> list[Words]:
+    """Those that an operator types."""
+    return [words for words in documented() if OWNERS.isdisjoint(words)]
 
 
 def deletion() -> list[Words]:
@@ -56,8 +65,10 @@ def lacking(values: Values, bindings: list[Words], commands: list[Words] | None 
     account = values.account(BUILD)
     return [
         *findings(values.member(BUILD), commands or built(values), grants),
-        *findings(values.operators, typed(), grants, account),
+        *findings(values.builders, [words for words in typed() if words[1] == "builds"], grants, account),
+        *findings(values.operators, [words for words in typed() if words[1] != "builds"], grants, account),
         *findings(values.deleters, deletion(), grants, account),
+        *findings(values.member(Part.OPERATOR), [("(smoke --observe)",)], grants),
     ]
 
 
@@ -68,6 +79,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "dual-region": {"legacy_location": "eur4", "new_location": "eur4"},
     "buckets in two locations": {"legacy_location": "us", "new_location": "europe-west1"},
     "deletions followed": {"mirror_deletes": True},
+    "others submit builds": {"builders": "group:builders@example.com"},
 }
 
 
@@ -110,10 +122,29 @@ def test_the_table_finds_what_the_first_project_would_have_refused() -> None:
 def test_every_printed_command_has_its_row(env: Environment) -> None:
     """A new command fails here until the table says what it needs."""
     printed = words_of(all_steps(env))
-    for words in [*printed, *typed(), *built(values_of(env))]:
+    for words in [*printed, *documented(), *built(values_of(env))]:
         assert row_of(words) in ROWS
     with pytest.raises(KeyError, match="no row for gcloud run jobs delete"):
         row_of(("gcloud", "run", "jobs", "delete", "x"))
+
+
+def test_the_scheduler_may_start_what_each_schedule_starts() -> None:
+    """Those of the build, and the one that docs/deploy.md shows; with other arguments it takes one permission more."""
+    values, shown = values_of(), documented()
+    grants = Grants.of([*words_of(job_steps(values, "t")), *shown])
+    schedules = [
+        words
+        for words in (*words_of(scheduler_steps(values)), *shown)
+        if words[1:4] == ("scheduler", "jobs", "create")
+    ]
+    calls: list[Words] = []
+    for words in schedules:
+        flags = dict(word.partition("=")[::2] for word in words)
+        job = flags["--uri"].rpartition("/")[2].removesuffix(":run")
+        calls.append(("(schedule with arguments)" if "--message-body" in flags else "(schedule)", "of", job))
+        assert flags["--oauth-service-account-email"] == values.account(SCHEDULER)
+    assert len(calls) == 3
+    assert findings(values.member(SCHEDULER), calls, grants) == []
 
 
 def test_every_step_of_the_build_is_in_the_table() -> None:

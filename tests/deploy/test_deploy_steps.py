@@ -1,16 +1,22 @@
 """Steps of a deployment: printed, performed, and refused."""
 
 import os
+import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from deploy.__main__ import main
-from deploy.steps import Answer, Ask, Ensure, Failed, Run, Words, perform, script
+from deploy.steps import Answer, Ask, Ensure, Failed, Run, Words, perform, script, with_gcloud
+from deploy.values import read_values
+from shared.env_file import read_env_file
+from shared.errors import UsageError
+from shared.migration import Environment
 
 DEPLOY = Path(__file__).parent.parent.parent / "deploy"
 
@@ -102,6 +108,33 @@ class TestPerform:
         assert sum(pauses) == waited
         assert sum("refused" in line for line in told) == said
 
+    @pytest.mark.parametrize(("refusals", "goes_on"), [(0, True), (3, True), (12, True), (13, False)])
+    @pytest.mark.parametrize("step", [Run(("new",)), Ask("NAME", ("new",)), Ensure(("new",), ("create",))])
+    def test_a_service_that_is_not_ready_is_asked_again(
+        self, step: Run | Ask | Ensure, refusals: int, goes_on: bool
+    ) -> None:
+        """Every kind of step, for three minutes each; then the refusal ends the run."""
+        seen: list[Words] = []
+        pauses: list[float] = []
+
+        def run(words: Words) -> Answer:
+            seen.append(words)
+            if words == ("new",) and seen.count(words) <= refusals:
+                return Answer(
+                    1, "", "Cloud Pub/Sub API has not been used in project 1 before or it is disabled."
+                )
+            return Answer(0, "it", "")
+
+        told: list[str] = []
+        steps = [step, Run(("next",))]
+        if goes_on:
+            perform(steps, run, told.append, pauses.append)
+            assert seen[-1] == ("next",)
+        else:
+            with pytest.raises(Failed, match="has not been used in project 1"):
+                perform(steps, run, told.append, pauses.append)
+        assert sum(pauses) == 15 * min(refusals, 12) == 15 * sum("not ready yet" in line for line in told)
+
     def test_a_binding_that_is_refused_for_another_reason_ends_it(self) -> None:
         """A missing permission is not retried."""
         run = answering({"add-iam-policy-binding": Answer(1, "", "PERMISSION_DENIED")}, [])
@@ -119,6 +152,15 @@ class TestPerform:
         """A trigger without a subscription, or a project without a number, is not deployed around."""
         with pytest.raises(Failed, match="an empty answer; without it there is no NUMBER"):
             perform([Ask("NUMBER", ("ask",))], answering({}, []), lambda _: None)
+
+
+def test_a_reading_command_that_hangs_is_ended_and_no_other(tmp_path: Path) -> None:
+    """A check would wait for it for ever; a deployment takes as long as it takes. Bytes that are no text break nothing."""
+    command = tmp_path / "gcloud"
+    command.write_text("#!/bin/bash\n[ $1 = create ] || exec sleep 600\nprintf '\\377'\n")
+    command.chmod(0o755)
+    assert with_gcloud((str(command), "list"), 0.0) == Answer(124, "", "no answer within 0 seconds")
+    assert with_gcloud((str(command), "create"), 0.0) == Answer(0, "\ufffd", "")
 
 
 class TestScript:
@@ -171,6 +213,31 @@ class TestScript:
         done = subprocess.run(["bash", "-c", text], capture_output=True, text=True, check=False, env=environ)
         assert (done.stdout, done.returncode, done.stderr.count("\n")) == ("go on", code, lines)
 
+    @pytest.mark.parametrize(("refusals", "code", "said"), [(0, 0, 0), (3, 0, 3), (12, 0, 12), (13, 3, 13)])
+    def test_a_service_that_is_not_ready_is_asked_again_in_the_script_too(
+        self, refusals: int, code: int, said: int, tmp_path: Path
+    ) -> None:
+        """Where a command prints what later ones need, and with its exit code; another refusal is not repeated."""
+        stand_in = tmp_path / "gcloud"
+        stand_in.write_text(
+            f'#!/bin/bash\ncd {tmp_path}\nmkdir -p calls\n[ "$1" != bad ] || exit 5\n'
+            f'[ "$(ls calls | wc -l)" -ge {refusals} ] && printf %s "$1" && exit 0\n'
+            'mktemp -p calls >/dev/null\necho "SERVICE_DISABLED" >&2\nexit 3\n'
+        )
+        stand_in.chmod(0o755)
+        environ = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+        asked = [Ask("NAME", ("gcloud", "x y")), Run(("printf", "%s", "$NAME"))]
+        for steps, printed, ends, refused in (
+            (asked, "" if code else "x y", code, said),
+            ([Run(("gcloud", "bad"))], "", 5, 0),
+        ):
+            text = "sleep() { :; }\n" + "\n".join(script(steps))
+            done = subprocess.run(
+                ["bash", "-c", text], capture_output=True, text=True, check=False, env=environ
+            )
+            found = (done.stdout, done.returncode, done.stderr.count("SERVICE_DISABLED"))
+            assert found == (printed, ends, refused)
+
     def test_an_empty_answer_ends_it(self) -> None:
         """As in `perform`: nothing is done without what was asked for, and the line says what that was."""
         lines = script([Ask("NUMBER", ("printf", "")), Run(("printf", "go on"))])
@@ -206,6 +273,13 @@ class TestCommand:
             ),
             (lambda text: text.replace("TASKS=2", ""), "dev.env: no value for TASKS"),
             (lambda text: text.replace("-dev\n", "-dev;rm -r .\n"), "is not a possible value of PROJECT"),
+            (lambda text: text.replace("\n", "\r\n"), "has line ends of Windows"),
+            (lambda text: text.replace('"*/15 * * * *"', "*/15 * * * *"), "put it into double quotes"),
+            (
+                lambda text: text.replace('"*/15 * * * *"', '"*/15 * * * *'),
+                "is not a possible value of SWEEP",
+            ),
+            (lambda text: text + 'SKIP="$(id)"\n', "bash would read another value"),
         ],
     )
     def test_a_file_of_values_is_read_strictly(
@@ -218,6 +292,12 @@ class TestCommand:
         assert (out, err.count("\n")) == ("", 1)
         assert said in err
 
+    def test_without_builders_the_operators_submit_builds(self, tmp_path: Path) -> None:
+        """A name of its own is for an environment in which a person may not replace the code."""
+        folder = env_folder(tmp_path, lambda text: re.sub("BUILDERS=.*\n", "", text))
+        values = read_values(Environment.DEV, folder)
+        assert values.builders == values.operators
+
     def test_a_file_in_another_encoding_is_one_line(
         self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
@@ -226,6 +306,20 @@ class TestCommand:
         assert main(["--env=dev", "scheduler"], lambda _: pytest.fail("run"), tmp_path) == 2
         err = capsys.readouterr().err
         assert (err.count("\n"), "is not text in UTF-8" in err) == (1, True)
+
+    @given(st.text(st.sampled_from("ab \"'$`\\*~#;&|<>(){}[]!=:\t-"), max_size=6))
+    def test_a_value_is_what_bash_reads(self, value: str) -> None:
+        """docs/deploy.md and cloudbuild.yaml source the same file: a value that bash reads in another way is refused."""
+        with TemporaryDirectory() as folder:
+            path = Path(folder) / "dev.env"
+            path.write_text(f"NAME={value}\n")
+            try:
+                read = read_env_file(path, {"NAME": ".*"})["NAME"]
+            except UsageError:
+                return
+            code = f'. {path}; printf %s "$NAME"'
+            done = subprocess.run(["bash", "-euc", code], capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stdout, done.stderr) == (0, read, "")
 
     @pytest.mark.parametrize(
         ("arguments", "said"),

@@ -357,9 +357,9 @@ def test_a_report_s_concerns_become_steps() -> None:
         (
             stands(signoffs=[]),
             None,
-            ["verify --env dev", "signoff qpi-team --env dev --by NAME", "gate --env dev"],
+            ["verify --env dev", "signoff qpi-team --env dev --by NAME", "cutover --env dev --by NAME"],
         ),
-        (stands(), CLEAN, ["signoff development --env dev --by NAME", "gate --env dev"]),
+        (stands(), CLEAN, ["signoff development --env dev --by NAME", "cutover --env dev --by NAME"]),
         (
             stands("cut_over", "2026-11-23T05:00:00Z"),
             one_day("differing"),
@@ -373,7 +373,11 @@ def test_a_report_s_concerns_become_steps() -> None:
         (
             stands("rolled_back", "2026-11-23T05:00:00Z"),
             one_day("missing"),
-            ["migrate --env dev --execute", "signoff qpi-team --env dev --by NAME", "gate --env dev"],
+            [
+                "migrate --env dev --execute",
+                "signoff qpi-team --env dev --by NAME",
+                "cutover --env dev --by NAME",
+            ],
         ),
         (
             stands("deleting", "2026-11-23T05:30:00Z", manifest=BEGUN),

@@ -238,11 +238,15 @@ def test_what_is_known_is_told_without_reading() -> None:
     """For those who must not wait."""
     now, store = Clock(), PhaseObjects(in_phase(Phase.CUT_OVER))
     reader = PhaseReader(store, MIGRATION, now)
-    assert (reader.known(), store.reads) == (None, 0)
-    reader.phase()
-    assert (reader.known(), store.reads) == (Phase.CUT_OVER, 1)
+
+    def known() -> tuple[object, ...]:
+        return reader.known(), reader.known_with_erasures(reverse=False), store.reads
+
+    assert known() == (None, None, 0)
+    erasures = reader.erasures(reverse=False)
+    assert known() == (Phase.CUT_OVER, (Phase.CUT_OVER, erasures), 1)
     now.now += CACHE_SECONDS
-    assert (reader.known(), store.reads) == (None, 1)
+    assert known() == (None, None, 1)
 
 
 def test_threads_share_one_read() -> None:

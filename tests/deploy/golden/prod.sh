@@ -1,4 +1,20 @@
 set -euo pipefail
+# What a new service, or a new agent of Google's, refuses is tried again, for 3 minutes.
+gcloud() {
+  local why status tries=12
+  while true; do
+    status=0
+    { why="$(command gcloud "$@" 2>&1 1>&3)"; } 3>&1 || status=$?
+    if [ -n "$why" ]; then printf '%s\n' "$why" >&2; fi
+    if [ "$status" -eq 0 ] || [ "$tries" -le 0 ]; then return "$status"; fi
+    case "$why" in
+      *"SERVICE_DISABLED"*|*"has not been used in project"*|*"using the Eventarc Service Agent"*) ;;
+      *) return "$status" ;;
+    esac
+    tries=$((tries - 1))
+    sleep 15
+  done
+}
 TRIES=12 REFUSED=0
 # A new account or role is not known everywhere at once: a binding that names it is tried again, for 3 minutes in all.
 bind() {
@@ -21,7 +37,9 @@ LEGACY_BUCKET="$(gcloud storage buckets list '--filter=name=data-bucket-prod AND
 : "${LEGACY_BUCKET:?gs://data-bucket-prod is not in data-platform-prod, or has no uniform bucket-level access: see docs/deploy.md, What must be there}"
 NEW_BUCKET="$(gcloud storage buckets list '--filter=name=de-bigquery-data-export-prod AND uniform_bucket_level_access=true' '--format=value(name)' --project=data-platform-prod --quiet)"
 : "${NEW_BUCKET:?gs://de-bigquery-data-export-prod is not in data-platform-prod, or has no uniform bucket-level access: see docs/deploy.md, What must be there}"
-gcloud services enable artifactregistry.googleapis.com bigquery.googleapis.com cloudbuild.googleapis.com cloudfunctions.googleapis.com cloudresourcemanager.googleapis.com cloudscheduler.googleapis.com eventarc.googleapis.com iam.googleapis.com logging.googleapis.com monitoring.googleapis.com pubsub.googleapis.com run.googleapis.com storage.googleapis.com --project=data-platform-prod --quiet
+gcloud services enable artifactregistry.googleapis.com bigquery.googleapis.com cloudbuild.googleapis.com cloudfunctions.googleapis.com cloudresourcemanager.googleapis.com cloudscheduler.googleapis.com eventarc.googleapis.com iam.googleapis.com iamcredentials.googleapis.com logging.googleapis.com monitoring.googleapis.com pubsub.googleapis.com run.googleapis.com storage.googleapis.com --project=data-platform-prod --quiet
+gcloud beta services identity create --service=eventarc.googleapis.com --project=data-platform-prod --quiet
+gcloud beta services identity create --service=pubsub.googleapis.com --project=data-platform-prod --quiet
 FOUND="$(gcloud artifacts repositories list --location=europe-west1 '--filter=name~/qpi-exports$' '--format=value(name)' --project=data-platform-prod --quiet)"
 [ -n "$FOUND" ] ||
   gcloud artifacts repositories create qpi-exports --location=europe-west1 --repository-format=docker --project=data-platform-prod --quiet
@@ -162,6 +180,8 @@ bind gcloud storage buckets add-iam-policy-binding gs://data-bucket-prod --membe
 bind gcloud storage buckets add-iam-policy-binding gs://data-bucket-prod --member=serviceAccount:qpi-exports-operator-prod@data-platform-prod.iam.gserviceaccount.com --role=projects/data-platform-prod/roles/qpiExportsRead '--condition=expression=resource.name.startsWith("projects/_/buckets/data-bucket-prod/objects/_migration/"),title=records' --project=data-platform-prod --quiet
 bind gcloud storage buckets add-iam-policy-binding gs://de-bigquery-data-export-prod --member=serviceAccount:qpi-exports-mirror-prod@data-platform-prod.iam.gserviceaccount.com --role=projects/data-platform-prod/roles/qpiExportsMark '--condition=expression=resource.name.startsWith("projects/_/buckets/de-bigquery-data-export-prod/objects/_migration/qpi_exports/late-writes/"),title=marks' --project=data-platform-prod --quiet
 bind gcloud projects add-iam-policy-binding data-platform-prod --member=serviceAccount:qpi-exports-trigger-prod@data-platform-prod.iam.gserviceaccount.com --role=roles/eventarc.eventReceiver --condition=None --quiet
+bind gcloud projects add-iam-policy-binding data-platform-prod --member=serviceAccount:qpi-exports-operator-prod@data-platform-prod.iam.gserviceaccount.com --role=roles/logging.viewer --condition=None --quiet
+bind gcloud projects add-iam-policy-binding data-platform-prod --member=serviceAccount:qpi-exports-operator-prod@data-platform-prod.iam.gserviceaccount.com --role=roles/monitoring.viewer --condition=None --quiet
 bind gcloud projects add-iam-policy-binding data-platform-prod --member=serviceAccount:qpi-exports-verify-prod@data-platform-prod.iam.gserviceaccount.com --role=roles/bigquery.jobUser --condition=None --quiet
 bind gcloud projects add-iam-policy-binding data-platform-prod --member=serviceAccount:qpi-exports-fn-build-prod@data-platform-prod.iam.gserviceaccount.com --role=roles/logging.logWriter --condition=None --quiet
 bind gcloud projects add-iam-policy-binding data-platform-prod --member=serviceAccount:qpi-exports-build-prod@data-platform-prod.iam.gserviceaccount.com --role=roles/cloudfunctions.developer --condition=None --quiet
@@ -178,6 +198,8 @@ STORAGE_AGENT="$(gcloud storage service-agent --project=data-platform-prod --qui
 bind gcloud projects add-iam-policy-binding data-platform-prod "--member=serviceAccount:${STORAGE_AGENT}" --role=roles/pubsub.publisher --condition=None --quiet
 NUMBER="$(gcloud projects describe data-platform-prod '--format=value(projectNumber)' --project=data-platform-prod --quiet)"
 : "${NUMBER:?an empty answer}"
+bind gcloud projects add-iam-policy-binding data-platform-prod "--member=serviceAccount:service-${NUMBER}@gcp-sa-eventarc.iam.gserviceaccount.com" --role=roles/eventarc.serviceAgent --condition=None --quiet
+bind gcloud projects add-iam-policy-binding data-platform-prod "--member=serviceAccount:service-${NUMBER}@gcp-sa-pubsub.iam.gserviceaccount.com" --role=roles/pubsub.serviceAgent --condition=None --quiet
 bind gcloud projects add-iam-policy-binding data-platform-prod "--member=serviceAccount:service-${NUMBER}@gcp-sa-pubsub.iam.gserviceaccount.com" --role=roles/pubsub.subscriber --condition=None --quiet
 bind gcloud pubsub topics add-iam-policy-binding qpi-exports-dead-letters-prod "--member=serviceAccount:service-${NUMBER}@gcp-sa-pubsub.iam.gserviceaccount.com" --role=roles/pubsub.publisher --project=data-platform-prod --quiet
 bind gcloud iam service-accounts add-iam-policy-binding qpi-exports-trigger-prod@data-platform-prod.iam.gserviceaccount.com "--member=serviceAccount:service-${NUMBER}@gcp-sa-pubsub.iam.gserviceaccount.com" --role=roles/iam.serviceAccountTokenCreator --project=data-platform-prod --quiet
