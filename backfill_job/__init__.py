@@ -15,6 +15,7 @@
 - `gate`: GO or NO-GO for the cutover
 - `import_test`: the nightly import, tried on both paths
 - `migrate_qpi_exports`: the command that copies and verifies
+- `readers`: who still uses the legacy path, by the audit log
 - `references`: places in the consumers' code that read the legacy path
 - `rights`: which part needs which permission, and where
 - `run`: what every command shares

@@ -8,6 +8,7 @@ import textwrap
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import TypeVar
 
 from rich.text import Text
@@ -29,11 +30,21 @@ from backfill_job.run.late_console import LateConsole
 from shared.errors import Interrupted, MigrationError
 from shared.events_log import Event, EventLog
 from shared.phase import Phase
-from shared.state import FEWEST_NAMES, NAMES, Overridden, State, too_few
+from shared.report.next_steps import Target
+from shared.state import (
+    FEWEST_NAMES,
+    NAMES,
+    Overridden,
+    SeenPrincipal,
+    State,
+    foreign_readers,
+    too_few,
+)
 from shared.state import Kind as HistoryKind
 from shared.text import counted, listed, minute_text, shown, without_names
 
 __all__ = [
+    "DAY",
     "SHOWN",
     "Check",
     "Override",
@@ -52,6 +63,7 @@ __all__ = [
     "overrides_of",
     "passed",
     "phase_check",
+    "readers_check",
     "references_check",
     "show_lines",
     "signoffs_check",
@@ -147,13 +159,16 @@ def show_lines(console: LateConsole, checks: Iterable[Check], *, briefly: bool =
     """Print a paragraph for each check, for 80 columns: first what blocks, then what has advice, then the rest.
 
     What to do stands under its check. A command in it has an unbroken line of its own, so that it can be pasted. Where a check
-    blocks, one line names those that passed. With `briefly` one line counts them where none blocks.
+    blocks, one line names those that passed. With `briefly` one line counts them where none blocks, and names those that are
+    not applicable.
     """
     width = min(console.width, WIDEST)
     found = sorted(checks, key=lambda one: (not one.blocks, not _advises(one), one.passed))
     blocks = any(one.blocks for one in found)
     brief = [one.name for one in found if one.passed and not one.next_step and (blocks or briefly)]
-    for check in (one for one in found if one.name not in brief):
+    aside = [one.name for one in found if one.standing is Standing.NOT_APPLICABLE and not one.next_step]
+    aside = aside if briefly and not blocks else []
+    for check in (one for one in found if one.name not in {*brief, *aside}):
         mark, style = _MARKS[check.standing], "bold red"
         if not check.blocks:
             mark, style = ("ADVICE", "yellow") if _advises(check) else (mark, "")
@@ -166,7 +181,8 @@ def show_lines(console: LateConsole, checks: Iterable[Check], *, briefly: bool =
         for line in _step_lines(check, width):
             console.print(Text(line, "bold" if check.blocks else ""), soft_wrap=True)
     if brief:
-        said = ", ".join(brief) if blocks else f"{counted(len(brief), 'check')} (--details)"
+        left_out = f"; not applicable: {', '.join(aside)}" if aside else ""
+        said = ", ".join(brief) if blocks else f"{counted(len(brief), 'check')}{left_out} (--details)"
         console.print(Text(_wrapped(said, width, _MARKS[Standing.PASS])), soft_wrap=True)
 
 
@@ -307,6 +323,68 @@ def names_check(names: int, measure: int, left_out: Sequence[str] = ()) -> Check
             "find out what removed them on both paths (a lifecycle rule, a person); if it is right so, override this check",
         )
     return passed(NAMES, evidence)
+
+
+DAY = timedelta(days=1)
+"""How old the newest look at the audit log may be, and the shortest time that it must prove. Each nightly job runs once in it."""
+
+
+def readers_check(
+    state: State, target: Target, now: datetime, *, audit_log: str, since: datetime | None = None
+) -> Check:
+    """Each principal that used the legacy path must be the migration's own, or acknowledged by a person.
+
+    Only the record counts. A look at the audit log on record is judged in any case. Without one, and where nothing says that
+    the log is on, the check is not applicable.
+
+    Args:
+        target: The migration, for the commands.
+        now: The current time.
+        audit_log: The project whose audit log has the entries of the legacy bucket; empty where none was named.
+        since: From when on each principal counts, and the log must be proven to be on; None for what the newest look proves.
+    """
+    name, look = "readers", next(iter(state.readers), None)
+    days = 14 if since is None else max(0, (now - since) // DAY) + 2
+    words = ("--record", "--audit-log", audit_log or "PROJECT", "--days", str(days))
+    again = target.command("readers", *words) or f"`readers {' '.join(words)}`"
+    if look is None and not audit_log:
+        return not_applicable(
+            name,
+            "nothing says that the legacy bucket's audit log is on (--audit-log, AUDIT_LOG), so it is not known who else uses the path",
+        )
+    if look is None:
+        return not_run(
+            name, "no look at the audit log is on record since the source of truth last changed", again
+        )
+    found = foreign_readers(state, look.begins if since is None else since)
+    if found:
+        names = list(dict.fromkeys(each.name for each in found))
+        acknowledge = ("--acknowledge", names[0], "--by", "WHO")
+        accept = target.command("readers", *acknowledge) or "`readers --acknowledge NAME --by WHO`"
+        return failed(
+            name,
+            f"{counted(len(names), 'principal')} used the legacy path and {'is' if len(names) == 1 else 'are'} not acknowledged: "
+            f"{listed(map(_used, found), SHOWN)}",
+            f"switch what reads or writes there to the new path; a person who knows why it may stay acknowledges it by name: {accept}",
+        )
+    proven = f"audit log from {minute_text(look.begins)} to {minute_text(look.ends)}"
+    if now - look.ends > DAY:
+        return not_run(name, f"{proven}: nothing is proven of the last day", again)
+    if since is None and look.ends - look.begins < DAY:
+        return not_run(name, f"{proven}: less than a day is proven, so a nightly job may be missing", again)
+    if found is None:
+        return not_run(
+            name, f"{proven}: nothing is proven of the time from {minute_text(since or now)} on", again
+        )
+    known = [f"{shown(each)} (by {shown(entry.by)})" for each, entry in state.acknowledged.items()]
+    return passed(
+        name,
+        f"{proven}: no foreign principal" + (f" but those acknowledged: {listed(known, 3)}" if known else ""),
+    )
+
+
+def _used(one: SeenPrincipal) -> str:
+    return f"{shown(one.name)} ({one.use.value} {one.count:,}, last {minute_text(one.last)})"
 
 
 def signoffs_check(state: State, next_step: Callable[[str], str]) -> Check:

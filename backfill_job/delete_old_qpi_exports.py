@@ -35,6 +35,7 @@ from backfill_job.run.command import (
     BEFORE_ANYTHING,
     Command,
     ProcessIO,
+    add_audit_log_argument,
     add_migration_arguments,
     migration_from,
 )
@@ -126,6 +127,7 @@ def _add_check_arguments(parser: argparse.ArgumentParser) -> None:
         help="a checkout of the consumers' code, in which nothing may refer to the legacy path; may be repeated",
     )
     add_checkout_arguments(checks)
+    add_audit_log_argument(checks)
     add_consumer_argument(checks)
     add_override_arguments(checks, OVERRIDABLE, "the state and the manifest")
     checks.add_argument(

@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 
+from shared.env_file import deployed_name
 from shared.migration import LATE_WRITES, OWN_FOLDER, Location, Migration
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "Part",
     "Right",
     "Role",
+    "account_of",
     "location_of",
 ]
 
@@ -52,6 +54,11 @@ class Part(Enum):
     REVERSE = "reverse"
     STATUS = "status"
     OPERATOR = "operator"
+
+
+def account_of(part: str, env: str, project: str) -> str:
+    """The service account of a part, by its name, as the deployment makes it."""
+    return f"{deployed_name(part, env)}@{project}.iam.gserviceaccount.com"
 
 
 class Area(Enum):

@@ -1,6 +1,7 @@
 """The whole migration on one machine: a local Cloud Storage, years of exports in it, and the operator's commands.
 
 - `__main__`: the whole migration on one machine, without any cloud account: ``make demo``.
+- `audit_log`: an invented audit log of the legacy bucket; the tests use it, too.
 - `consumer`: the nightly job of the consumer, on a DuckDB file
 - `data`: invented exports; the tests use them, too.
 - `function`: the mirror function as a process of its own, served by the functions framework as the cloud serves it.

@@ -19,7 +19,7 @@ from shared.migration import Environment, qpi_exports
 __all__ = ["MIGRATION", "Stage", "Stopped"]
 
 MIGRATION = qpi_exports(Environment.DEV)
-UNLOGGED = {"begin", "references", "import-test", "loaded", "signoff", "status"}
+UNLOGGED = {"begin", "references", "import-test", "loaded", "readers", "signoff", "status"}
 """Commands that leave no log file."""
 TRIES = 5
 """How often a command runs at most. The writer pauses from the second time on, so a busy machine needs two."""

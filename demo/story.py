@@ -18,6 +18,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from demo.audit_log import PROJECT, Audit, a_fortnight, written
 from demo.consumer import TABLE, night
 from demo.data import generate
 from demo.function import FunctionProcess, running_function
@@ -209,6 +210,9 @@ def _change_code(stage: Stage) -> Path:
     stage.print(f"\n$ git apply {patch}\n")
     subprocess.run(["git", "apply", str(patch)], cwd=checkout, check=True)
     stage.run("references", str(checkout), env=False)
+    log = written(stage.report / "audit-log.json", a_fortnight(Audit(MIGRATION), datetime.now(UTC)))
+    stage.print(f"\nNo checkout shows who else reads. {log} is an invented audit log of the last two weeks:")
+    stage.run("readers", "--log-file", str(log), "--audit-log", PROJECT, expected=1)
     return checkout
 
 

@@ -67,7 +67,7 @@ PROJECT_ROLES = {
     TRIGGER: ("roles/eventarc.eventReceiver",),
     # For ``smoke --observe``, and the dead letters' count of the gate, in the operator's account.
     Part.OPERATOR.value: ("roles/logging.viewer", "roles/monitoring.viewer"),
-    Part.VERIFY.value: ("roles/bigquery.jobUser",),
+    Part.VERIFY.value: ("roles/bigquery.jobUser", "roles/logging.privateLogViewer"),
     FUNCTION_BUILD: ("roles/logging.logWriter",),
     BUILD: (
         "roles/cloudfunctions.developer",
@@ -81,7 +81,7 @@ PROJECT_ROLES = {
         "roles/run.admin",
     ),
 }
-"""Predefined roles on the whole project. None of them reads or writes objects."""
+"""Predefined roles on the whole project. None of them reads or writes objects; a private log names them."""
 
 PAUSE = (
     "qpiExportsPause",
@@ -105,6 +105,7 @@ BUILDER_ROLES = (
 """Roles on the project for the people who submit builds."""
 
 OPERATOR_ROLES = (
+    "roles/logging.privateLogViewer",
     "roles/logging.viewer",
     "roles/monitoring.viewer",
     "roles/run.viewer",

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from backfill_job.rights import Part
+from backfill_job.rights import Part, account_of
 from shared.env_file import MEMBERS, OPERATOR_FORMS, deployed_name, read_env_file
 from shared.errors import UsageError
 from shared.migration import Environment, Migration, qpi_exports
@@ -101,7 +101,7 @@ class Values:
     def account(self, part: Part | str) -> str:
         """A part's service account."""
         name = part.value if isinstance(part, Part) else part
-        return f"{self.name(name)}@{self.project}.iam.gserviceaccount.com"
+        return account_of(name, self.env.value, self.project)
 
     def member(self, part: Part | str) -> str:
         """A part's service account as a member of a binding."""

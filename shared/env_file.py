@@ -24,6 +24,7 @@ OPERATOR_FORMS = {
     "TABLE": r"[A-Za-z0-9.:_-]+",
     "DEAD_LETTERS": r"[^\s]+",
     "SKIP": r"[^\s]+( [^\s]+)*",
+    "AUDIT_LOG": r"[a-z0-9][a-z0-9.:-]{0,99}",
     "WRITER": MEMBERS,
     "CONSUMER": MEMBERS,
 }

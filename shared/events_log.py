@@ -122,6 +122,14 @@ class Event(Enum):
         "a day after the cutover is not green; the green days before the deletion begin again",
         "day summary",
     )
+    READERS_CHECKED = _spec(
+        logging.INFO, "the audit log was read for who uses the legacy path", "clean summary"
+    )
+    OLD_PATH_READ = _spec(
+        logging.ERROR,
+        "a principal that is not acknowledged used the legacy path after the cutover",
+        "principal summary",
+    )
     CANARY_WRITTEN = _spec(
         logging.INFO, "a canary is written under the legacy prefix; it is removed again", "object"
     )
@@ -199,7 +207,7 @@ CONTEXT_FIELDS = frozenset({"run", "env", "task", "tasks"})
 
 _TEXTS = (
     "run env day mode source destination object verdict phase what by summary error outcome event_id because "
-    "source_generation destination_generation replaced_generation event_generation check reason evidence manifest sha256"
+    "source_generation destination_generation replaced_generation event_generation check reason evidence manifest sha256 principal"
 )
 _COUNTS = (
     "task tasks objects bytes copy overwrite equal conflict extra excluded impossible listed copied already_equal "

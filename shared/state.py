@@ -29,7 +29,7 @@ from shared.errors import PhaseUnknown
 from shared.json_io import Count, Sha256, convert, shown_value
 from shared.migration import DEFAULT_EXCLUDES, Migration
 from shared.phase import Phase, damaged, phase_in, state_ref
-from shared.text import counted, listed, without_names
+from shared.text import counted, listed, minute_text, without_names
 
 __all__ = [
     "FEWEST_NAMES",
@@ -253,7 +253,7 @@ class ReadersRecord:
         """What it found, in words."""
         names = dict.fromkeys(each.name for each in self.principals)
         who = f": {listed(names, PRINCIPALS_SHOWN)}" if names else ""
-        covers = f"from {utc_text(self.begins)} to {utc_text(self.ends)}"
+        covers = f"from {minute_text(self.begins)} to {minute_text(self.ends)}"
         return f"audit log {covers}: {counted(len(names), 'foreign principal')} on the legacy path{who}"
 
 

@@ -9,6 +9,7 @@
 - `gathering`: make the evidence that `cutover` lacks before its gate
 - `import_test`: run the nightly import from both paths, and compare
 - `loaded`: compare the path with the consumer's own table, day by day
+- `readers`: who still uses the legacy path, by the audit log
 - `references`: find the places in consumers' code that read the legacy path
 - `rollback`: make the legacy path the source of truth again
 - `signoff`: record that a team agrees to the cutover
@@ -32,6 +33,7 @@ COMMANDS = {
     "begin": "backfill_job.commands.begin",
     "migrate": "backfill_job.migrate_qpi_exports",
     "references": "backfill_job.commands.references",
+    "readers": "backfill_job.commands.readers",
     "import-test": "backfill_job.commands.import_test",
     "loaded": "backfill_job.commands.loaded",
     "verify": "backfill_job.commands.verify",

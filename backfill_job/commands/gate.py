@@ -5,7 +5,6 @@ check that cannot run counts as NO-GO. The command ``cutover`` takes the same ar
 """
 
 import argparse
-import re
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
@@ -22,17 +21,24 @@ from backfill_job.run.arguments import (
     add_override_arguments,
     add_session_arguments,
     is_there,
+    members,
     overrides_from,
     report_place,
     seconds,
     up_to,
 )
-from backfill_job.run.command import Command, ExitCode, ProcessIO, add_migration_arguments, migration_from
+from backfill_job.run.command import (
+    Command,
+    ExitCode,
+    ProcessIO,
+    add_audit_log_argument,
+    add_migration_arguments,
+    migration_from,
+)
 from backfill_job.run.ending import same_command, say_end
 from backfill_job.run.open_run import opened
 from shared.errors import UsageError
 from shared.state_changes import MAX_WHO
-from shared.text import shown_value
 
 __all__ = ["COMMAND", "add_gate_arguments", "gate_options"]
 
@@ -85,6 +91,7 @@ def add_gate_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="PROJECT.DATASET.TABLE",
         help="the consumer's own table, with which `loaded` must have compared the path (default: load.table of its file)",
     )
+    add_audit_log_argument(gate)
     gate.add_argument(
         "--dead-letters",
         type=Path,
@@ -104,7 +111,7 @@ def add_gate_arguments(parser: argparse.ArgumentParser) -> None:
         gate.add_argument(
             option,
             action="extend",
-            type=_members,
+            type=members,
             default=[],
             metavar="MEMBER",
             help=f"who {does} the exports: serviceAccount:…",
@@ -165,6 +172,7 @@ def gate_options(arguments: argparse.Namespace) -> GateOptions:
         by=arguments.by or "",
         consumer=named_consumer(arguments),
         table=arguments.table or "",
+        audit_log=arguments.audit_log,
         no_mirror=arguments.reason if arguments.no_mirror else "",
         consumer_file="" if arguments.consumer is None else str(arguments.consumer),
     )
@@ -188,16 +196,6 @@ def _checkout(text: str) -> Path:
     if not is_there(path):
         raise argparse.ArgumentTypeError(f"{text} does not exist; name a checkout of the consumers' code")
     return path
-
-
-def _members(text: str) -> list[str]:
-    members = text.split(",")
-    for member in members:
-        if not re.fullmatch(r"(?:group|user|serviceAccount):[^\s,;]+", member):
-            raise argparse.ArgumentTypeError(
-                f"{shown_value(member)} is not serviceAccount:…, user:… or group:…"
-            )
-    return members
 
 
 def _day(text: str) -> date:

@@ -45,11 +45,12 @@ from backfill_job.run.command import (
     migration_from,
 )
 from backfill_job.run.ending import command_line, next_line, say_verdict
+from backfill_job.run.google_apis import Apis, session
 from backfill_job.run.settings import Settings
 from backfill_job.run.stopping import Stop, stopping_on_signals, until_stopped
 from backfill_job.smoke.held import held_permissions, rights_checks
 from backfill_job.smoke.impersonation import impersonated
-from backfill_job.smoke.observe import Observer, session
+from backfill_job.smoke.observe import SCOPES, Observer
 from backfill_job.smoke.trial import Way, try_wire
 from shared.env_file import deployed_name
 from shared.errors import Cause, PermissionDenied, UsageError
@@ -330,7 +331,7 @@ def _canary(
     flight = fly(gateway, migration, relative, limit=limit, clock=waiting, pause=io.clock.sleep)
     yield _flown(flight, limit)
     if arguments.observe is not None and flight.arrived is not None:
-        with closing(session(io.environ)) as opened:
+        with closing(session(io.environ, *SCOPES)) as opened:
             observer = _observer(opened, migration, arguments, io, waiting)
             # This machine's clock may be ahead of the canary's.
             yield from observer.checks(flight.uri, since - timedelta(minutes=5))
@@ -353,7 +354,7 @@ def _observer(
 ) -> Observer:
     service = deployed_name(Part.MIRROR.value, migration.label)
     limit = arguments.observe.total_seconds()
-    return Observer(opened, io.environ, arguments.project, service, waiting, limit)
+    return Observer(Apis(opened, io.environ), arguments.project, service, waiting, limit)
 
 
 def _verdict(checks: list[Check]) -> str:

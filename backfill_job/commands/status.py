@@ -147,6 +147,12 @@ def _comparison_lines(state: State) -> Iterator[str]:
     newest, unfinished = state.newest_comparison, state.unfinished_comparison
     if newest is not None:
         yield f"\nlatest comparison, begun {minute_text(newest.began)}: {newest.said}"
+    for look in state.readers[:1]:
+        left = sorted({each.name for each in look.principals}.difference(state.acknowledged))
+        known = "all acknowledged" if look.principals and not left else f"{len(left):,} not acknowledged"
+        yield f"latest look at who uses the legacy path: {look.said}" + (
+            f"; {known}" if look.principals else ""
+        )
     if unfinished is not None:
         yield f"not ended: the comparison by {unfinished.by} (run {unfinished.run}), begun {minute_text(unfinished.at)}"
 

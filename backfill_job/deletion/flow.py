@@ -417,6 +417,7 @@ def _request(arguments: argparse.Namespace, io: ProcessIO) -> DeletionRequest:
         overrides_from(arguments),
         arguments.anew,
         _names_in(arguments.erased),
+        audit_log=arguments.audit_log,
     )
 
 

@@ -14,6 +14,8 @@ The dry run and the deletion take the same way; the dry run ends after the check
     erased           few legacy objects were erased at the new path; those left stay        with a reason
     references       the consumers' code (``--repo``) reads the new path, and only that;    with a reason
                      each recorded reader of the legacy path reads the new one, or is accepted
+    readers          by the audit log, no other principal used the legacy path within the    with a reason
+                     soak; or each of them is acknowledged
     sign-offs        all four teams have signed off                                         with a reason
     record-lifecycle no lifecycle rule of the new bucket deletes below ``_migration/``      never
     path-lifecycle   no lifecycle rule of the new bucket deletes on the new path            with a reason
@@ -34,6 +36,7 @@ import uvloop
 
 from backfill_job.bucket_settings import PATH_LIFECYCLE, SafetyNet, lifecycle_checks, safety_net
 from backfill_job.checks import (
+    DAY,
     Check,
     attempted,
     failed,
@@ -46,6 +49,7 @@ from backfill_job.checks import (
     overrides_of,
     passed,
     phase_check,
+    readers_check,
     references_check,
     signoffs_check,
 )
@@ -63,6 +67,7 @@ from shared.green_days import KEY, green_days
 from shared.migration import Migration
 from shared.objects import parse_time
 from shared.phase import Phase
+from shared.report.next_steps import Target
 from shared.state import NAMES, State
 from shared.text import counted, duration, listed, minute_text, shown
 from shared.verification import Verdict, said_of_many_erased, too_many_erased
@@ -73,6 +78,7 @@ __all__ = [
     "DeletionRequest",
     "Prepared",
     "deletion_phase_check",
+    "deletion_readers_check",
     "deletion_signoffs_check",
     "erased_checks",
     "late_writes_check",
@@ -83,7 +89,7 @@ __all__ = [
     "write_manifest",
 ]
 
-OVERRIDABLE = ("soak", "late-writes", NAMES, "erased", "references", "sign-offs", PATH_LIFECYCLE)
+OVERRIDABLE = ("soak", "late-writes", NAMES, "erased", "references", "readers", "sign-offs", PATH_LIFECYCLE)
 """The names that ``--override`` takes."""
 
 IN_ANOTHER_PHASE = {
@@ -108,6 +114,7 @@ class DeletionRequest:
         anew: Whether to delete what an earlier deletion has left.
         erased: Names of legacy objects that were erased at the new path, and that are to be deleted, too.
         consumer: What reads the path; None where it does not matter, as when a deletion goes on.
+        audit_log: The project whose audit log has the entries of the legacy bucket; empty where none was named.
     """
 
     soak: timedelta
@@ -117,6 +124,7 @@ class DeletionRequest:
     anew: bool = False
     erased: frozenset[str] = frozenset()
     consumer: Consumer | None = None
+    audit_log: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +181,7 @@ def run_checks(run: Run, state: State, request: DeletionRequest, lines: LinesFil
         *_names(state, found, run.migration.excludes),
         *erased_checks(found),
         attempted("references", lambda: _references(request, run.migration, state)),
+        deletion_readers_check(state, Target.of(run.migration), cutover, request, now),
         deletion_signoffs_check(state),
         *_lifecycle(run),
     ]
@@ -319,6 +328,15 @@ async def _net(run: Run) -> SafetyNet:
 def deletion_phase_check(state: State, wanted: Collection[Phase]) -> Check:
     """The phase must be the one in which a deletion begins, or goes on."""
     return phase_check(state, wanted, lambda phase: IN_ANOTHER_PHASE[phase])
+
+
+def deletion_readers_check(
+    state: State, target: Target, cutover: datetime | None, request: DeletionRequest, now: datetime
+) -> Check:
+    """Within the soak no other principal may have used the legacy path; at least a day is looked at."""
+    since = now - max(request.soak, DAY)
+    since = since if cutover is None else max(since, cutover)
+    return readers_check(state, target, now, audit_log=request.audit_log, since=since)
 
 
 def deletion_signoffs_check(state: State) -> Check:

@@ -64,6 +64,7 @@ class GateOptions:
         consumer: What reads the path each night; None to find out whether it is the preset.
         consumer_file: The file that describes it, for the commands that the gate proposes; empty without one.
         table: The consumer's own table, with which `loaded` must have compared the path; empty for that of the consumer's file.
+        audit_log: The project whose audit log has the entries of the legacy bucket; empty where none was named.
         no_mirror: Why no mirror runs, and who wrote last; empty where one runs.
         not_made: Why evidence could not be made just before the gate, by the check's name.
     """
@@ -83,6 +84,7 @@ class GateOptions:
     consumer_file: str = ""
     no_mirror: str = ""
     table: str = ""
+    audit_log: str = ""
     not_made: Mapping[str, str] = field(default_factory=dict)
 
 

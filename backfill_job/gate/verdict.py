@@ -19,6 +19,7 @@ from backfill_job.checks import (
     overridden,
     overrides_of,
     passed,
+    readers_check,
     references_check,
     show_lines,
     tally,
@@ -178,6 +179,13 @@ def _references(evidence: Evidence) -> Check:
     return references_check(result, state if result is None else evidence.with_sites(state, result))
 
 
+def _readers(evidence: Evidence) -> Check:
+    state = evidence.state
+    if isinstance(state, MigrationError):
+        return _no_state("readers", state, evidence)
+    return readers_check(state, evidence.target, evidence.now, audit_log=evidence.options.audit_log)
+
+
 def _import_test(evidence: Evidence) -> Check:
     consumer, limits = evidence.consumer, evidence.options.limits
     found = None if consumer.nothing_loads else evidence.import_record()
@@ -262,6 +270,7 @@ GATE_CHECKS = (
     GateCheck("canary", _CANARY, _canary),
     GateCheck("dead letters", (), _dead_letters),
     GateCheck("references", (_GET_OWN,), _references),
+    GateCheck("readers", (_GET_OWN,), _readers),
     GateCheck("import test", (_GET_OWN, *_LIST), _import_test),
     GateCheck("loaded", (_GET_OWN,), _loaded),
     GateCheck("presence", _LIST, _presence),

@@ -5,6 +5,7 @@
 - `command`: a command as a value, and the process in which it runs
 - `ending`: the last two lines of a command: the verdict, and the next command
 - `failures`: why objects failed, grouped, and the next step that fits
+- `google_apis`: Google's REST APIs of logs and metrics, one answer at a time
 - `key_ranges`: which task copies which names, and in which order; pure
 - `late_console`: the operator's console; imports `rich` for tables and bars only
 - `late_gateway`: both clients; the official one opens at the first call that needs it

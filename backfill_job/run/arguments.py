@@ -4,6 +4,7 @@ A reader raises `argparse.ArgumentTypeError` with one clear line for a text that
 """
 
 import argparse
+import re
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -14,6 +15,7 @@ from shared.errors import UsageError
 from shared.migration import Location
 from shared.state import UNFIT
 from shared.state_changes import MAX_NOTE, MAX_WHO
+from shared.text import shown_value
 
 __all__ = [
     "add_canary_argument",
@@ -23,6 +25,7 @@ __all__ = [
     "directory",
     "from_one",
     "is_there",
+    "members",
     "overrides_from",
     "report_place",
     "seconds",
@@ -159,6 +162,17 @@ def add_log_arguments(parser: argparse.ArgumentParser) -> None:
         choices=[log_format.value for log_format in LogFormat],
         help="lines on stdout: text, or json for Cloud Logging (the default in a Cloud Run job)",
     )
+
+
+def members(text: str) -> list[str]:
+    """Read accounts as a policy names them, with commas between them."""
+    found = text.split(",")
+    for member in found:
+        if not re.fullmatch(r"(?:group|user|serviceAccount):[^\s,;]+", member):
+            raise argparse.ArgumentTypeError(
+                f"{shown_value(member)} is not serviceAccount:…, user:… or group:…"
+            )
+    return found
 
 
 def directory(text: str) -> Path:

@@ -32,6 +32,7 @@ __all__ = [
     "Command",
     "ExitCode",
     "ProcessIO",
+    "add_audit_log_argument",
     "add_billing_argument",
     "add_migration_arguments",
     "add_name_argument",
@@ -53,7 +54,7 @@ _RARE = (
     "--lag-max --import-days --today --no-record --mirror-since --prepare --manifest-dir --expect-objects --confirm-text "
     "--name --storage-class --consumer --loaded-table --no-mirror --nights --partition --maximum-bytes-billed --path "
     "--dataset --location --anew --part --reason --rehearse --erased --only --resume --port --import-test --soak-days "
-    "--impersonate --project --skip --env-file --accept --storage-class --no-gather"
+    "--impersonate --project --skip --env-file --accept --storage-class --no-gather --audit-log --own"
 )
 RARE = frozenset(_RARE.split())
 """Options that few need: ``--help-all`` explains them."""
@@ -176,6 +177,17 @@ def add_migration_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"do not leave behind {', '.join(DEFAULT_EXCLUDES)}",
     )
     add_billing_argument(what)
+
+
+def add_audit_log_argument(parser: argparse._ActionsContainer) -> None:
+    """Add ``--audit-log PROJECT``: an id; empty for none."""
+    parser.add_argument(
+        "--audit-log",
+        type=_project,
+        default="",
+        metavar="PROJECT",
+        help="the legacy bucket's project, where Data Access logs of Cloud Storage are on",
+    )
 
 
 def add_billing_argument(parser: argparse._ActionsContainer) -> None:

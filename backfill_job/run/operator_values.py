@@ -61,7 +61,7 @@ def _read(name: str, value: str, root: Path) -> Any:
             return [root / each for each in value.split(" ")]
         case "SKIP":
             return value.split(" ")
-        case "TABLE":
+        case "TABLE" | "AUDIT_LOG":
             return value
         case "WRITER" | "CONSUMER":
             return value.split(",")
@@ -75,6 +75,7 @@ _ARGUMENTS = {
     "TABLE": "table",
     "DEAD_LETTERS": "dead_letters",
     "SKIP": "skip",
+    "AUDIT_LOG": "audit_log",
     "WRITER": "writer",
     "CONSUMER": "reader",
 }

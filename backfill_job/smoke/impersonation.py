@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from backfill_job.smoke.observe import APIS
+from backfill_job.run.google_apis import APIS
 from shared.errors import UsageError
 from shared.gcs.credentials import SCOPE
 

@@ -1,33 +1,24 @@
 """What is seen of a canary in Cloud Logging and Cloud Monitoring: the line of its event, and a point of the metric.
 
 The alerts and the dashboard read these. Both services are asked through their REST APIs with the account in use. Apart from the
-command, because nothing else in this project asks them; the gate reads their answers from files.
+command, which shows its checks; the gate reads such answers from files.
 """
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-import requests
-from google.auth.exceptions import GoogleAuthError
-
 from backfill_job.checks import Check, failed, not_run, passed
 from backfill_job.run.clock import Clock
-from shared.errors import MigrationError, UsageError
+from backfill_job.run.google_apis import Apis, Unanswered
 from shared.events_log import Event
 from shared.objects import time_text
 
-__all__ = ["APIS", "METRIC", "Observer", "session"]
+__all__ = ["METRIC", "SCOPES", "Observer"]
 
-APIS = "QPI_EXPORTS_APIS"
-"""The variable that names one address for all of Google's APIs except Cloud Storage's, for a stub without accounts."""
+SCOPES = ("logging.read", "monitoring.read")
 
-SCOPES = (
-    "https://www.googleapis.com/auth/logging.read",
-    "https://www.googleapis.com/auth/monitoring.read",
-)
 METRIC = "logging.googleapis.com/user/qpi_exports_mirror_events"
 """The metric that counts the mirror's lines (``monitoring/metrics/mirror_events.yaml``)."""
 
@@ -35,33 +26,9 @@ RESOURCE = "cloud_run_revision"
 """The resource under which that metric's filter looks for the lines."""
 
 POLL_SECONDS = 5.0
-REQUEST_TIMEOUT = 30.0
 _LINES = "line in Cloud Logging"
 _POINT = "point of the metric"
 _GRANT = "the account needs roles/logging.viewer and roles/monitoring.viewer; then run the same command again"
-
-
-class _Unseen(MigrationError):
-    """An API refused, or did not answer."""
-
-
-def session(environ: Mapping[str, str]) -> requests.Session:
-    """A session with the account in use; without an account where `APIS` names an address.
-
-    Raises:
-        UsageError: There are no credentials.
-    """
-    if APIS in environ:
-        return requests.Session()
-    import google.auth  # noqa: PLC0415 -- slow, and a stub needs no account
-    from google.auth.transport.requests import AuthorizedSession  # noqa: PLC0415 -- as above
-
-    try:
-        credentials, _ = google.auth.default(scopes=SCOPES)
-    except GoogleAuthError as error:
-        raise UsageError(f"no Google Cloud credentials ({error})") from error
-    authorized: requests.Session = AuthorizedSession(credentials)  # type: ignore[no-untyped-call]  # the library has no types
-    return authorized
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,16 +36,14 @@ class Observer:
     """Looks for one canary.
 
     Attributes:
-        session: Sends the requests.
-        environ: May name the address of the APIs; see `APIS`.
+        apis: Asks both services.
         project: The project with the logs and metrics.
         service: The mirror's service.
         clock: The waiting; may raise `Interrupted`.
         limit: Seconds to wait for each of the two.
     """
 
-    session: requests.Session
-    environ: Mapping[str, str]
+    apis: Apis
     project: str
     service: str
     clock: Clock
@@ -99,7 +64,7 @@ class Observer:
                     return failed(name, f"not seen within {self.limit:g} s", where)
                 self.clock.sleep(POLL_SECONDS)
                 waited += POLL_SECONDS
-        except _Unseen as error:
+        except Unanswered as error:
             return not_run(name, str(error), _GRANT)
         return check
 
@@ -110,7 +75,7 @@ class Observer:
             "pageSize": 50,
         }
         # A delivery that is repeated writes other lines first.
-        entries = self._answer("logging", "POST", "/v2/entries:list", json=wanted).get("entries") or []
+        entries = self.apis.answer("logging", "POST", "/v2/entries:list", json=wanted).get("entries") or []
         lines = [
             line
             for line in entries
@@ -148,31 +113,8 @@ class Observer:
             "interval.startTime": time_text(since),
             "interval.endTime": time_text(self.clock.now()),
         }
-        found = self._answer("monitoring", "GET", f"/v3/projects/{self.project}/timeSeries", params=query)
+        found = self.apis.answer("monitoring", "GET", f"/v3/projects/{self.project}/timeSeries", params=query)
         series = [one for one in found.get("timeSeries") or [] if one.get("points")]
         if not series:
             return None
         return passed(_POINT, f"{METRIC} has one since the canary")
-
-    def _answer(self, api: str, method: str, path: str, **more: Any) -> dict[str, Any]:
-        """One request.
-
-        Raises:
-            _Unseen: There is no answer, or it is not a success.
-        """
-        base = self.environ.get(APIS) or f"https://{api}.googleapis.com"
-        try:
-            answer = self.session.request(method, base + path, timeout=REQUEST_TIMEOUT, **more)
-            if not answer.ok:
-                raise _Unseen(f"{api}.googleapis.com answers {answer.status_code}: {_words(answer.text)}")
-            content = answer.json()
-        except (requests.RequestException, GoogleAuthError) as error:
-            raise _Unseen(f"{api}.googleapis.com: {error}") from error
-        if not isinstance(content, dict):
-            raise _Unseen(f"{api}.googleapis.com: no JSON object")
-        return content
-
-
-def _words(text: str) -> str:
-    found = re.search(r'"message":\s*"([^"]{1,300})', text)
-    return found[1] if found else text[:200]

@@ -19,6 +19,8 @@ class Apis:
 
     Attributes:
         entries: The lines of the log.
+        page: Most lines of one answer; the next ones have a token.
+        busy: So many questions are refused first, because there were too many.
         series: The series of the metric.
         refused: The status of every answer, where it is not 200.
         late: So many questions of a kind are answered with nothing, first.
@@ -26,6 +28,8 @@ class Apis:
     """
 
     entries: list[dict[str, Any]] = field(default_factory=list)
+    page: int = 1_000
+    busy: int = 0
     series: list[dict[str, Any]] = field(default_factory=list)
     refused: int = 0
     late: int = 0
@@ -37,15 +41,21 @@ class Apis:
         self.asked.append((path, body))
         if self.refused:
             return self.refused, {"error": {"code": self.refused, "message": "the caller has no permission"}}
+        if self.busy:
+            self.busy -= 1
+            return 429, {"error": {"code": 429, "message": "quota exceeded"}}
         if kind.endswith(":generateAccessToken"):
             account = kind.rpartition("/")[2].partition(":")[0]
             end = datetime.now(UTC) + timedelta(hours=1)
             return 200, {"accessToken": f"token-of-{account}", "expireTime": f"{end:%Y-%m-%dT%H:%M:%SZ}"}
         if before < self.late:
             return 200, {}
-        return 200, {"entries": self.entries} if kind.endswith("entries:list") else {
-            "timeSeries": self.series
-        }
+        if not kind.endswith("entries:list"):
+            return 200, {"timeSeries": self.series}
+        start = int(json.loads(body).get("pageToken", 0))
+        end = start + self.page
+        more = {"nextPageToken": str(end)} if end < len(self.entries) else {}
+        return 200, {"entries": self.entries[start:end], **more}
 
 
 @contextmanager

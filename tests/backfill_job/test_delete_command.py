@@ -114,7 +114,7 @@ def test_the_dry_run_is_the_default_and_shows_what_would_go(scene: Scene, tmp_pa
         "2024-01 2 3 3 ",
         "(no day) 1 0 ",
         "CRITICAL: 4 JSONL objects",
-        "PASS 8 checks (--details)",
+        "PASS 8 checks; not applicable: readers (--details)",
         "Would be left, never migrated: 1 object",
         "At the new path only, not concerned: 1 object",
         "soft delete holds deleted objects for 7 d 00 h",
@@ -654,7 +654,7 @@ def test_the_help_names_what_can_be_overridden(capsys: pytest.CaptureFixture[str
     with pytest.raises(SystemExit):
         delete_old_qpi_exports.COMMAND.main(["--help"])
     text = " ".join(capsys.readouterr().out.split())
-    assert "soak, late-writes, names, erased, references, sign-offs" in text
+    assert "soak, late-writes, names, erased, references, readers, sign-offs" in text
     assert "--confirm-delete --resume gs://" in text
     assert PASS[1] in text
 

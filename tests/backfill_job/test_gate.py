@@ -58,8 +58,12 @@ def test_go_when_everything_is_right_and_what_breaks_is_no_go(paths: Paths, comm
     assert following.endswith(" --by NAME")
     content = gate_json(paths, commands)
     assert content["go"] is True
-    assert {name for name, standing in standings(content).items() if standing != "PASS"} == {"loaded"}
+    assert {name for name, standing in standings(content).items() if standing != "PASS"} == {
+        "loaded",
+        "readers",
+    }
     assert standings(content)["loaded"] == "NOT APPLICABLE", "no table of the consumer is named"
+    assert standings(content)["readers"] == "NOT APPLICABLE", "no audit log is named"
     for side in ("source", "destination"):
         assert not [name for name in paths.names(side=side) if "canary" in name]
 
@@ -300,7 +304,7 @@ def test_damaged_evidence_is_not_run(
     [
         (
             {"method": "storage.objects.download", "name_prefix": "_migration/qpi_exports/state"},
-            {"phase", "verification", "names", "references", "sign-offs"},
+            {"phase", "verification", "names", "references", "readers", "sign-offs"},
         ),
         (
             {"method": "storage.objects.download", "name_prefix": "_migration/qpi_exports/latest/v"},

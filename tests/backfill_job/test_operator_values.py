@@ -11,9 +11,7 @@ from shared.errors import UsageError
 from shared.migration import Environment
 
 ROOT = Path(__file__).parent.parent.parent
-LINES = (
-    'CONSUMER_FILE=my.toml\nCHECKOUTS="../dags ../more"\nTABLE=p.d.t\nDEAD_LETTERS=l.json\nSKIP="tmp/* x"\n'
-)
+LINES = 'CONSUMER_FILE=my.toml\nCHECKOUTS="../dags ../more"\nTABLE=p.d.t\nDEAD_LETTERS=l.json\nSKIP="tmp/* x"\nAUDIT_LOG=p-1\n'
 
 
 @pytest.fixture
@@ -33,7 +31,14 @@ def filled(root: Path, **given: object) -> dict[str, object]:
 
 def test_what_is_left_out_is_filled_in(checkout: Path) -> None:
     """Only what the command has; the deployment reads the same file, and takes no notice."""
-    left_out = {"consumer": None, "repo": [], "table": None, "dead_letters": None, "skip": []}
+    left_out = {
+        "consumer": None,
+        "repo": [],
+        "table": None,
+        "dead_letters": None,
+        "skip": [],
+        "audit_log": "",
+    }
     left_out |= {"writer": [], "reader": []}
     assert filled(checkout, env="dev", **left_out) == {
         "env": "dev",
@@ -42,6 +47,7 @@ def test_what_is_left_out_is_filled_in(checkout: Path) -> None:
         "table": "p.d.t",
         "dead_letters": checkout / "l.json",
         "skip": ["tmp/*", "x"],
+        "audit_log": "p-1",
         "writer": ["serviceAccount:qpi-exporter@example-app-dev.iam.gserviceaccount.com"],
         "reader": ["serviceAccount:airflow@example-composer-dev.iam.gserviceaccount.com"],
     }
@@ -66,9 +72,9 @@ def test_the_status_says_which_are_in_force(checkout: Path) -> None:
     (checkout / "deploy" / "prod.env").write_text("TABLE=two words\n")
     assert in_force("stg", checkout) == (
         "settings in force, of deploy/stg.env: TABLE=p.d.t; not set: "
-        "CONSUMER_FILE, CHECKOUTS, DEAD_LETTERS, SKIP, WRITER, CONSUMER"
+        "CONSUMER_FILE, CHECKOUTS, DEAD_LETTERS, SKIP, AUDIT_LOG, WRITER, CONSUMER"
     )
-    assert in_force("dev", checkout).endswith("TABLE=p.d.t; DEAD_LETTERS=l.json; SKIP=tmp/* x")
+    assert in_force("dev", checkout).endswith("TABLE=p.d.t; DEAD_LETTERS=l.json; SKIP=tmp/* x; AUDIT_LOG=p-1")
     assert "; CONSUMER=serviceAccount:airflow@" in in_force("dev", checkout)
     assert "prod.env, line 1: 'two words' is not a possible value of TABLE" in in_force("prod", checkout)
     assert "there is no deploy/dev.env here" in in_force("dev", checkout / "deploy")

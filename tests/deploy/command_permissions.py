@@ -97,6 +97,11 @@ ROWS: Mapping[str, str] = {
     ),
     "auth application-default login": "iam.serviceAccounts.getAccessToken@{--impersonate-service-account} serviceusage.services.use",
     "logging read": "logging.logEntries.list",
+    # backfill_job.readers: entries.list of the Data Access log; without the second permission the entries are left out.
+    "(readers)": "logging.logEntries.list logging.privateLogEntries.list",
+    # What `readers` prints for an owner.
+    "projects set-iam-policy": "resourcemanager.projects.getIamPolicy resourcemanager.projects.setIamPolicy",
+    "logging sinks update": "logging.sinks.get logging.sinks.update",
     "pubsub subscriptions pull": "pubsub.subscriptions.consume@{4}",
     "scheduler jobs pause": "cloudscheduler.jobs.pause",
     "run services proxy": "run.services.get run.routes.invoke@{4}",

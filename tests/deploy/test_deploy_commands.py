@@ -39,6 +39,7 @@ WITHOUT_OBJECTS = {
     "roles/iam.serviceAccountUser",
     "roles/logging.configWriter",
     "roles/logging.logWriter",
+    "roles/logging.privateLogViewer",
     "roles/logging.viewer",
     "roles/monitoring.alertPolicyEditor",
     "roles/monitoring.dashboardEditor",

@@ -1,5 +1,6 @@
 """Whoever runs a printed command holds the permissions that its calls need: the table, held against the printed bindings."""
 
+import shlex
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -7,9 +8,10 @@ from typing import Any
 import pytest
 import yaml
 from command_permissions import ROWS, Grants, extract, findings, row_of
-from gcloud_parser import documented_commands
+from gcloud_parser import documented_commands, needs_gcloud, not_understood
 from test_deploy_commands import all_steps, values_of, words_of
 
+from backfill_job.readers.screen import setting
 from backfill_job.rights import Part, Role
 from deploy.parts import function_steps, job_steps, scheduler_steps
 from deploy.project import BUILD, SCHEDULER, project_steps
@@ -48,8 +50,8 @@ def documented() -> list[Words]:
 
 
 def typed() -> list[Words]:
-    """Those that an operator types."""
-    return [words for words in documented() if OWNERS.isdisjoint(words)]
+    """Those that an operator types, and what `readers` asks of Cloud Logging."""
+    return [("(readers)",), *(words for words in documented() if OWNERS.isdisjoint(words))]
 
 
 def deletion() -> list[Words]:
@@ -64,9 +66,10 @@ def lacking(values: Values, bindings: list[Words], commands: list[Words] | None 
     grants = Grants.of([*bindings, *words_of(job_steps(values, "t")), *words_of(function_steps(values, "x"))])
     account = values.account(BUILD)
     return [
+        *findings(values.member(Part.VERIFY), [("(readers)",)], grants, account),
         *findings(values.member(BUILD), commands or built(values), grants),
-        *findings(values.builders, [words for words in typed() if words[1] == "builds"], grants, account),
-        *findings(values.operators, [words for words in typed() if words[1] != "builds"], grants, account),
+        *findings(values.builders, [words for words in typed() if "builds" in words], grants, account),
+        *findings(values.operators, [words for words in typed() if "builds" not in words], grants, account),
         *findings(values.deleters, deletion(), grants, account),
         *findings(values.member(Part.OPERATOR), [("(smoke --observe)",)], grants),
     ]
@@ -145,6 +148,27 @@ def test_the_scheduler_may_start_what_each_schedule_starts() -> None:
         assert flags["--oauth-service-account-email"] == values.account(SCHEDULER)
     assert len(calls) == 3
     assert findings(values.member(SCHEDULER), calls, grants) == []
+
+
+def printed_by_readers() -> list[Words]:
+    """What `readers` prints for an owner of the project."""
+    lines = (line.partition(" > ")[0] for line in setting("data-bucket-dev", "data-platform-dev"))
+    return [tuple(shlex.split(line)) for line in lines if line.startswith("  gcloud ")]
+
+
+def test_what_readers_prints_has_its_row() -> None:
+    """An owner holds everything, so the rows say what else suffices."""
+    assert [row_of(words) for words in printed_by_readers()] == [
+        "projects get-iam-policy",
+        "projects set-iam-policy",
+        "logging sinks update",
+    ]
+
+
+@needs_gcloud
+def test_gcloud_understands_what_readers_prints(tmp_path: Path) -> None:
+    """By its own parser."""
+    assert not_understood(printed_by_readers(), tmp_path) == []
 
 
 def test_every_step_of_the_build_is_in_the_table() -> None:

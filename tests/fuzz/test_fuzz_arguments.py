@@ -21,6 +21,12 @@ GOOD: dict[str, tuple[tuple[str, ...], ...]] = {
     "smoke": (PAIR,),
     "migrate": (PAIR, (*PAIR, "--execute", "--yes", "--ungoverned"), (*PAIR, "--execute")),
     "references": (("FOLDER/checkout",), ("FOLDER/checkout", "--json", "FOLDER/refs.json")),
+    "readers": (
+        (*PAIR, "--log-file", "FOLDER/file.json", "--days", "3"),
+        (*PAIR, "--log-file", "FOLDER/empty", "--json", "--own", "user:a@x"),
+        (*PAIR, "--log-file", "FOLDER/empty", "--record"),
+        (*PAIR, "--acknowledge", "a@x", "--by", "Ada"),
+    ),
     "import-test": ((*PAIR, "--date", "20240101", "--engine", "duckdb"), (*PAIR, "--last", "3")),
     "loaded": (
         (*PAIR, "--database", "FOLDER/file.json", "--table", "t", "--path", "legacy"),

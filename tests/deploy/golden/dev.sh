@@ -183,6 +183,7 @@ bind gcloud projects add-iam-policy-binding data-platform-dev --member=serviceAc
 bind gcloud projects add-iam-policy-binding data-platform-dev --member=serviceAccount:qpi-exports-operator-dev@data-platform-dev.iam.gserviceaccount.com --role=roles/logging.viewer --condition=None --quiet
 bind gcloud projects add-iam-policy-binding data-platform-dev --member=serviceAccount:qpi-exports-operator-dev@data-platform-dev.iam.gserviceaccount.com --role=roles/monitoring.viewer --condition=None --quiet
 bind gcloud projects add-iam-policy-binding data-platform-dev --member=serviceAccount:qpi-exports-verify-dev@data-platform-dev.iam.gserviceaccount.com --role=roles/bigquery.jobUser --condition=None --quiet
+bind gcloud projects add-iam-policy-binding data-platform-dev --member=serviceAccount:qpi-exports-verify-dev@data-platform-dev.iam.gserviceaccount.com --role=roles/logging.privateLogViewer --condition=None --quiet
 bind gcloud projects add-iam-policy-binding data-platform-dev --member=serviceAccount:qpi-exports-fn-build-dev@data-platform-dev.iam.gserviceaccount.com --role=roles/logging.logWriter --condition=None --quiet
 bind gcloud projects add-iam-policy-binding data-platform-dev --member=serviceAccount:qpi-exports-build-dev@data-platform-dev.iam.gserviceaccount.com --role=roles/cloudfunctions.developer --condition=None --quiet
 bind gcloud projects add-iam-policy-binding data-platform-dev --member=serviceAccount:qpi-exports-build-dev@data-platform-dev.iam.gserviceaccount.com --role=roles/cloudscheduler.admin --condition=None --quiet
@@ -217,6 +218,7 @@ bind gcloud iam service-accounts add-iam-policy-binding qpi-exports-trigger-dev@
 bind gcloud iam service-accounts add-iam-policy-binding qpi-exports-scheduler-dev@data-platform-dev.iam.gserviceaccount.com --member=serviceAccount:qpi-exports-build-dev@data-platform-dev.iam.gserviceaccount.com --role=roles/iam.serviceAccountUser --project=data-platform-dev --quiet
 bind gcloud iam service-accounts add-iam-policy-binding qpi-exports-fn-build-dev@data-platform-dev.iam.gserviceaccount.com --member=serviceAccount:qpi-exports-build-dev@data-platform-dev.iam.gserviceaccount.com --role=roles/iam.serviceAccountUser --project=data-platform-dev --quiet
 bind gcloud projects add-iam-policy-binding data-platform-dev --member=group:data-operations@example.com --role=roles/cloudbuild.builds.editor --condition=None --quiet
+bind gcloud projects add-iam-policy-binding data-platform-dev --member=group:data-operations@example.com --role=roles/logging.privateLogViewer --condition=None --quiet
 bind gcloud projects add-iam-policy-binding data-platform-dev --member=group:data-operations@example.com --role=roles/logging.viewer --condition=None --quiet
 bind gcloud projects add-iam-policy-binding data-platform-dev --member=group:data-operations@example.com --role=roles/monitoring.viewer --condition=None --quiet
 bind gcloud projects add-iam-policy-binding data-platform-dev --member=group:data-operations@example.com --role=roles/run.viewer --condition=None --quiet

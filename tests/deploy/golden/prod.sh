@@ -183,6 +183,7 @@ bind gcloud projects add-iam-policy-binding data-platform-prod --member=serviceA
 bind gcloud projects add-iam-policy-binding data-platform-prod --member=serviceAccount:qpi-exports-operator-prod@data-platform-prod.iam.gserviceaccount.com --role=roles/logging.viewer --condition=None --quiet
 bind gcloud projects add-iam-policy-binding data-platform-prod --member=serviceAccount:qpi-exports-operator-prod@data-platform-prod.iam.gserviceaccount.com --role=roles/monitoring.viewer --condition=None --quiet
 bind gcloud projects add-iam-policy-binding data-platform-prod --member=serviceAccount:qpi-exports-verify-prod@data-platform-prod.iam.gserviceaccount.com --role=roles/bigquery.jobUser --condition=None --quiet
+bind gcloud projects add-iam-policy-binding data-platform-prod --member=serviceAccount:qpi-exports-verify-prod@data-platform-prod.iam.gserviceaccount.com --role=roles/logging.privateLogViewer --condition=None --quiet
 bind gcloud projects add-iam-policy-binding data-platform-prod --member=serviceAccount:qpi-exports-fn-build-prod@data-platform-prod.iam.gserviceaccount.com --role=roles/logging.logWriter --condition=None --quiet
 bind gcloud projects add-iam-policy-binding data-platform-prod --member=serviceAccount:qpi-exports-build-prod@data-platform-prod.iam.gserviceaccount.com --role=roles/cloudfunctions.developer --condition=None --quiet
 bind gcloud projects add-iam-policy-binding data-platform-prod --member=serviceAccount:qpi-exports-build-prod@data-platform-prod.iam.gserviceaccount.com --role=roles/cloudscheduler.admin --condition=None --quiet
@@ -217,6 +218,7 @@ bind gcloud iam service-accounts add-iam-policy-binding qpi-exports-trigger-prod
 bind gcloud iam service-accounts add-iam-policy-binding qpi-exports-scheduler-prod@data-platform-prod.iam.gserviceaccount.com --member=serviceAccount:qpi-exports-build-prod@data-platform-prod.iam.gserviceaccount.com --role=roles/iam.serviceAccountUser --project=data-platform-prod --quiet
 bind gcloud iam service-accounts add-iam-policy-binding qpi-exports-fn-build-prod@data-platform-prod.iam.gserviceaccount.com --member=serviceAccount:qpi-exports-build-prod@data-platform-prod.iam.gserviceaccount.com --role=roles/iam.serviceAccountUser --project=data-platform-prod --quiet
 bind gcloud projects add-iam-policy-binding data-platform-prod --member=group:data-operations@example.com --role=roles/cloudbuild.builds.editor --condition=None --quiet
+bind gcloud projects add-iam-policy-binding data-platform-prod --member=group:data-operations@example.com --role=roles/logging.privateLogViewer --condition=None --quiet
 bind gcloud projects add-iam-policy-binding data-platform-prod --member=group:data-operations@example.com --role=roles/logging.viewer --condition=None --quiet
 bind gcloud projects add-iam-policy-binding data-platform-prod --member=group:data-operations@example.com --role=roles/monitoring.viewer --condition=None --quiet
 bind gcloud projects add-iam-policy-binding data-platform-prod --member=group:data-operations@example.com --role=roles/run.viewer --condition=None --quiet
