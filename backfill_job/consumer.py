@@ -16,6 +16,7 @@ from enum import Enum
 from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Literal
+from zoneinfo import ZoneInfo, available_timezones
 
 import msgspec
 from msgspec import Meta
@@ -44,6 +45,8 @@ PRESET = Path(__file__).parent.parent / "consumers" / "qpi.toml"
 UNDESCRIBED = "undescribed"
 """The name of a consumer that no file describes."""
 
+UTC_ZONE = "UTC"
+
 _HOLES = {"YYYYMMDD": "%Y%m%d", "YYYY-MM-DD": "%Y-%m-%d", "YYYY": "%Y", "MM": "%m", "DD": "%d"}
 _HOLE = re.compile(r"\{([^{}]*)\}")
 _LINE = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]+\Z"
@@ -67,10 +70,11 @@ class _Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Nightly(_Part, frozen=True):
-    """When a night's run begins, and when it must have ended; UTC."""
+    """When a night's run begins, and when it must have ended, by the clocks of its time zone (a name such as ``Europe/Paris``)."""
 
     at: time = time()
     done: time = time(12)
+    time_zone: str = UTC_ZONE
 
 
 class Presence(_Part, frozen=True):
@@ -159,7 +163,10 @@ class Consumer(_Part, frozen=True):
     @property
     def identity(self) -> str:
         """The name with a digest of everything in the file: two results are comparable only for one identity."""
-        content = msgspec.json.encode(self, order="sorted")
+        parts = msgspec.to_builtins(self)
+        if self.run.time_zone == UTC_ZONE:  # as results have it from before there was another one
+            del parts["run"]["time_zone"]
+        content = msgspec.json.encode(parts, order="sorted")
         return f"{self.name} {sha256(content).hexdigest()[:12]}"
 
     @property
@@ -189,11 +196,15 @@ class Consumer(_Part, frozen=True):
         return run_date + timedelta(days=self.load.day)
 
     def night_of(self, day: date) -> tuple[datetime, datetime]:
-        """When the run that loads a day begins, and when it must have ended."""
-        run_date = day - timedelta(days=self.load.day)
-        began = datetime.combine(run_date, self.run.at, UTC)
-        ended = datetime.combine(run_date, self.run.done, UTC)
-        return began, ended if ended > began else ended + timedelta(days=1)
+        """When the run that loads a day begins, and when it must have ended; UTC."""
+        return self.run_on(day - timedelta(days=self.load.day))
+
+    def run_on(self, run_date: date) -> tuple[datetime, datetime]:
+        """When the run of a date begins, and when it must have ended; UTC."""
+        at, done, zone = self.run.at, self.run.done, ZoneInfo(self.run.time_zone)
+        last = run_date if done > at else run_date + timedelta(days=1)
+        began, ended = datetime.combine(run_date, at, zone), datetime.combine(last, done, zone)
+        return began.astimezone(UTC), ended.astimezone(UTC)
 
     def upstream_globs(self, run_date: date) -> Iterator[tuple[Location | None, str]]:
         """What a run needs before its load: a bucket with the rest of the name, or None with a name below the prefix."""
@@ -301,6 +312,8 @@ def read_consumer(file: Path) -> Consumer:
 def _contradictions(found: Consumer) -> Iterator[str]:
     if not found.described:
         yield f"name: {UNDESCRIBED} is the name of a consumer without a file"
+    if found.run.time_zone not in available_timezones():
+        yield f"run.time_zone: {found.run.time_zone} is not a time zone, such as UTC or Europe/Paris"
     yield from _of_load(found)
     yield from _of_template("load.glob", found.load.glob)
     for each in found.upstream:

@@ -115,7 +115,8 @@ def _add_check_arguments(parser: argparse.ArgumentParser) -> None:
         type=_days,
         default=timedelta(days=7),
         metavar="DAYS",
-        help="how long the new path must have been the source of truth, without a late write (default 7)",
+        help="how many green days in a row there must be since the cutover (`verify` records each), and how long the last "
+        "late write must be ago (default 7; 0 wants neither)",
     )
     checks.add_argument(
         "--repo",

@@ -20,6 +20,7 @@ if __name__ == "__main__" and find_spec("backfill_job") is None:
     )
     sys.exit(2)
 
+from backfill_job.consumer import add_consumer_argument, named_consumer
 from backfill_job.copying.execution import execute
 from backfill_job.copying.lane import Limits
 from backfill_job.copying.on_record import OnRecord, begin_comparison
@@ -38,6 +39,7 @@ from backfill_job.dry_run.estimate import (
 )
 from backfill_job.dry_run.inventory import Inventory
 from backfill_job.dry_run.plan import Step
+from backfill_job.dry_run.quiet_hour import QuietHour
 from backfill_job.run.arguments import add_session_arguments
 from backfill_job.run.command import Command, ExitCode, ProcessIO, add_migration_arguments, migration_from
 from backfill_job.run.ending import command_line, next_line, same_command, say_verdict
@@ -120,6 +122,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     mode.add_argument(
         "--yes", action="store_true", help="do not ask before copying; needed without a terminal"
     )
+    add_consumer_argument(mode)
     add_pace_arguments(parser)
     add_session_arguments(parser)
 
@@ -149,6 +152,7 @@ def _run(arguments: argparse.Namespace, io: ProcessIO) -> int:
 
 
 def _check_arguments(arguments: argparse.Namespace, settings: Settings, io: ProcessIO) -> None:
+    named_consumer(arguments)  # a wrong file is refused before anything is listed
     if arguments.follow_deletions and not arguments.execute:
         raise UsageError("--follow-deletions deletes at the destination; it is for --execute")
     if settings.task_count > 1 and not arguments.execute:
@@ -171,6 +175,8 @@ def _dry_run(run: Run, arguments: argparse.Namespace) -> ExitCode:
         findings = analyse(run if begun else _from_the_beginning(run), lines)
     narrowed = narrowed_to(arguments.since, run.started)
     costs = _show(findings, run, arguments, "Dry run: nothing is changed.", narrowed)
+    if run.own_reports is not None:
+        _write_hours(run, _quiet(findings, costs, arguments))
     _write(
         run,
         "plan.json",
@@ -395,8 +401,23 @@ def _show(
         request_seconds=findings.request_seconds,
     )
     layout = render if arguments.details else overview
-    run.console.print(layout(findings, costs, run.migration, title=title, narrowed=narrowed))
+    # A part of the names does not show the week's writes.
+    quiet = () if narrowed or not findings.source.objects else _quiet(findings, costs, arguments).lines
+    run.console.print(layout(findings, costs, run.migration, title=title, narrowed=narrowed, quiet=quiet))
     return costs
+
+
+def _quiet(findings: Inventory, costs: Estimate, arguments: argparse.Namespace) -> QuietHour:
+    return QuietHour(findings.writes, max(costs.seconds, costs.listing_seconds), named_consumer(arguments))
+
+
+def _write_hours(run: Run, quiet: QuietHour) -> None:
+    """Draw the writes by hour, as a page of the dry run's report."""
+    from shared.report.page import render_hours  # noqa: PLC0415 -- slow to import, and only a report needs it
+
+    page = render_hours(run.migration, quiet.writes.counts, quiet.lines, known=quiet.writes.enough)
+    if run.own_reports is not None:
+        run.own_reports.write("writes.html", page.encode(), content_type="text/html")
 
 
 def _write(run: Run, name: str, content: dict[str, Any]) -> None:

@@ -78,7 +78,7 @@ def job_steps(values: Values, tag: str) -> Iterator[Step]:
         )
         people = values.deleters if job.part is Part.DELETION else values.operators
         yield _on_run(values, "jobs", job.name, people, "roles/run.developer")
-    for name in ("sweep", "backfill"):
+    for name, _ in values.schedules.values():
         yield _on_run(values, "jobs", name, values.member(SCHEDULER), "roles/run.invoker")
 
 
@@ -142,11 +142,8 @@ def function_steps(values: Values, source: str) -> Iterator[Step]:
 
 
 def scheduler_steps(values: Values) -> Iterator[Step]:
-    """The sweeps: recent days often, everything at night."""
-    for name, job, schedule in (
-        ("sweep", "sweep", values.sweep_schedule),
-        ("full", "backfill", values.full_schedule),
-    ):
+    """The sweeps: recent days often, everything at night. And the verification that records a day after the cutover."""
+    for name, (job, schedule) in values.schedules.items():
         at = f"--location={values.region}"
         listed = (at, f"--filter=name~/{values.name(name)}$")
         what = (

@@ -3,6 +3,7 @@
 The buckets are not among them: they follow from the environment (``shared.migration.qpi_exports``).
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -29,6 +30,7 @@ _FORMS = {
     "CONSUMER": MEMBERS,
     "SWEEP_SCHEDULE": r"[0-9*/, -]+",
     "FULL_SCHEDULE": r"[0-9*/, -]+",
+    "VERIFY_SCHEDULE": r"[0-9*/, -]+",
     "TIME_ZONE": r"[A-Za-z0-9_+/-]+",
     "RUNBOOK": r"https://[A-Za-z0-9._:/@%~-]+",
     "CHANNEL": r"projects/[^\s/]+/notificationChannels/[0-9]+",
@@ -36,7 +38,7 @@ _FORMS = {
 }
 """The names in a file, each with the form of its value."""
 
-_DEFAULTS = {"MIRROR_DELETES": "false"}
+_DEFAULTS = {"MIRROR_DELETES": "false", "VERIFY_SCHEDULE": "30 8 * * *"}
 """The values of names that a file may leave out."""
 
 
@@ -55,6 +57,7 @@ class Values:
         writer: The IAM members, separated by commas, that write the exports. Nothing here grants them anything.
         consumer: The IAM members that read the exports, likewise.
         sweep_schedule: When recent days are swept, in cron's form, as `full_schedule` is for everything.
+        verify_schedule: When everything is verified, once a day, which records a day after the cutover (`shared.green_days`).
         runbook: The address of ``docs/runbook-alerts.md``.
     """
 
@@ -75,6 +78,16 @@ class Values:
     runbook: str
     channel: str
     mirror_deletes: bool = False
+    verify_schedule: str = _DEFAULTS["VERIFY_SCHEDULE"]
+
+    @property
+    def schedules(self) -> Mapping[str, tuple[str, str]]:
+        """The schedules by name: which job each starts, and when."""
+        return {
+            "sweep": ("sweep", self.sweep_schedule),
+            "full": ("backfill", self.full_schedule),
+            "verify": ("verify", self.verify_schedule),
+        }
 
     @property
     def migration(self) -> Migration:

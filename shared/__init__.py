@@ -24,6 +24,7 @@ The migration's own objects:
 - `state`: the state: phase, sign-offs, runs, history; and its form
 - `state_v1`: the form of version 1, which is read only
 - `state_changes`: the changes of the state, as pure functions
+- `green_days`: the days after the cutover, green or not, in a row
 - `record`: the record of the state in the new bucket: read, change, begin, mend
 - `late_marks`: the mirror's notes of writes at the legacy path after the cutover
 - `loaded`: the path against the consumer's table, and its file

@@ -116,6 +116,12 @@ class Event(Enum):
     CONSUMER_LOADED_NOTHING = _spec(
         logging.ERROR, "the consumer loaded nothing of a day that is on the path", "day rows summary"
     )
+    DAY_GREEN = _spec(logging.INFO, "a day after the cutover is green", "day summary")
+    DAY_NOT_GREEN = _spec(
+        logging.WARNING,
+        "a day after the cutover is not green; the green days before the deletion begin again",
+        "day summary",
+    )
     READERS_CHECKED = _spec(
         logging.INFO, "the audit log was read for who uses the legacy path", "clean summary"
     )

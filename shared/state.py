@@ -39,9 +39,11 @@ __all__ = [
     "VERSION",
     "Begun",
     "ComparisonRecord",
+    "DayPart",
     "Erasure",
     "HistoryEntry",
     "Kind",
+    "Light",
     "Overridden",
     "ReadersRecord",
     "RunRecord",
@@ -255,6 +257,24 @@ class ReadersRecord:
         return f"audit log {covers}: {counted(len(names), 'foreign principal')} on the legacy path{who}"
 
 
+class Light(Enum):
+    """How a part of a day after the cutover stands."""
+
+    GREEN = "green"
+    RED = "red"
+    NOT_KNOWN = "not_known"
+    NOT_APPLICABLE = "not_applicable"
+
+
+@dataclass(frozen=True, slots=True)
+class DayPart:
+    """A part of a day after the cutover, as a verification found it."""
+
+    name: _Line
+    light: Light
+    evidence: _Line
+
+
 @dataclass(frozen=True, slots=True)
 class ComparisonRecord:
     """What a full comparison of both paths found.
@@ -334,6 +354,7 @@ class HistoryEntry:
         erasure: What a person has erased by name.
         readers: Who used the legacy path.
         principal: The one that a person acknowledges there, by its name.
+        day: After the cutover, how a verification found the parts of its day (`shared.green_days`).
     """
 
     at: _Moment
@@ -355,6 +376,7 @@ class HistoryEntry:
     erasure: Erasure | None = None
     readers: ReadersRecord | None = None
     principal: _MaybeEmpty = ""
+    day: tuple[DayPart, ...] = ()
 
     @property
     def of_comparison(self) -> bool:
@@ -667,6 +689,21 @@ class State:
         return {
             entry.change: number for number, entry in enumerate(self.history) if entry.kind is Kind.COMPARING
         }
+
+    @property
+    def cutover_entry(self) -> int | None:
+        """Where in the history the last cutover is; None if there was none.
+
+        The first entry tells of one where the migration began after its cutover. A later entry of that kind adopted it.
+        """
+        return next(
+            (
+                number
+                for number, entry in reversed([*enumerate(self.history)])
+                if entry.phase is Phase.CUT_OVER and (entry.kind is Kind.PHASE or number == 0)
+            ),
+            None,
+        )
 
     @property
     def manifests(self) -> tuple[Begun, ...]:

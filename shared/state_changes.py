@@ -22,6 +22,7 @@ from shared.state import (
     SHA256,
     UNFIT,
     ComparisonRecord,
+    DayPart,
     Erasure,
     HistoryEntry,
     Kind,
@@ -196,11 +197,16 @@ def under_way(state: State, by: str, run: str) -> HistoryEntry | None:
     )
 
 
-def compared(state: State, stamp: Stamp, found: ComparisonRecord) -> State:
-    """Record what a full comparison found; the same state where another task of the run has done so."""
+def compared(state: State, stamp: Stamp, found: ComparisonRecord, day: Iterable[DayPart] = ()) -> State:
+    """Record what a full comparison found; the same state where another task of the run has done so.
+
+    Args:
+        day: How it found the parts of its day, after the cutover.
+    """
     if any(each.begun == found.begun for each in state.comparisons):
         return state
-    return _noted(state, stamp, Kind.COMPARED, comparison=replace(found, run=_fit(found.run)))
+    parts = tuple(replace(part, evidence=_fit(part.evidence)) for part in day)
+    return _noted(state, stamp, Kind.COMPARED, comparison=replace(found, run=_fit(found.run)), day=parts)
 
 
 def sites_seen(state: State, stamp: Stamp, sites: Iterable[Site]) -> State:

@@ -10,11 +10,12 @@ from typing import Any
 from testing_commands import Commands, Ended, run_command
 from testing_paths import Paths
 
+from shared.green_days import EQUAL
 from shared.objects import ObjectState
 from shared.phase import Phase
 from shared.record import update
-from shared.state import Signatory, State
-from shared.state_changes import Stamp, sign_off, with_phase
+from shared.state import ComparisonRecord, DayPart, Light, Signatory, State
+from shared.state_changes import Stamp, compared, comparing, sign_off, with_phase
 
 CONFIRM = "DELETE_QPI_EXPORTS"
 PASS = ("--override", "references", "--reason", "no code in this test", "--by", "Ada")
@@ -57,6 +58,23 @@ class Scene:
 
             update(gateway, migration, sign)
         update(gateway, migration, lambda state: with_phase(state, Phase.CUT_OVER, Stamp("c", "Ada", at)))
+
+    def watched(self, letters: str) -> None:
+        """Record a day for each letter, the last of them today: ``G`` green, ``R`` red, ``?`` not proven, ``.`` nothing."""
+        now, excludes = datetime.now(UTC), self.paths.migration.excludes
+
+        def record(state: State) -> State:
+            for number, letter in zip(range(len(letters) - 1, -1, -1), letters, strict=True):
+                light = {"G": Light.GREEN, "R": Light.RED, "?": Light.NOT_KNOWN}.get(letter)
+                at, change = now - timedelta(days=number), f"day-{letters}-{number}"
+                if light is not None:
+                    found = ComparisonRecord(change, "run", "verify", at, 1, 0, 0, excludes)
+                    state = comparing(state, Stamp(change, "verify", at), "run")
+                    parts = (DayPart(EQUAL, light, "as the test wants it"),)
+                    state = compared(state, Stamp(f"{change}-ended", "verify", at), found, parts)
+            return state
+
+        update(self.commands.gateway, self.paths.migration, record)
 
     def soak(self) -> "Scene":
         """Cut over after what is there was written; a late write comes after this."""

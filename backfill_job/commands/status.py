@@ -4,6 +4,7 @@ import argparse
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from datetime import datetime
 from socket import create_server
 
 from werkzeug.serving import make_server
@@ -18,6 +19,7 @@ from backfill_job.run.stopping import stopping_on_signals
 from backfill_job.verify.day_warnings import remark_lines
 from shared.errors import Interrupted, UsageError
 from shared.gateway import Gateway
+from shared.green_days import KEY, green_days
 from shared.migration import Migration
 from shared.phase import Phase
 from shared.report.headline import Tone
@@ -28,7 +30,7 @@ from shared.report.web import create_app
 from shared.state import State
 from shared.text import minute_text
 
-__all__ = ["COMMAND"]
+__all__ = ["COMMAND", "green_lines"]
 
 NAME = "status"
 
@@ -83,7 +85,10 @@ def _show(migration: Migration, gateway: Gateway, io: ProcessIO, settings: str) 
         console.print(f"  {line}", markup=False, soft_wrap=True)
     if data.known_state is not None:
         _show_state(data.known_state, console)
-        for line in _comparison_lines(data.known_state):
+        for line in (
+            *_comparison_lines(data.known_state),
+            *green_lines(data.known_state, gateway.server_time.now()),
+        ):
             console.print(line, markup=False, soft_wrap=True)
     for line in (
         *_verification_lines(data),
@@ -150,6 +155,19 @@ def _comparison_lines(state: State) -> Iterator[str]:
         )
     if unfinished is not None:
         yield f"not ended: the comparison by {unfinished.by} (run {unfinished.run}), begun {minute_text(unfinished.at)}"
+
+
+def green_lines(state: State, now: datetime) -> Iterator[str]:
+    """The days since the cutover, while they count for the deletion, and why the last one that was not green was not."""
+    if state.phase is not Phase.CUT_OVER:
+        return
+    days = green_days(state, now)
+    yield f"\n{days.said}"
+    yield f"  {KEY}"
+    why = next(
+        (f"{each.day} {each.square.value}: {each.why}" for each in reversed(days.shown) if each.why), ""
+    )
+    yield from filter(None, [why and f"  {why}"])
 
 
 def _verification_lines(status: Status) -> Iterator[str]:

@@ -4,7 +4,7 @@ import argparse
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Any
 
@@ -17,6 +17,7 @@ from backfill_job.copying.compare import Compared, Comparison, log_comparison, l
 from backfill_job.copying.diff import DiffLine, diff
 from backfill_job.copying.on_record import OnRecord, begin_comparison
 from backfill_job.copying.progress import counting
+from backfill_job.gate.green_day import ON_ITS_WAY, Seen, judge, measured_since
 from backfill_job.run.arguments import add_session_arguments, since
 from backfill_job.run.command import Command, ExitCode, ProcessIO, add_migration_arguments, migration_from
 from backfill_job.run.ending import command_line, next_line, say_end
@@ -32,18 +33,27 @@ from backfill_job.verify.certificate import CertifiedRun, certificate, data_of
 from backfill_job.verify.day_counts import DayCounts
 from backfill_job.verify.day_warnings import day_warnings, remark_lines
 from backfill_job.verify.lag import LagCounts
-from backfill_job.verify.late_writes import LateWrites, cutover_of, late_since
+from backfill_job.verify.late_writes import BroughtBack, LateWrites, cutover_of, late_since
 from backfill_job.verify.result import VerifyResult, verification
 from shared.decision import ABSENT
-from shared.errors import ConditionFailed, Contended, PermissionDenied, UsageError
+from shared.errors import (
+    ConditionFailed,
+    Contended,
+    MigrationError,
+    PermissionDenied,
+    StorageError,
+    UsageError,
+)
 from shared.events_log import Event
 from shared.gcs.api import AsyncApi
+from shared.green_days import Day, Square, square_of
+from shared.loaded import RECORD_NAME, LoadedRecord, read_loaded
 from shared.objects import LEFT_OUT, time_text
 from shared.phase import Phase
 from shared.record import TRIES, Record, Standing, read_state
 from shared.report.next_steps import Target, next_command, next_steps, target_of
 from shared.report.page import render_report
-from shared.state import ComparisonRecord, RunRecord, State
+from shared.state import ComparisonRecord, Light, RunRecord, State
 from shared.state_changes import with_run
 from shared.text import counted, listed, shown
 from shared.verification import (
@@ -125,7 +135,9 @@ def _verify(run: Run, arguments: argparse.Namespace) -> ExitCode:
     state = record.state
     begun = _begun(run, arguments, record)
     counts = DayCounts(
-        LagCounts(time_text(_mirror_since(run, arguments, state))), late=_late_writes(run, state)
+        LagCounts(time_text(_mirror_since(run, arguments, state))),
+        late=_late_writes(run, state),
+        back=_brought_back(run, state),
     )
     whole = record.standing is Standing.WHOLE
     by_bytes = ByBytes(run, run.authority if whole else None, record=whole and not arguments.no_record)
@@ -177,6 +189,16 @@ def _late_writes(run: Run, state: State) -> LateWrites:
     return late_since(run.store, run.migration, None if state.phase.before_cutover else cutover_of(state))
 
 
+def _brought_back(run: Run, state: State) -> BroughtBack:
+    """Counts the writes on the new path since the cutover, while the reverse mirror brings them back."""
+    cutover = cutover_of(state)
+    if state.phase is not Phase.CUT_OVER or cutover is None:
+        return BroughtBack()
+    now = run.now()
+    since, until = measured_since(state, now), now - ON_ITS_WAY
+    return BroughtBack(time_text(cutover), time_text(since), time_text(until))
+
+
 async def _compare(
     run: Run, scope: Scope, counts: DayCounts, by_bytes: ByBytes, add: Callable[[int], None]
 ) -> VerifyResult:
@@ -194,7 +216,12 @@ async def _compare(
                 pass
     await by_bytes.flush()
     compared = comparison.result(
-        run.store, grace=run.grace, clock=run.clock, authority=run.authority, say=run.say
+        run.store,
+        grace=run.grace,
+        clock=run.clock,
+        both_written=bool(counts.back.cutover),
+        authority=run.authority,
+        say=run.say,
     )
     return VerifyResult(compared, counts, contents, run.operations.total())
 
@@ -252,7 +279,7 @@ def _conclude(
         found = replace(found, certificate=CertificateSums(sha256(certified).hexdigest(), made.data_sha256))
     _leave(run, found, certified, record.state.phase)
     if begun is not None and certified is not None:
-        _record(run, found, certified, begun, result.compared)
+        _record(run, found, certified, begun, result)
     elif certified is not None and not arguments.no_record:
         run.say("not recorded: this migration has no record yet; `backfill_job begin` begins or adopts it")
     if record.state.phase is Phase.DELETED:
@@ -341,7 +368,7 @@ def _leave(run: Run, found: Verification, certified: bytes | None, phase: Phase)
         run.say(f"report: {run.place}")
 
 
-def _record(run: Run, found: Verification, certified: bytes, begun: OnRecord, compared: Compared) -> None:
+def _record(run: Run, found: Verification, certified: bytes, begun: OnRecord, result: VerifyResult) -> None:
     """Record the result in the migration's state, where the gate and the status page read it.
 
     The history says first which file it made. So a file that is not on record is never a verification under way.
@@ -351,7 +378,7 @@ def _record(run: Run, found: Verification, certified: bytes, begun: OnRecord, co
     """
     contents = json_bytes(found.to_json())
     ours = replace(
-        begun.found(compared),
+        begun.found(result.compared),
         data_sha256=None if found.certificate is None else found.certificate.data_sha256,
         file_sha256=sha256(contents).hexdigest(),
     )
@@ -366,13 +393,52 @@ def _record(run: Run, found: Verification, certified: bytes, begun: OnRecord, co
     )
     try:
         run.gateway.put(run.migration.own_ref("certificates", f"{found.run}.json"), certified)
-        begun.ended(ours, lambda state: with_run(state, record))
+        loaded = _loaded(run) if result.counts.back.cutover else None
+        seen = Seen(result.compared, result.counts.late, result.counts.back, loaded, run.migration.excludes)
+        state = begun.ended(
+            ours,
+            lambda state: with_run(state, record),
+            lambda state: judge(seen, state) if state.phase is Phase.CUT_OVER else (),
+        )
+        _say_day(run, state, ours)
         _replace_latest(run, ours, contents)
     except PermissionDenied as error:
         raise PermissionDenied(
             error.uri,
             f"{found.summary}; but it could not be recorded ({error.detail}). To compare only: --no-record",
         ) from error
+
+
+def _loaded(run: Run) -> LoadedRecord | MigrationError | None:
+    """What `loaded` found last; None where it has left nothing."""
+    at = run.migration.own_ref("latest", RECORD_NAME)
+    try:
+        contents = run.gateway.read(at)
+        return None if contents is None else read_loaded(contents, at.uri)
+    except (StorageError, UsageError) as error:
+        return error
+
+
+def _say_day(run: Run, state: State, ours: ComparisonRecord) -> None:
+    """Say how the day of this verification stands, if it was recorded."""
+    parts = next(
+        (entry.day for entry in state.history if entry.comparison and entry.comparison.begun == ours.begun),
+        (),
+    )
+    if not parts:
+        return
+    day, square = ours.began.astimezone(UTC).date(), square_of(parts)
+    by_light = {light: [part.name for part in parts if part.light is light] for light in Light}
+    said = "; ".join(
+        f"{light.value.replace('_', ' ')}: {', '.join(names)}" for light, names in by_light.items() if names
+    )
+    why = Day(day, square, parts).why
+    run.say(f"Day {day}: {square.value} ({said})")
+    if why:
+        run.say(f"  {why}")
+    green = square is Square.GREEN
+    event = Event.DAY_GREEN if green else Event.DAY_NOT_GREEN
+    run.log.emit(event, day=day.isoformat(), summary=said if green else why)
 
 
 def _replace_latest(run: Run, ours: ComparisonRecord, contents: bytes) -> None:

@@ -9,7 +9,7 @@ the reports records the end.
 """
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from backfill_job.copying.compare import Compared
@@ -18,7 +18,7 @@ from backfill_job.run.run import Run
 from shared.errors import PermissionDenied, PhaseUnknown, StorageError, UsageError
 from shared.events_log import Event
 from shared.record import update
-from shared.state import ComparisonRecord, Kind, RunRecord, State
+from shared.state import ComparisonRecord, DayPart, Kind, RunRecord, State
 from shared.state_changes import Stamp, compared, comparing, under_way, with_run
 from shared.verification import Verdict
 
@@ -62,19 +62,25 @@ class OnRecord:
             crc_alone=compared.crc_alone,
         )
 
-    def ended(self, found: ComparisonRecord, also: Callable[[State], State] = lambda state: state) -> None:
-        """Record what the comparison found.
+    def ended(
+        self,
+        found: ComparisonRecord,
+        also: Callable[[State], State] = lambda state: state,
+        day: Callable[[State], Iterable[DayPart]] = lambda _: (),
+    ) -> State:
+        """Record what the comparison found; gives the state that has it.
 
         Args:
             found: As `found` gives it.
             also: A further change, made with it.
+            day: How it found the parts of its day, by the state as it is then.
 
         Raises:
             StorageError: It may or may not be on record.
         """
         run = self.run
         stamp = Stamp(uuid.uuid4().hex, run.command, run.now())
-        update(run.store, run.migration, lambda state: also(compared(state, stamp, found)))
+        return update(run.store, run.migration, lambda state: also(compared(state, stamp, found, day(state))))
 
     def ended_with(
         self, result: RunResult, *, back: bool = False, exit_code: int | None = None, summary: str = ""

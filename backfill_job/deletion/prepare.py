@@ -6,7 +6,8 @@ The dry run and the deletion take the same way; the dry run ends after the check
     check            passes when                                                            may be overridden
     ===============  =====================================================================  ===================
     phase            the state says ``cut_over`` (``deleting`` where a deletion goes on)    never
-    soak             the cutover is ``--soak-days`` ago                                     with a reason
+    soak             the cutover is ``--soak-days`` ago, and the last so many days were     with a reason
+                     green, in a row (`shared.green_days`)
     late-writes      the last write at the legacy path is ``--soak-days`` ago               with a reason
     verification     this very run found every legacy object equal at the new path          never
     names            the legacy path shows at least 90 % of the names of the comparison before  with a reason
@@ -27,6 +28,7 @@ at the new path are not late writes.
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +63,7 @@ from backfill_job.run.ending import command_line
 from backfill_job.run.run import Run, open_api
 from backfill_job.verify.late_writes import LateWrites, cutover_of
 from shared.events_log import Event
+from shared.green_days import KEY, green_days
 from shared.migration import Migration
 from shared.objects import parse_time
 from shared.phase import Phase
@@ -104,7 +107,7 @@ class DeletionRequest:
     """What an operator asks for.
 
     Attributes:
-        soak: How long the new path must have been the source of truth, without a late write.
+        soak: How long the new path must have been the source of truth, without a late write and in green days.
         checkouts: Checkouts of the consumers' code.
         by: Who asks.
         overrides: Reasons for the checks to override, by the check's name.
@@ -172,7 +175,7 @@ def run_checks(run: Run, state: State, request: DeletionRequest, lines: LinesFil
     now = run.clock.now()
     checks = [
         deletion_phase_check(state, GOES_ON_IN if request.anew else BEGINS_IN),
-        soak_check(cutover, request.soak, now),
+        soak_check(state, run.migration, request.soak, now),
         late_writes_check(found.late, request.soak, now),
         verification_check(found, run.migration, state.phase),
         *_names(state, found, run.migration.excludes),
@@ -351,16 +354,25 @@ def _full_minute(moment: datetime) -> str:
     return minute_text(moment + timedelta(minutes=1) - timedelta.resolution)
 
 
-def soak_check(cutover: datetime | None, soak: timedelta, now: datetime) -> Check:
-    """The cutover must be long enough ago."""
-    name = "soak"
+def soak_check(state: State, migration: Migration, soak: timedelta, now: datetime) -> Check:
+    """The cutover must be long enough ago, and as many days as that must have been green, in a row, up to now."""
+    name, cutover = "soak", cutover_of(state)
     if cutover is None:
         return failed(name, "there was no cutover", "cut over first")
-    age = now - cutover
+    age, wanted = now - cutover, ceil(soak / timedelta(days=1))
     evidence = f"cut over {minute_text(cutover)}, {duration(max(0.0, age.total_seconds()))} ago"
-    if age >= soak:
+    if not wanted:
         return passed(name, evidence)
-    return failed(name, evidence, f"wait until {_full_minute(cutover + soak)}, or choose --soak-days")
+    days = green_days(state, now)
+    evidence += f"; {days.said}"
+    if days.in_a_row < wanted:
+        daily = f"a verification once a day records a day, by a schedule or by hand: {command_line(migration, 'verify')}; or "
+        way = "--soak-days 0, which wants neither green days nor a pause after a late write"
+        ahead = state.phase is Phase.CUT_OVER
+        return failed(name, f"{evidence}; wants {wanted} ({KEY})", f"{daily if ahead else ''}{way}")
+    if age < soak:
+        return failed(name, evidence, f"wait until {_full_minute(cutover + soak)}, or choose --soak-days")
+    return passed(name, evidence)
 
 
 def late_writes_check(late: LateWrites, soak: timedelta, now: datetime) -> Check:

@@ -4,6 +4,7 @@
 - `estimate`: operations, money and time; pure arithmetic
 - `inventory`: what both sides hold and what is planned, in figures
 - `plan`: what an execution would do with one name
+- `quiet_hour`: the quietest hours of the week for the copy
 - `prices`: what Google Cloud charges, each price with its date and source
 - `screen`: shows the dry run on a screen
 """

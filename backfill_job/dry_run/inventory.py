@@ -17,6 +17,7 @@ from typing import Any
 from msgspec import to_builtins
 
 from backfill_job.dry_run.plan import PlanLine, Step
+from backfill_job.dry_run.quiet_hour import Writes
 from shared.objects import Difference, ObjectState, reserved_keys
 from shared.partitions import Gap, Kind, classify, file_type, gaps
 from shared.storage_class import MINIMUM_DAYS
@@ -239,6 +240,7 @@ class Inventory:
             again; later, they are compared by their bytes.
         buckets: The settings of both buckets, as the JSON API shows them; None where they are not known.
         request_seconds: How long a request to Cloud Storage takes; None where that was not measured.
+        writes: When the described source objects were written.
     """
 
     def __init__(self, today: date) -> None:
@@ -256,6 +258,7 @@ class Inventory:
         self.unproven = Count()
         self.buckets: tuple[Mapping[str, Any], Mapping[str, Any]] | None = None
         self.request_seconds: float | None = None
+        self.writes = Writes(today)
         self._outside = Named()
         self._periods: defaultdict[date | None, Period] = defaultdict(Period)
         self._impossible_dates: _Groups = {}
@@ -293,6 +296,7 @@ class Inventory:
         for state, found in zip((source, destination), self._reserved, strict=True):
             _count_reserved(state, found)
         if source is not None:
+            self.writes.add(source.created)
             self._describe(line, source.size)
             self._describe_version(relative, step, source)
 
@@ -416,6 +420,7 @@ class Inventory:
             **({"held": to_builtins(self.held)} if self.held.total else {}),
             **({"colder": to_builtins(self.colder)} if self.colder else {}),
             **({"unproven": to_builtins(self.unproven)} if self.unproven.objects else {}),
+            "writes": self.writes.to_json(),
             "months": to_builtins(self.months),
             "first_day": data_days[0].isoformat() if data_days else None,
             "last_day": data_days[-1].isoformat() if data_days else None,

@@ -82,10 +82,12 @@ def overview(
     *,
     title: str = "Dry run: nothing is changed.",
     narrowed: str = "",
+    quiet: Sequence[str] = (),
 ) -> RenderableType:
-    """Lay out the short overview for a console of 80 columns: at most 22 lines where nothing stands out.
+    """Lay out the short overview for a console of 80 columns: at most 23 lines where nothing stands out.
 
     Args:
+        quiet: See `backfill_job.dry_run.quiet_hour.QuietHour.lines`.
         narrowed: See `backfill_job.run.since.narrowed_to`.
     """
     title += f" Names {narrowed}." if narrowed else ""
@@ -112,6 +114,7 @@ def overview(
     )
     if estimate.limit is not None:
         parts.append(Text(f"Limited by: {_LIMITS[estimate.limit].partition(';')[0]}"))
+    parts += map(Text, quiet)
     planned = findings.steps
     counts = (
         (planned[Step.COPY], "to copy"),
@@ -145,8 +148,9 @@ def render(
     title: str = "Dry run: nothing is changed.",
     names: int = 20,
     narrowed: str = "",
+    quiet: Sequence[str] = (),
 ) -> RenderableType:
-    """Lay out an overview for a console of 100 columns, with at most `names` names of a kind; `narrowed` as in `narrowed_to`."""
+    """Lay out an overview for a console of 100 columns, with at most `names` names of a kind; the rest as in `overview`."""
     title += f" Names {narrowed}." if narrowed else ""
     if not findings.source.objects:
         return _nothing_there(findings, migration, narrowed)
@@ -157,6 +161,7 @@ def render(
     ]
     for heading, body in (
         *_sections(findings, estimate, names),
+        ("Writes by hour", [*map(Text, quiet)]),
         ("Settings of the buckets", list(_settings(findings, migration))),
     ):
         if body:

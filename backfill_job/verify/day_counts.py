@@ -20,7 +20,7 @@ from msgspec import to_builtins
 
 from backfill_job.copying.diff import DiffLine
 from backfill_job.verify.lag import LagCounts
-from backfill_job.verify.late_writes import LateWrites
+from backfill_job.verify.late_writes import BroughtBack, LateWrites
 from shared.json_io import Count, convert
 from shared.objects import ObjectState
 from shared.partitions import classify
@@ -62,6 +62,7 @@ class DayCounts:
         metadata_differences: Names by what differs in their metadata.
         held: Source objects under a hold or a retention time.
         late: Writes on the legacy path after the cutover.
+        back: Writes on the new path after the cutover.
     """
 
     lag: LagCounts = field(default_factory=lambda: LagCounts(""))
@@ -70,6 +71,7 @@ class DayCounts:
     metadata_differences: Counter[str] = field(default_factory=Counter)
     held: int = 0
     late: LateWrites = field(default_factory=LateWrites)
+    back: BroughtBack = field(default_factory=BroughtBack)
 
     def add(self, findings: Iterable[DiffLine]) -> None:
         """Count names that are judged for good."""
@@ -83,6 +85,7 @@ class DayCounts:
     def _add(self, finding: DiffLine, parts: Mapping[date | None, _Part]) -> None:
         relative, verdict, source, destination, differing = finding
         self.late.add(finding)
+        self.back.add(finding)
         there = source or destination
         what = classify(relative, there.size if there else 0)
         if what.impossible_date:
@@ -127,6 +130,7 @@ class DayCounts:
             "metadata_differences": dict(sorted(self.metadata_differences.items())),
             "held": self.held,
             "late": to_builtins(self.late),
+            "back": to_builtins(self.back),
         }
 
     @staticmethod
@@ -142,6 +146,7 @@ class DayCounts:
             metadata_differences=Counter(convert(dict[str, Count], content["metadata_differences"])),
             held=convert(Count, content["held"]),
             late=convert(LateWrites, content["late"]),
+            back=convert(BroughtBack, content["back"]),
         )
         found.add_day(_part(None, content["undated"]))
         for day, part in content["days"].items():
@@ -154,6 +159,7 @@ class DayCounts:
         whole = DayCounts(
             LagCounts.merged([part.lag for part in parts]),
             late=LateWrites.merged(part.late for part in parts),
+            back=BroughtBack.merged(part.back for part in parts),
         )
         for part in parts:
             for day in part.days.values():

@@ -1,4 +1,4 @@
-"""Writes on the legacy path after the cutover, seen in the data: somebody has not switched. Mergeable.
+"""Writes after the cutover, seen in the data: on the legacy path by somebody who has not switched, and on the new path. Mergeable.
 
 What the reverse mirror brings back is not one of them: there the new path's version is the older one. But it also brings back
 what a late writer wrote and the forward mirror copied; therefore the forward mirror's own marks count, too (`shared.late_marks`).
@@ -14,26 +14,19 @@ from shared.migration import Migration
 from shared.objects import ObjectState, is_later, time_text
 from shared.phase import Phase
 from shared.record import RecordStore
-from shared.state import Kind, State
+from shared.state import State
 
-__all__ = ["LateWrites", "cutover_of", "late_since"]
+__all__ = ["BroughtBack", "LateWrites", "cutover_of", "late_since"]
 
 MAX_NAMES = 20
 
 
 def cutover_of(state: State) -> datetime | None:
-    """When the last cutover was: the time of its entry in the history; None if there was none.
-
-    The first entry tells of one where the migration began after its cutover. A later entry of that kind adopted it.
-    """
-    return next(
-        (
-            entry.at
-            for entry in reversed(state.history)
-            if entry.phase is Phase.CUT_OVER and (entry.kind is Kind.PHASE or entry is state.history[0])
-        ),
-        state.since if state.phase is Phase.CUT_OVER else None,
-    )
+    """When the last cutover was: the time of its entry in the history; None if there was none."""
+    number = state.cutover_entry
+    if number is not None:
+        return state.history[number].at
+    return state.since if state.phase is Phase.CUT_OVER else None
 
 
 def late_since(store: RecordStore, migration: Migration, cutover: datetime | None) -> "LateWrites":
@@ -90,6 +83,54 @@ class LateWrites:
             names = [*whole.names, *part.names][:MAX_NAMES]
             newest = part.newest if is_later(part.newest, whole.newest) or not whole.newest else whole.newest
             whole = LateWrites(max(whole.since, part.since), whole.objects + part.objects, names, newest)
+        return whole
+
+
+@dataclass(slots=True)
+class BroughtBack:
+    """What was written at the new path after the cutover: whether it is at the legacy path, where the reverse mirror brings it.
+
+    Attributes:
+        cutover: RFC 3339; empty where nothing is counted.
+        since: From when an object that came back shows that the mirror is alive; RFC 3339.
+        until: An object written later may still be on its way; RFC 3339.
+        back: How many written since then came back.
+        waiting: How many written since the cutover did not.
+        name: The first of those that did not, below the prefix; empty for none.
+    """
+
+    cutover: str = ""
+    since: str = ""
+    until: str = ""
+    back: int = 0
+    waiting: int = 0
+    name: str = ""
+
+    def add(self, finding: DiffLine) -> None:
+        """Count a name, if its version at the new path is younger than the cutover and not the forward mirror's copy."""
+        source, there = finding.source, finding.destination
+        if not self.cutover or there is None or not is_later(there.created, self.cutover):
+            return
+        came_back = source is not None and not is_later(there.created, source.created)
+        if finding.verdict is Verdict.EQUAL:
+            self.back += came_back and is_later(there.created, self.since)
+        elif not (came_back or finding.verdict is Verdict.EXCLUDED or is_later(there.created, self.until)):
+            self.waiting += 1
+            self.name = min(self.name or finding.relative, finding.relative)
+
+    @staticmethod
+    def merged(parts: Iterable["BroughtBack"]) -> "BroughtBack":
+        """Those of several tasks together; those of a task that began before the cutover counted nothing."""
+        whole = BroughtBack()
+        for part in parts:
+            whole = BroughtBack(
+                max(whole.cutover, part.cutover),
+                max(whole.since, part.since),
+                max(whole.until, part.until),
+                whole.back + part.back,
+                whole.waiting + part.waiting,
+                min(filter(None, (whole.name, part.name)), default=""),
+            )
         return whole
 
 

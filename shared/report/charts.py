@@ -1,15 +1,16 @@
-"""Where everything is in the report page's drawings: the calendar heat map, the volume per month, the mirror's lag. Pure.
+"""Where everything is in the pages' drawings: the calendar heat map, the volume per month, the mirror's lag, the week's hours. Pure.
 
 - *Heat map*: days as cells, by year, month, week and weekday. Weeks start on Monday. A month's rows are the weekdays and its
   columns its weeks, so months wrap on a narrow screen. Equal days are shaded by their number of objects, in four steps at the
   quartiles. Every other state has its own colour and letter.
 - *Volume*: both sides' totals by month, one panel of bars a year. Panels share their scale, so years can be compared.
+- *Hours*: the hours of a week, a row a weekday, shaded as in the heat map.
 - *Lag*: a histogram with its percentiles marked. All bars are equally wide, because the buckets' bounds are about logarithmic.
   A percentile's mark is within its bucket where the logarithm says.
 
 Places are percentages across and pixels down, so text keeps its size on a screen of any width.
 
-Apart from `page`, its only importer, because it is arithmetic with tests of its own.
+Apart from `page` because it is arithmetic with tests of its own.
 """
 
 import math
@@ -25,7 +26,19 @@ from shared.report.names import visible
 from shared.report.wording import STATE_LETTERS, STATE_WORDS, VERDICT_WORDS
 from shared.verification import Day, DayState, Lag, LagBucket, Remark, Side, Verdict
 
-__all__ = ["Cell", "HeatMap", "LagChart", "Volume", "heat_map", "lag_chart", "volume"]
+__all__ = [
+    "HOURS",
+    "WEEKDAYS",
+    "Cell",
+    "HeatMap",
+    "HourMap",
+    "LagChart",
+    "Volume",
+    "heat_map",
+    "hour_map",
+    "lag_chart",
+    "volume",
+]
 
 SHADES = 4
 MONTHS = (
@@ -33,6 +46,7 @@ MONTHS = (
     *("July", "August", "September", "October", "November", "December"),
 )
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+HOURS = 24
 
 Key = TypeVar("Key")
 Value = TypeVar("Value")
@@ -210,6 +224,32 @@ def _sides(day: Day) -> list[str]:
         both = f"{one} on both sides" if one == other else f"{one} at the source, {other} at the destination"
         return [both, *filter(None, [_tally(day.verdicts, VERDICT_WORDS, [Verdict.EXCLUDED])])]
     return [f"Source: {one}", f"Destination: {other}", _tally(day.verdicts, VERDICT_WORDS, Verdict)]
+
+
+@dataclass(frozen=True, slots=True)
+class HourMap:
+    """The hours of a week; `rows` has a weekday with the look and the text of each of its hours."""
+
+    rows: tuple[tuple[str, tuple[tuple[str, str], ...]], ...]
+    shades: tuple[Shade, ...]
+
+
+def hour_map(counts: Sequence[int]) -> HourMap:
+    """Lay out counts by hour of the week, from Monday, 00:00 UTC. Hours without any have no shade."""
+    sizes = sorted(filter(None, counts))
+    bounds = _quartiles(sizes)
+
+    def cell(number: int) -> tuple[str, str]:
+        there, hour = counts[number], number % HOURS
+        look = next((_shade(step, bounds) for step, bound in enumerate(bounds) if there <= bound), "")
+        said = f"{WEEKDAYS[number // HOURS]}, {hour:02}:00 to {(hour + 1) % HOURS:02}:00 UTC: {counted(there, 'write')}"
+        return f"equal {look}" if there else "absent", said
+
+    rows = (
+        (name[:3], tuple(map(cell, range(day * HOURS, (day + 1) * HOURS))))
+        for day, name in enumerate(WEEKDAYS)
+    )
+    return HourMap(tuple(rows), _shades(sizes, bounds))
 
 
 def _side(side: Side) -> str:

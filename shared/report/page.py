@@ -10,6 +10,7 @@ import base64
 import functools
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from importlib.resources import files
@@ -18,9 +19,11 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from shared.green_days import Square, green_days
+from shared.migration import Migration
 from shared.phase import Phase
 from shared.report import figures, wording
-from shared.report.charts import heat_map, lag_chart, volume
+from shared.report.charts import heat_map, hour_map, lag_chart, volume
 from shared.report.headline import Headline, Tone, headline, status_headline, unknown_headline
 from shared.report.loading import Status, Unreadable
 from shared.report.names import name_markup, visible, visible_name
@@ -31,6 +34,7 @@ __all__ = [
     "content_policy",
     "next_of_status",
     "page_templates",
+    "render_hours",
     "render_report",
     "render_status",
     "render_unknown",
@@ -62,8 +66,10 @@ def render_status(status: Status, now: datetime) -> str:
     if by_itself is not None and not known:
         # Without its colours: the page says that nothing is known.
         by_itself = replace(by_itself, tone=Tone.UNKNOWN)
+    cut_over = state if state is not None and state.phase is Phase.CUT_OVER else None
     return _render(
         "status.html",
+        green=None if cut_over is None else green_days(cut_over, status.refreshed),
         headline=verdict_of_status(status, now),
         steps=steps_of_status(status, now),
         next_command=next_of_status(status, now) if known else None,
@@ -104,6 +110,20 @@ def next_of_status(status: Status, now: datetime) -> str:
 def render_unknown(why: str, now: datetime) -> str:
     """Render a page that says that nothing is known, and why; the time is aware."""
     return _render("unknown.html", headline=unknown_headline([why]), now=now)
+
+
+def render_hours(migration: Migration, counts: Sequence[int], lines: Sequence[str], *, known: bool) -> str:
+    """Render the writes by hour of the week as a complete HTML page.
+
+    Args:
+        counts: From Monday, 00:00 UTC.
+        lines: What a dry run says about them; more than one is a warning.
+        known: Whether the counts are enough to say something about the hours.
+    """
+    title, *warnings = lines
+    tone = Tone.ATTENTION if warnings else Tone.GOOD
+    said = Headline(tone if known else Tone.UNKNOWN, title, tuple(map(str.strip, warnings)))
+    return _render("hours.html", headline=said, migration=migration, hours=hour_map(counts))
 
 
 def content_policy() -> str:
@@ -168,6 +188,7 @@ def _environment() -> Environment:
     environment.globals.update(
         counted=figures.counted,
         DayState=DayState,
+        Square=Square,
         Level=Level,
         Phase=Phase,
         Verdict=Verdict,

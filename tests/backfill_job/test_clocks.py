@@ -37,6 +37,7 @@ def test_the_soaking_is_by_cloud_storage_s_time(
     """8 days ahead passed the soak on the day of the cutover."""
     scene.both(day(1))
     scene.cut_over(days_ago=days_ago)
+    scene.watched("GGGGGGG"[: max(1, int(days_ago))])
     scene.commands.now = wrong(wrong_by)
     scene.run("--report", str(tmp_path / "r"))
     checks = json.loads((tmp_path / "r" / "deletion-plan.json").read_text())["checks"]

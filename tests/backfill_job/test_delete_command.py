@@ -27,6 +27,7 @@ from shared.command_line import OneLineParser
 from shared.gateway import Gateway
 from shared.late_marks import mark_late_write
 from shared.phase import CACHE_SECONDS, Phase
+from shared.state import Light
 
 NAMES = (day(1), day(1, 2), day(2), "README", "qpi_answers_20230101.jsonl")
 DELETE = "storage.objects.delete"
@@ -163,9 +164,10 @@ def no_phase(scene: Scene) -> None:
         (other_metadata, (), "verification: 0 equal; NOT EQUAL: 1 metadata differs"),
         (no_phase, (), "phase: rolled_back"),
         (lambda _: None, ("--soak-days", "31"), "soak: cut over"),
-        (lambda _: None, ("--soak-days", "1"), "late-writes: 1 object written there"),
+        (lambda scene: scene.watched("GG."), ("--soak-days", "3"), "soak: cut over"),
+        (lambda scene: scene.watched("G"), ("--soak-days", "1"), "late-writes: 1 object written there"),
     ],
-    ids=["missing", "differs", "metadata", "phase", "soak", "late write"],
+    ids=["missing", "differs", "metadata", "phase", "soak", "two green days", "late write"],
 )
 def test_nothing_is_deleted_while_one_check_fails(
     scene: Scene, spoil: Callable[[Scene], object], arguments: tuple[str, ...], said: str
@@ -587,6 +589,7 @@ def test_a_task_makes_no_manifest(scene: Scene, monkeypatch: pytest.MonkeyPatch)
 def test_the_reverse_mirror_s_copies_do_not_begin_the_soaking_anew(scene: Scene) -> None:
     """What was written at the new path after the cutover, and brought back."""
     scene.cut_over(days_ago=8)
+    scene.watched("GGGGGGG")
     scene.paths.put(day(1), b"one", side="destination")
     scene.paths.put(day(1), b"one")
     assert scene.run("--soak-days", "7").code == 0
@@ -597,6 +600,53 @@ def test_the_reverse_mirror_s_copies_do_not_begin_the_soaking_anew(scene: Scene)
     assert ended.code == 2
     said = rf"FAIL late-writes: 1 object written there since the cutover, last at \S+: {day(2)} "
     assert re.search(said, ended.words)
+
+
+def test_the_verification_of_the_seventh_day_allows_the_deletion(scene: Scene) -> None:
+    """Each verification records its day, with its comparison; a part that is red ends the row, also on the same day."""
+    scene.cut_over(days_ago=8)
+    for side in ("destination", "source"):  # written at the new path, and brought back
+        scene.paths.put(day(1), b"one", side=side)
+    scene.watched("GGGGGG.")
+    refused = scene.run()
+    said = " ".join(refused.out.split())
+    assert (refused.code, "6 green days in a row" in said) == (1, True), refused.out
+    assert "records a day, by a schedule or by hand python -m backfill_job verify --source gs:" in said
+    entries = len(scene.commands.state.history)
+    verified = scene.commands.run("verify")
+    assert verified.code == 0
+    assert len(scene.commands.state.history) == entries + 2
+    assert {part.name: part.light for part in scene.commands.state.history[-1].day} == {
+        "verified equal": Light.GREEN,
+        "mirror alive": Light.GREEN,
+        "no late writer": Light.GREEN,
+        "no foreign reader": Light.NOT_APPLICABLE,
+        "consumer loaded": Light.NOT_APPLICABLE,
+    }
+    applicable = "green: verified equal, mirror alive, no late writer"
+    assert f": green ({applicable}; not applicable: no foreign reader, consumer loaded)" in verified.out
+    assert " day_green: a day after the cutover is green " in verified.log
+    assert scene.run().code == 0
+    assert "\n7 green days in a row (" in run_command("status", *where(scene.paths)).out
+    scene.paths.put(day(2), b"late")
+    verified = scene.commands.run("verify")
+    assert "\n  verified equal: 1 missing: " in verified.out
+    assert "; no late writer: somebody wrote at the legacy path, last at 20" in verified.out
+    assert " day_not_green: " in verified.log
+    assert "0 green days in a row" in " ".join(scene.run("--override", "late-writes").out.split())
+
+
+@pytest.mark.parametrize("arguments", [("--no-record",), ("--since", "1d")], ids=" ".join)
+def test_a_verification_that_is_not_on_record_records_no_day(
+    scene: Scene, arguments: tuple[str, ...]
+) -> None:
+    """Nor does one of a part of the names; nor one before the cutover."""
+    scene.both(day(1))
+    scene.commands.run("verify")
+    assert not scene.commands.state.history[-1].day
+    scene.cut_over(days_ago=8)
+    scene.commands.run("verify", *arguments)
+    assert not any(entry.day for entry in scene.commands.state.history)
 
 
 def test_the_help_names_what_can_be_overridden(capsys: pytest.CaptureFixture[str]) -> None:
@@ -612,6 +662,7 @@ def test_the_help_names_what_can_be_overridden(capsys: pytest.CaptureFixture[str
 def test_a_mark_of_the_mirror_begins_the_soaking_anew(scene: Scene, gateway: Gateway) -> None:
     """Also where the data no longer shows the late write."""
     scene.cut_over(days_ago=8)
+    scene.watched("GGGGGGG")
     for side in ("destination", "source"):
         scene.paths.put(day(1), b"one", side=side)
     written = gateway.look(scene.paths.migration.source_ref(day(1)))

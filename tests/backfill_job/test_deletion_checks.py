@@ -22,11 +22,12 @@ from backfill_job.deletion.survey import Survey
 from backfill_job.references.scan import Checkouts
 from backfill_job.verify.day_counts import DayCounts
 from backfill_job.verify.late_writes import LateWrites, cutover_of
+from shared.green_days import EQUAL
 from shared.migration import Location, Migration
 from shared.objects import Metadata, ObjectState
 from shared.phase import Phase
-from shared.state import Signatory, State
-from shared.state_changes import Stamp, sign_off, with_phase
+from shared.state import ComparisonRecord, DayPart, Light, Signatory, State
+from shared.state_changes import Stamp, compared, comparing, sign_off, with_phase
 from shared.verification import NameDifference
 
 MIGRATION = Migration(Location("legacy", "QPI_exports/"), Location("new", "qpi_exports/"))
@@ -43,6 +44,17 @@ def cut_over(days_ago: float = 30, *, signed: int = 4) -> State:
     for name in list(Signatory)[:signed]:
         state = sign_off(state, name, stamp(name.value, days_ago))
     return with_phase(state, Phase.CUT_OVER, stamp("c", days_ago))
+
+
+def watched(days_ago: float, green: int) -> State:
+    """Cut over so long ago, and then so many green days up to today."""
+    state = cut_over(days_ago)
+    for number in range(green - 1, -1, -1):
+        at = stamp(f"v{number}", number)
+        found = ComparisonRecord(at.change, "run", "verify", at.at, 1, 0, 0, ())
+        parts = (DayPart(EQUAL, Light.GREEN, "x"),)
+        state = compared(comparing(state, at, "run"), stamp(f"e{number}", number), found, parts)
+    return state
 
 
 @pytest.mark.parametrize("phase", Phase)
@@ -67,10 +79,27 @@ def test_the_soaking_begins_with_the_last_cutover() -> None:
 @pytest.mark.parametrize(("days_ago", "passed"), [(7, True), (6.999, False), (0, False), (-1, False)])
 def test_it_soaks_for_as_many_days_as_are_asked_for(days_ago: float, *, passed: bool) -> None:
     """To the second; and says when it will have."""
-    check = soak_check(NOW - timedelta(days=days_ago), WEEK, NOW)
+    check = soak_check(watched(days_ago, 7), MIGRATION, WEEK, NOW)
     assert check.passed is passed
-    assert passed or "wait until 2027-03-" in check.next_step
-    assert not soak_check(None, timedelta(), NOW).passed
+    assert passed or "wait until 2027-03-" in check.next_step or "--soak-days 0" in check.next_step
+    assert not soak_check(State.initial(MIGRATION), MIGRATION, timedelta(), NOW).passed
+
+
+def test_without_a_daily_verification_the_command_is_there() -> None:
+    """One line: the command to run each day, or the option that wants no green days; once a deletion began, only that."""
+    check = soak_check(watched(30, 0), MIGRATION, WEEK, NOW)
+    pair = "--source gs://legacy/QPI_exports/ --destination gs://new/qpi_exports/"
+    assert "; 0 green days in a row (2027-02-15 to 2027-02-28: ..............); wants 7 (" in check.evidence
+    assert check.next_step == (
+        f"a verification once a day records a day, by a schedule or by hand: python -m backfill_job verify {pair}; "
+        "or --soak-days 0, which wants neither green days nor a pause after a late write"
+    )
+    begun = with_phase(watched(30, 6), Phase.DELETING, stamp("d", 0))
+    assert (
+        soak_check(begun, MIGRATION, WEEK, NOW).next_step
+        == "--soak-days 0, which wants neither green days nor a pause after a late write"
+    )
+    assert soak_check(begun, MIGRATION, timedelta(days=6), NOW + timedelta(days=90)).passed
 
 
 def state(created: str, crc32c: str = "AAAA==") -> ObjectState:
@@ -174,7 +203,7 @@ def test_only_some_checks_can_be_overridden_and_only_where_they_block() -> None:
     failing = marked(
         [
             deletion_phase_check(State.initial(MIGRATION), {Phase.CUT_OVER}),
-            soak_check(NOW, WEEK, NOW),
+            soak_check(cut_over(0), MIGRATION, WEEK, NOW),
             verification_check(survey(missing=1), MIGRATION, Phase.CUT_OVER),
             looked_at(),
             deletion_signoffs_check(State.initial(MIGRATION)),
@@ -190,5 +219,5 @@ def test_only_some_checks_can_be_overridden_and_only_where_they_block() -> None:
     assert override is not None
     assert (override.check, override.by, override.reason) == ("soak", "Ada", "because")
     assert "cut over 2027-03-01" in override.evidence
-    passing = marked([soak_check(NOW - WEEK, WEEK, NOW)], OVERRIDABLE)
+    passing = marked([soak_check(watched(7, 7), MIGRATION, WEEK, NOW)], OVERRIDABLE)
     assert overridden(passing, reasons, "Ada") == passing

@@ -118,6 +118,7 @@ def test_a_good_run_from_the_copy_to_the_undo_logs_what_it_must_and_nothing_bad(
         assert events.pop(as_time_goes_by) >= 1
     assert events == {
         "run_started": 10,
+        "day_green": 1,
         "plan_made": 2,
         "run_finished": 1,
         "verification_finished": 4,

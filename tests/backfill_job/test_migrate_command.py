@@ -741,6 +741,7 @@ def test_reports_can_go_to_cloud_storage(paths: Paths, migrate: Callable[..., En
             "dry/objects.jsonl",
             "dry/plan.json",
             "dry/started.json",
+            "dry/writes.html",
             "run/objects.jsonl",
             "run/run.json",
             "run/started.json",

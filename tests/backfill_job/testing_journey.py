@@ -51,6 +51,10 @@ _PATTERNS = (
     (r"(limited by   ).*(?:\n {15}.*)?", r"\1#"),  # the latency of this machine may decide
     (r"\d+ counted(?: \([^)]*\))?", "# counted"),
     (r"by the same prices \([^)]*\)", "by the same prices (#)"),
+    (r"not known from [\d,]+ writes? on \d+ days?", "not known from #"),  # of yesterday, around midnight
+    (r"(?<=[Dd]ay )\d{4}-\d\d-\d\d|(?<=day=\")\d{4}-\d\d-\d\d", "<day>"),
+    (r"in a row \([^)]*\)", "in a row (#)"),  # a second day, around midnight
+    (r"in a row: no whole day since the cutover", "in a row (#)"),
     (r"http://127\.0\.0\.1:\d+", "<server>"),
     (r"(?m)^(?:  )?(?!2024)\d{4}-\d\d  .*\n", ""),  # the last week is in one month, or in two
     (r', "(?!2024)\d{4}-\d\d": \{[^}]*\}', ""),

@@ -194,7 +194,7 @@ class TestIam:
         assert holders == {f"qpi-exports-deletion-{env.value}", f"qpi-exports-reverse-{env.value}"}
 
     def test_only_owners_of_data_start_a_deletion(self) -> None:
-        """Operators may start and change every job but that one; the scheduler may start two, and change none."""
+        """Operators may start and change every job but that one; the scheduler may start three, and change none."""
         steps = [
             words for words in words_of(job_steps(values_of(), "t")) if "add-iam-policy-binding" in words
         ]
@@ -210,7 +210,7 @@ class TestIam:
             ("qpi-exports-deletion-dev", owners, "roles/run.developer"),
             *(
                 (f"qpi-exports-{job}-dev", "serviceAccount:qpi-exports-scheduler-dev", "roles/run.invoker")
-                for job in ("backfill", "sweep")
+                for job in ("backfill", "sweep", "verify")
             ),
         }
 

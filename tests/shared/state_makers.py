@@ -15,6 +15,9 @@ from shared.server_time import ServerTime
 from shared.state import (
     UNFIT,
     Begun,
+    ComparisonRecord,
+    DayPart,
+    Light,
     Overridden,
     ReadersRecord,
     RunRecord,
@@ -26,6 +29,7 @@ from shared.state import (
 from shared.state_changes import (
     Stamp,
     begun,
+    compared,
     deletion_goes_on,
     reader_acknowledged,
     readers_seen,
@@ -174,6 +178,7 @@ looks = st.builds(
     st.tuples(moments, moments, moments),
     principals,
 )
+day_parts = st.lists(st.builds(DayPart, names, st.sampled_from(Light), names), max_size=3).map(tuple)
 overrides = st.lists(st.builds(Overridden, names, names), max_size=2).map(tuple)
 
 Step = Callable[[State, Stamp], State]
@@ -182,7 +187,9 @@ Step = Callable[[State, Stamp], State]
 def _step(draw: st.DrawFn) -> Step:
     signatory, note = draw(st.sampled_from(Signatory)), draw(lines)
     match draw(
-        st.sampled_from(["phase", "phase", "sign", "sign", "withdraw", "run", "goes on", "look", "ack"])
+        st.sampled_from(
+            ["phase", "phase", "sign", "sign", "withdraw", "run", "goes on", "look", "ack", "day"]
+        )
     ):
         case "phase":
             phase = draw(st.sampled_from(Phase))
@@ -197,6 +204,11 @@ def _step(draw: st.DrawFn) -> Step:
         case "look":
             look = draw(looks)
             return lambda state, at: readers_seen(state, at, look)
+        case "day":
+            began, parts = draw(moments), draw(day_parts)
+            return lambda state, at: compared(
+                state, at, ComparisonRecord(at.change, "run", "verify", began, 1, 0, 0, ()), parts
+            )
         case "ack":
             number = draw(st.integers(0, 2))
             return lambda state, at: reader_acknowledged(state, at, seen_name(state, number), note)

@@ -243,6 +243,7 @@ gcloud run jobs deploy qpi-exports-deletion-dev --region=europe-west1 --image=eu
 bind gcloud run jobs add-iam-policy-binding qpi-exports-deletion-dev --region=europe-west1 --member=group:data-owners@example.com --role=roles/run.developer --project=data-platform-dev --quiet
 bind gcloud run jobs add-iam-policy-binding qpi-exports-sweep-dev --region=europe-west1 --member=serviceAccount:qpi-exports-scheduler-dev@data-platform-dev.iam.gserviceaccount.com --role=roles/run.invoker --project=data-platform-dev --quiet
 bind gcloud run jobs add-iam-policy-binding qpi-exports-backfill-dev --region=europe-west1 --member=serviceAccount:qpi-exports-scheduler-dev@data-platform-dev.iam.gserviceaccount.com --role=roles/run.invoker --project=data-platform-dev --quiet
+bind gcloud run jobs add-iam-policy-binding qpi-exports-verify-dev --region=europe-west1 --member=serviceAccount:qpi-exports-scheduler-dev@data-platform-dev.iam.gserviceaccount.com --role=roles/run.invoker --project=data-platform-dev --quiet
 gcloud run jobs execute qpi-exports-backfill-dev --region=europe-west1 --args=begin,--env=dev,--by=qpi-exports-build-dev@data-platform-dev.iam.gserviceaccount.com --tasks=1 --wait --project=data-platform-dev --quiet
 FOUND="$(gcloud functions list --v2 --regions=europe-west1 '--filter=name~/qpi-exports-mirror-dev$ AND labels.release=RELEASE AND state=ACTIVE' '--format=value(name)' --project=data-platform-dev --quiet)"
 [ -n "$FOUND" ] ||
@@ -277,6 +278,12 @@ if [ -n "$FOUND" ]; then
   gcloud scheduler jobs update http qpi-exports-full-dev --location=europe-west1 '--schedule=30 2 * * *' --time-zone=Europe/Paris --uri=https://run.googleapis.com/v2/projects/data-platform-dev/locations/europe-west1/jobs/qpi-exports-backfill-dev:run --http-method=POST --oauth-service-account-email=qpi-exports-scheduler-dev@data-platform-dev.iam.gserviceaccount.com --project=data-platform-dev --quiet
 else
   gcloud scheduler jobs create http qpi-exports-full-dev --location=europe-west1 '--schedule=30 2 * * *' --time-zone=Europe/Paris --uri=https://run.googleapis.com/v2/projects/data-platform-dev/locations/europe-west1/jobs/qpi-exports-backfill-dev:run --http-method=POST --oauth-service-account-email=qpi-exports-scheduler-dev@data-platform-dev.iam.gserviceaccount.com --project=data-platform-dev --quiet
+fi
+FOUND="$(gcloud scheduler jobs list --location=europe-west1 '--filter=name~/qpi-exports-verify-dev$' '--format=value(name)' --project=data-platform-dev --quiet)"
+if [ -n "$FOUND" ]; then
+  gcloud scheduler jobs update http qpi-exports-verify-dev --location=europe-west1 '--schedule=30 8 * * *' --time-zone=Europe/Paris --uri=https://run.googleapis.com/v2/projects/data-platform-dev/locations/europe-west1/jobs/qpi-exports-verify-dev:run --http-method=POST --oauth-service-account-email=qpi-exports-scheduler-dev@data-platform-dev.iam.gserviceaccount.com --project=data-platform-dev --quiet
+else
+  gcloud scheduler jobs create http qpi-exports-verify-dev --location=europe-west1 '--schedule=30 8 * * *' --time-zone=Europe/Paris --uri=https://run.googleapis.com/v2/projects/data-platform-dev/locations/europe-west1/jobs/qpi-exports-verify-dev:run --http-method=POST --oauth-service-account-email=qpi-exports-scheduler-dev@data-platform-dev.iam.gserviceaccount.com --project=data-platform-dev --quiet
 fi
 if [ "$REFUSED" -gt 0 ]; then
   echo "$REFUSED bindings were refused: run it again" >&2

@@ -243,6 +243,7 @@ gcloud run jobs deploy qpi-exports-deletion-prod --region=europe-west1 --image=e
 bind gcloud run jobs add-iam-policy-binding qpi-exports-deletion-prod --region=europe-west1 --member=group:data-owners@example.com --role=roles/run.developer --project=data-platform-prod --quiet
 bind gcloud run jobs add-iam-policy-binding qpi-exports-sweep-prod --region=europe-west1 --member=serviceAccount:qpi-exports-scheduler-prod@data-platform-prod.iam.gserviceaccount.com --role=roles/run.invoker --project=data-platform-prod --quiet
 bind gcloud run jobs add-iam-policy-binding qpi-exports-backfill-prod --region=europe-west1 --member=serviceAccount:qpi-exports-scheduler-prod@data-platform-prod.iam.gserviceaccount.com --role=roles/run.invoker --project=data-platform-prod --quiet
+bind gcloud run jobs add-iam-policy-binding qpi-exports-verify-prod --region=europe-west1 --member=serviceAccount:qpi-exports-scheduler-prod@data-platform-prod.iam.gserviceaccount.com --role=roles/run.invoker --project=data-platform-prod --quiet
 gcloud run jobs execute qpi-exports-backfill-prod --region=europe-west1 --args=begin,--env=prod,--by=qpi-exports-build-prod@data-platform-prod.iam.gserviceaccount.com --tasks=1 --wait --project=data-platform-prod --quiet
 FOUND="$(gcloud functions list --v2 --regions=europe-west1 '--filter=name~/qpi-exports-mirror-prod$ AND labels.release=RELEASE AND state=ACTIVE' '--format=value(name)' --project=data-platform-prod --quiet)"
 [ -n "$FOUND" ] ||
@@ -277,6 +278,12 @@ if [ -n "$FOUND" ]; then
   gcloud scheduler jobs update http qpi-exports-full-prod --location=europe-west1 '--schedule=30 2 * * *' --time-zone=Europe/Paris --uri=https://run.googleapis.com/v2/projects/data-platform-prod/locations/europe-west1/jobs/qpi-exports-backfill-prod:run --http-method=POST --oauth-service-account-email=qpi-exports-scheduler-prod@data-platform-prod.iam.gserviceaccount.com --project=data-platform-prod --quiet
 else
   gcloud scheduler jobs create http qpi-exports-full-prod --location=europe-west1 '--schedule=30 2 * * *' --time-zone=Europe/Paris --uri=https://run.googleapis.com/v2/projects/data-platform-prod/locations/europe-west1/jobs/qpi-exports-backfill-prod:run --http-method=POST --oauth-service-account-email=qpi-exports-scheduler-prod@data-platform-prod.iam.gserviceaccount.com --project=data-platform-prod --quiet
+fi
+FOUND="$(gcloud scheduler jobs list --location=europe-west1 '--filter=name~/qpi-exports-verify-prod$' '--format=value(name)' --project=data-platform-prod --quiet)"
+if [ -n "$FOUND" ]; then
+  gcloud scheduler jobs update http qpi-exports-verify-prod --location=europe-west1 '--schedule=30 8 * * *' --time-zone=Europe/Paris --uri=https://run.googleapis.com/v2/projects/data-platform-prod/locations/europe-west1/jobs/qpi-exports-verify-prod:run --http-method=POST --oauth-service-account-email=qpi-exports-scheduler-prod@data-platform-prod.iam.gserviceaccount.com --project=data-platform-prod --quiet
+else
+  gcloud scheduler jobs create http qpi-exports-verify-prod --location=europe-west1 '--schedule=30 8 * * *' --time-zone=Europe/Paris --uri=https://run.googleapis.com/v2/projects/data-platform-prod/locations/europe-west1/jobs/qpi-exports-verify-prod:run --http-method=POST --oauth-service-account-email=qpi-exports-scheduler-prod@data-platform-prod.iam.gserviceaccount.com --project=data-platform-prod --quiet
 fi
 if [ "$REFUSED" -gt 0 ]; then
   echo "$REFUSED bindings were refused: run it again" >&2

@@ -243,6 +243,7 @@ gcloud run jobs deploy qpi-exports-deletion-stg --region=europe-west1 --image=eu
 bind gcloud run jobs add-iam-policy-binding qpi-exports-deletion-stg --region=europe-west1 --member=group:data-owners@example.com --role=roles/run.developer --project=data-platform-stg --quiet
 bind gcloud run jobs add-iam-policy-binding qpi-exports-sweep-stg --region=europe-west1 --member=serviceAccount:qpi-exports-scheduler-stg@data-platform-stg.iam.gserviceaccount.com --role=roles/run.invoker --project=data-platform-stg --quiet
 bind gcloud run jobs add-iam-policy-binding qpi-exports-backfill-stg --region=europe-west1 --member=serviceAccount:qpi-exports-scheduler-stg@data-platform-stg.iam.gserviceaccount.com --role=roles/run.invoker --project=data-platform-stg --quiet
+bind gcloud run jobs add-iam-policy-binding qpi-exports-verify-stg --region=europe-west1 --member=serviceAccount:qpi-exports-scheduler-stg@data-platform-stg.iam.gserviceaccount.com --role=roles/run.invoker --project=data-platform-stg --quiet
 gcloud run jobs execute qpi-exports-backfill-stg --region=europe-west1 --args=begin,--env=stg,--by=qpi-exports-build-stg@data-platform-stg.iam.gserviceaccount.com --tasks=1 --wait --project=data-platform-stg --quiet
 FOUND="$(gcloud functions list --v2 --regions=europe-west1 '--filter=name~/qpi-exports-mirror-stg$ AND labels.release=RELEASE AND state=ACTIVE' '--format=value(name)' --project=data-platform-stg --quiet)"
 [ -n "$FOUND" ] ||
@@ -277,6 +278,12 @@ if [ -n "$FOUND" ]; then
   gcloud scheduler jobs update http qpi-exports-full-stg --location=europe-west1 '--schedule=30 2 * * *' --time-zone=Europe/Paris --uri=https://run.googleapis.com/v2/projects/data-platform-stg/locations/europe-west1/jobs/qpi-exports-backfill-stg:run --http-method=POST --oauth-service-account-email=qpi-exports-scheduler-stg@data-platform-stg.iam.gserviceaccount.com --project=data-platform-stg --quiet
 else
   gcloud scheduler jobs create http qpi-exports-full-stg --location=europe-west1 '--schedule=30 2 * * *' --time-zone=Europe/Paris --uri=https://run.googleapis.com/v2/projects/data-platform-stg/locations/europe-west1/jobs/qpi-exports-backfill-stg:run --http-method=POST --oauth-service-account-email=qpi-exports-scheduler-stg@data-platform-stg.iam.gserviceaccount.com --project=data-platform-stg --quiet
+fi
+FOUND="$(gcloud scheduler jobs list --location=europe-west1 '--filter=name~/qpi-exports-verify-stg$' '--format=value(name)' --project=data-platform-stg --quiet)"
+if [ -n "$FOUND" ]; then
+  gcloud scheduler jobs update http qpi-exports-verify-stg --location=europe-west1 '--schedule=30 8 * * *' --time-zone=Europe/Paris --uri=https://run.googleapis.com/v2/projects/data-platform-stg/locations/europe-west1/jobs/qpi-exports-verify-stg:run --http-method=POST --oauth-service-account-email=qpi-exports-scheduler-stg@data-platform-stg.iam.gserviceaccount.com --project=data-platform-stg --quiet
+else
+  gcloud scheduler jobs create http qpi-exports-verify-stg --location=europe-west1 '--schedule=30 8 * * *' --time-zone=Europe/Paris --uri=https://run.googleapis.com/v2/projects/data-platform-stg/locations/europe-west1/jobs/qpi-exports-verify-stg:run --http-method=POST --oauth-service-account-email=qpi-exports-scheduler-stg@data-platform-stg.iam.gserviceaccount.com --project=data-platform-stg --quiet
 fi
 if [ "$REFUSED" -gt 0 ]; then
   echo "$REFUSED bindings were refused: run it again" >&2
