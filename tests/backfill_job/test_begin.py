@@ -14,10 +14,12 @@ from testing_paths import Paths, json_lines
 
 from shared.errors import PhaseUnknown
 from shared.gateway import Gateway
+from shared.objects import parse_time
 from shared.phase import Phase, read_phase, state_ref
 from shared.record import read_state, update
 from shared.state import Kind, RunRecord, State
 from shared.state_changes import with_run
+from shared.text import minute_text
 
 ROOT = Path(__file__).parent.parent.parent
 NAME = "qpi_answers_20240101/user_id_7.jsonl"
@@ -61,7 +63,7 @@ def test_a_new_migration_begins_on_record(paths: Paths, gateway: Gateway, begin:
     state = read_state(gateway, paths.migration)
     (entry,) = state.decisions
     assert (state.phase, entry.by, entry.kind) == (Phase.DUAL_WRITE, "Ada", Kind.BEGUN)
-    since = json.loads(state.to_json())["since"]
+    since = minute_text(parse_time(json.loads(state.to_json())["since"]))
     migration = paths.migration
     assert ended.out.splitlines() == [
         "Begun.",
@@ -221,7 +223,7 @@ def test_a_record_of_version_1_is_adopted(paths: Paths, gateway: Gateway, begin:
         0,
         [
             "Adopted, from version 1 of the record.",
-            f"{migration.source.uri} to {migration.destination.uri}: phase cut_over since 2025-03-01T08:31:00Z",
+            f"{migration.source.uri} to {migration.destination.uri}: phase cut_over since 2025-03-01 08:31 UTC",
         ],
     )
     assert [*own(paths)] == [
@@ -259,7 +261,8 @@ def test_an_object_that_was_lost_is_written_again(
         assert (ended.code, "say so: --phase cut_over" in ended.err) == (2, True)
         ended = begin("--phase", "cut_over")
     assert (ended.code, ended.out.splitlines()[0]) == (0, "Mended: what was lost is written again.")
-    assert f"phase cut_over since {json.loads(before['state.json'])['since']}" in ended.out
+    since = minute_text(parse_time(json.loads(before["state.json"])["since"]))
+    assert f"phase cut_over since {since}" in ended.out
     assert own(paths) == before
     assert read_state(gateway, paths.migration) == cut_over
 

@@ -154,7 +154,8 @@ def assert_civil(found: Ended, *, terminal: bool = False) -> None:
     if found.code == 2:
         lines = without_log(found.err).removesuffix("\n").split("\n")
         assert len(lines) == 1, found.err
-        assert lines[0].strip(), "no explanation"
+        # A refused deletion explains itself on the screen: each check, and the verdict below them.
+        assert lines[0].strip() or "BLOCKED by " in found.out, "no explanation"
     # What is given can be written, and no byte of it steers a terminal; but for a screen's own colours and bars.
     for stream in (found.err,) if terminal else (found.out, found.err):
         steering = {one for one in stream if not one.isprintable() and one not in "\n\t"}
