@@ -152,7 +152,7 @@ def test_from_the_end_of_a_deletion_to_the_end_of_an_undo_each_printed_command_r
     (done,) = followed(scene, dry_run)
     assert (done.code, names(done), len(scene.legacy())) == (0, ["delete"], 2)
     (look,) = followed(scene, done)
-    assert "Would be deleted: 2 objects" in look.out
+    assert "CRITICAL: 2 JSONL objects" in look.out
 
 
 def test_anew_before_a_deletion_was_begun_says_what_the_phase_wants(scene: Scene) -> None:

@@ -111,6 +111,8 @@ def tell(stage: Stage, seconds: float, *, accidents: bool) -> None:
 def _arrive(stage: Stage, *, sleeps: bool) -> Sleeper | None:
     """Up to the sweep before the first cutover; returns the sweep whose laptop sleeps, if one does."""
     operator, sleeper = stage.operator, None
+    for path in PATHS.values():  # in good weather: this request is not repeated
+        stage.server.grant(path.bucket, {"roles/storage.admin": ACCOUNT})
     with stage.chapter("dry run in a storm"):
         operator.run("begin", *ENV, "--by", "Ada")
         _storm(stage)
@@ -181,8 +183,6 @@ def _prepare(stage: Stage) -> tuple[str, ...]:
         stage.operator.run("import-test", *ENV, "--last", "7", "--allow-empty")
         stage.operator.run("references", str(checkout))
     patient = ("--lag-p50", ANY, "--lag-p99", ANY, "--lag-max", ANY)
-    stage.server.grant(PATHS[Path.NEW].bucket, {"roles/storage.admin": ACCOUNT})
-    stage.server.grant(PATHS[Path.LEGACY].bucket, {"roles/storage.admin": ACCOUNT})
     accounts = ("--writer", ACCOUNT, "--reader", ACCOUNT)
     return ("--repo", str(checkout), "--canary", "1800", "--dead-letters", str(letters), *accounts, *patient)
 

@@ -70,7 +70,7 @@ def by_number(
     """Mutant 4: it takes a source with a smaller generation than the destination's for older, and skips it."""
     decision = decide(source, destination, authority)
     if source and destination and source.generation < destination.generation:
-        return replace(decision, action=Action.NOTHING)
+        return decision._replace(action=Action.NOTHING)
     return decision
 
 
@@ -80,7 +80,7 @@ def by_number_reversed(
     """Mutant 4, the other way round."""
     decision = decide(source, destination, authority)
     if source and destination and source.generation > destination.generation:
-        return replace(decision, action=Action.NOTHING)
+        return decision._replace(action=Action.NOTHING)
     return decision
 
 
@@ -129,7 +129,7 @@ def never_again(
 ) -> Decision:
     """Mutant 8: an equal destination settles the matter, however old it is."""
     decision = decide(source, destination, authority)
-    return replace(decision, action=Action.EQUAL, again=False) if decision.again else decision
+    return decision._replace(action=Action.EQUAL, again=False) if decision.again else decision
 
 
 async def left_to_the_rule(*_: object, **__: object) -> Unsettled:
