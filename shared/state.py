@@ -389,7 +389,7 @@ class HistoryEntry:
         if self.comparison is not None:
             return self.comparison.said
         if self.readers is not None:
-            return self.readers.said
+            return "; ".join(filter(None, [self.readers.said, self.note]))
         if self.erasure is not None:
             return f"erasure of {counted(len(self.erasure.names), 'name')}"
         said = self._said

@@ -243,8 +243,11 @@ def erased(state: State, stamp: Stamp, erasure: Erasure) -> State:
     return _noted(state, stamp, Kind.ERASURE, erasure=erasure)
 
 
-def readers_seen(state: State, stamp: Stamp, found: ReadersRecord) -> State:
+def readers_seen(state: State, stamp: Stamp, found: ReadersRecord, own: Iterable[str] = ()) -> State:
     """Record who used the legacy path, by the audit log; the command makes the change.
+
+    Args:
+        own: Whom the operator named as the migration's own, so that the look does not show them.
 
     Raises:
         UsageError: There are more than `MAX_PRINCIPALS`, or a name is not one line of plain text.
@@ -259,7 +262,9 @@ def readers_seen(state: State, stamp: Stamp, found: ReadersRecord) -> State:
     for each in found.principals:
         if _line("the name of a principal", each.name, MAX_PRINCIPAL, least=1) != each.name:
             raise UsageError(f"the name of a principal, {shown(each.name)}, begins or ends with a space")
-    return _noted(state, stamp, Kind.READERS_SEEN, readers=found)
+    named = ", ".join(sorted(set(own)))
+    note = _fit(f"left out as the migration's own: {named}") if named else ""
+    return _noted(state, stamp, Kind.READERS_SEEN, readers=found, note=note)
 
 
 def reader_acknowledged(state: State, stamp: Stamp, principal: str, reason: str = "") -> State:
