@@ -1,6 +1,7 @@
 """The bulk lane: one rewrite an object, everything else handed over, everything accounted for."""
 
 import asyncio
+import json
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
 from contextlib import aclosing
@@ -39,6 +40,7 @@ from shared.gateway import Gateway
 from shared.gcs.api import AsyncApi, RetryPolicy, Rewrite
 from shared.gcs.json_client import JsonClient
 from shared.gcs.listing import list_pages
+from shared.gcs.wire import Answer
 from shared.objects import parse_time
 
 REWRITE = "storage.objects.rewrite"
@@ -429,10 +431,10 @@ def test_an_answer_nobody_planned_for_is_no_success(
     paths.put("a", b"", content_type="text/plain")
     lines = run.plan()
 
-    async def strange(*_: object) -> dict[str, Any]:
-        return answer
+    async def strange(*words: Any, **_: Any) -> Any:
+        return words[-1](Answer(200, json.dumps(answer).encode()))
 
-    monkeypatch.setattr(JsonClient, "json", strange)
+    monkeypatch.setattr(JsonClient, "exchange", strange)
     run.carry_out(lines)
     assert run.accounts == {Account.COPIED: 1}
     assert paths.names() == ["a"]

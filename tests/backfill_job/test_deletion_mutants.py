@@ -227,31 +227,31 @@ def test_deleting_before_the_mirrors_have_seen_the_phase_is_noticed(scene: Scene
 
 def test_an_undo_without_its_condition_overwrites_a_late_writer(scene: Scene, monkeypatch: Patch) -> None:
     """Dropped: what was written at the legacy path between look and request is lost."""
-    real = JsonClient.json
+    real = JsonClient.exchange
 
-    async def request(self: JsonClient, method: str, path: str, *rest: Any) -> dict[str, Any]:
+    async def request(self: JsonClient, method: str, path: str, *rest: Any, **options: Any) -> Any:
         if "/restore?" in path:
             scene.paths.put(undo_tests.day(2), b"a late writer")
             path = path.replace("&ifGenerationMatch=0", "")
-        return await real(self, method, path, *rest)
+        return await real(self, method, path, *rest, **options)
 
     undo_tests.deleted(scene, undo_tests.day(2))
-    monkeypatch.setattr(JsonClient, "json", request)
+    monkeypatch.setattr(JsonClient, "exchange", request)
     scene.undo(scene.manifest_uri, "--execute")
     assert scene.paths.read(undo_tests.day(2), side="source") != b"a late writer"
 
 
 def test_an_undo_with_its_condition_leaves_a_late_writer_s_object(scene: Scene, monkeypatch: Patch) -> None:
     """The same moment, with the condition: the proof that the mutant above is caught by the condition alone."""
-    real = JsonClient.json
+    real = JsonClient.exchange
 
-    async def request(self: JsonClient, method: str, path: str, *rest: Any) -> dict[str, Any]:
+    async def request(self: JsonClient, method: str, path: str, *rest: Any, **options: Any) -> Any:
         if "/restore?" in path:
             scene.paths.put(undo_tests.day(2), b"a late writer")
-        return await real(self, method, path, *rest)
+        return await real(self, method, path, *rest, **options)
 
     undo_tests.deleted(scene, undo_tests.day(2))
-    monkeypatch.setattr(JsonClient, "json", request)
+    monkeypatch.setattr(JsonClient, "exchange", request)
     ended = scene.undo(scene.manifest_uri, "--execute")
     assert (ended.code, "somebody wrote there meanwhile; it is not overwritten" in ended.out) == (1, True)
     assert scene.paths.read(undo_tests.day(2), side="source") == b"a late writer"

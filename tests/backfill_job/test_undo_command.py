@@ -32,8 +32,9 @@ from shared.errors import (
     StorageError,
     UnexpectedAnswer,
 )
-from shared.gcs.api import UNPACED, AsyncApi, Pacing
-from shared.gcs.json_client import JsonClient
+from shared.gcs.api import AsyncApi, Pacing
+from shared.gcs.json_client import JsonClient, json_object
+from shared.gcs.wire import Answer
 from shared.objects import Metadata
 from shared.phase import Phase
 
@@ -338,18 +339,18 @@ def answering_instead(
     monkeypatch: pytest.MonkeyPatch, part: str, instead: Callable[[], dict[str, Any]], times: int = 1_000
 ) -> list[str]:
     """Have Cloud Storage answer something else to the requests whose path holds `part`; gives their paths."""
-    real, asked = JsonClient.json, []
+    real, asked = JsonClient.exchange, []
 
     async def request(
-        self: JsonClient, method: str, path: str, uri: str, pacing: Pacing = UNPACED
-    ) -> dict[str, Any]:
+        self: JsonClient, method: str, path: str, uri: str, read: Callable[[Answer], Any], **options: Any
+    ) -> Any:
         if part not in path or len(asked) >= times:
-            return await real(self, method, path, uri, pacing)
+            return await real(self, method, path, uri, read, **options)
         asked.append(path)
-        await real(self, "GET", f"{path.partition('/o/')[0]}?fields=name", uri)
-        return instead()
+        await real(self, "GET", f"{path.partition('/o/')[0]}?fields=name", uri, json_object)
+        return read(Answer(200, json.dumps(instead()).encode()))
 
-    monkeypatch.setattr(JsonClient, "json", request)
+    monkeypatch.setattr(JsonClient, "exchange", request)
     return asked
 
 
