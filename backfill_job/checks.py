@@ -357,7 +357,8 @@ def readers_check(
         return not_run(
             name, "no look at the audit log is on record since the source of truth last changed", again
         )
-    found = foreign_readers(state, look.begins if since is None else since)
+    counts_from = max(since or look.begins, state.legacy_ended or look.begins)
+    found = foreign_readers(state, counts_from)
     if found:
         names = list(dict.fromkeys(each.name for each in found))
         acknowledge = ("--acknowledge", names[0], "--by", "WHO")
@@ -375,7 +376,7 @@ def readers_check(
         return not_run(name, f"{proven}: less than a day is proven, so a nightly job may be missing", again)
     if found is None:
         return not_run(
-            name, f"{proven}: nothing is proven of the time from {minute_text(since or now)} on", again
+            name, f"{proven}: nothing is proven of the time from {minute_text(counts_from)} on", again
         )
     known = [f"{shown(each)} (by {shown(entry.by)})" for each, entry in state.acknowledged.items()]
     own = dict.fromkeys(shown(entry.note) for entry in looks if entry.note and entry.readers in state.readers)

@@ -271,10 +271,12 @@ def reader_acknowledged(state: State, stamp: Stamp, principal: str, reason: str 
     """Record that a person acknowledges a principal on the legacy path, until the source of truth changes.
 
     Raises:
-        UsageError: No look at the audit log since then has seen it, or a text is not one line of plain text.
+        UsageError: No look at the audit log since then has seen it, or a text is not one line of plain text. After a cutover,
+            a use of before it is none: else an acknowledgement would hide a consumer that did not switch.
     """
-    note = _line("the reason", reason, MAX_NOTE)
-    seen = dict.fromkeys(each.name for look in state.readers for each in look.principals)
+    note, ended = _line("the reason", reason, MAX_NOTE), state.legacy_ended
+    used = (each for look in state.readers for each in look.principals)
+    seen = dict.fromkeys(each.name for each in used if ended is None or each.last >= ended)
     if principal not in seen:
         there = listed([name for name in seen if name not in state.acknowledged], 10) or "none"
         raise UsageError(

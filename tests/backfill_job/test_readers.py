@@ -425,8 +425,18 @@ def test_the_deletion_refuses_while_others_use_the_legacy_path(recorded: Recorde
         assert recorded.check("delete", *words)[0] == "NOT RUN", words
     soon = timedelta(minutes=-5)
     before_the_cutover = recorded.read(PERSON, timedelta(days=2))
+    ended = recorded.record(before_the_cutover)
+    assert (
+        "nothing is proven of the time from" in ended.words,
+        PERSON in ended.out.partition("NOT RUN")[2],
+    ) == (
+        True,
+        False,
+    )
+    assert "to be acknowledged: none" in recorded.run("--acknowledge", PERSON, "--by", "Bob").err
     ended = recorded.record(recorded.read(AIRFLOW, soon), before_the_cutover)
     assert ended.code == 1
+    assert f"to be acknowledged: {AIRFLOW}\n" in recorded.run("--acknowledge", PERSON, "--by", "Bob").err
     standing, said = recorded.check("delete")
     assert (standing, f"1 principal used the legacy path and is not acknowledged: {AIRFLOW}" in said) == (
         "FAIL",
