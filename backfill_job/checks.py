@@ -334,8 +334,8 @@ def readers_check(
 ) -> Check:
     """Each principal that used the legacy path must be the migration's own, or acknowledged by a person.
 
-    Only the record counts. A look at the audit log on record is judged in any case. Without one, and where nothing says that
-    the log is on, the check is not applicable.
+    Only the record counts. A look at the audit log on record is judged in any case. Where there never was one, and nothing says
+    that the log is on, the check is not applicable. A look of an earlier phase says that it can be looked at again.
 
     Args:
         target: The migration, for the commands.
@@ -347,7 +347,8 @@ def readers_check(
     days = 14 if since is None else max(0, (now - since) // DAY) + 2
     words = ("--record", "--audit-log", audit_log or "PROJECT", "--days", str(days))
     again = target.command("readers", *words) or f"`readers {' '.join(words)}`"
-    if look is None and not audit_log:
+    looks = [entry for entry in state.history if entry.readers is not None]
+    if not looks and not audit_log:
         return not_applicable(
             name,
             "nothing says that the legacy bucket's audit log is on (--audit-log, AUDIT_LOG), so it is not known who else uses the path",
@@ -356,7 +357,8 @@ def readers_check(
         return not_run(
             name, "no look at the audit log is on record since the source of truth last changed", again
         )
-    found = foreign_readers(state, look.begins if since is None else since)
+    counts_from = max(since or look.begins, state.legacy_ended or look.begins)
+    found = foreign_readers(state, counts_from)
     if found:
         names = list(dict.fromkeys(each.name for each in found))
         acknowledge = ("--acknowledge", names[0], "--by", "WHO")
@@ -374,12 +376,15 @@ def readers_check(
         return not_run(name, f"{proven}: less than a day is proven, so a nightly job may be missing", again)
     if found is None:
         return not_run(
-            name, f"{proven}: nothing is proven of the time from {minute_text(since or now)} on", again
+            name, f"{proven}: nothing is proven of the time from {minute_text(counts_from)} on", again
         )
     known = [f"{shown(each)} (by {shown(entry.by)})" for each, entry in state.acknowledged.items()]
+    own = dict.fromkeys(shown(entry.note) for entry in looks if entry.note and entry.readers in state.readers)
     return passed(
         name,
-        f"{proven}: no foreign principal" + (f" but those acknowledged: {listed(known, 3)}" if known else ""),
+        f"{proven}: no foreign principal"
+        + (f" but those acknowledged: {listed(known, 3)}" if known else "")
+        + "".join(f"; {note}" for note in own),
     )
 
 

@@ -312,6 +312,9 @@ def read_consumer(file: Path) -> Consumer:
 def _contradictions(found: Consumer) -> Iterator[str]:
     if not found.described:
         yield f"name: {UNDESCRIBED} is the name of a consumer without a file"
+    for which, at in (("at", found.run.at), ("done", found.run.done)):
+        if at.tzinfo is not None:
+            yield f"run.{which}: {at} has an offset; write a time of run.time_zone, such as 02:00:00"
     if found.run.time_zone not in available_timezones():
         yield f"run.time_zone: {found.run.time_zone} is not a time zone, such as UTC or Europe/Paris"
     yield from _of_load(found)

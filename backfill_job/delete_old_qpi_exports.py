@@ -199,14 +199,14 @@ def _check_deletion(arguments: argparse.Namespace, settings: Settings, io: Proce
 
 
 def _days(text: str) -> timedelta:
-    """Read a number of days from 0."""
+    """Read a number of days from 0. Only 0 itself is 0, which wants no soak at all."""
     try:
         days = float(text)
     except ValueError:
         days = math.nan
     if not 0 <= days <= 3_650:  # noqa: PLR2004 -- ten years; also refuses nan
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of days from 0")
-    return timedelta(days=days)
+    return max(timedelta(days=days), timedelta.resolution) if days else timedelta()
 
 
 COMMAND = Command(NAME, __doc__, EXAMPLES, add_arguments, _run, cannot_start=BEFORE_ANYTHING)

@@ -389,7 +389,7 @@ class HistoryEntry:
         if self.comparison is not None:
             return self.comparison.said
         if self.readers is not None:
-            return self.readers.said
+            return "; ".join(filter(None, [self.readers.said, self.note]))
         if self.erasure is not None:
             return f"erasure of {counted(len(self.erasure.names), 'name')}"
         said = self._said
@@ -706,6 +706,12 @@ class State:
         )
 
     @property
+    def legacy_ended(self) -> datetime | None:
+        """When the last cutover was, while the new path is the source of truth: until then others used the legacy path by right."""
+        number = self.cutover_entry
+        return None if number is None or self.phase.before_cutover else self.history[number].at
+
+    @property
     def manifests(self) -> tuple[Begun, ...]:
         """The manifests that deletions began with, oldest first."""
         return tuple(entry.manifest for entry in self.history if entry.manifest is not None)
@@ -767,7 +773,8 @@ def too_few(names: int, measure: int) -> bool:
 def foreign_readers(state: State, since: datetime) -> tuple[SeenPrincipal, ...] | None:
     """The principals that used the legacy path since a moment, and that no person has acknowledged. Pure.
 
-    Only looks at the audit log since the source of truth last changed count, and so do acknowledgements.
+    Only looks at the audit log since the source of truth last changed count, and so do acknowledgements. After a cutover, what
+    such a look saw of the time before it does not count.
 
     Args:
         since: Aware. The caller looks whether the newest look (`State.readers`) reaches far enough.
@@ -776,6 +783,7 @@ def foreign_readers(state: State, since: datetime) -> tuple[SeenPrincipal, ...] 
         Each principal and use once, as last seen. None where none was seen, and the looks do not prove the whole time
         from `since` to the end of the newest one.
     """
+    since = max(since, state.legacy_ended or since)
     looks, known = state.readers, state.acknowledged
     seen: dict[tuple[str, Use], SeenPrincipal] = {}
     for look in reversed(looks):

@@ -243,8 +243,11 @@ def erased(state: State, stamp: Stamp, erasure: Erasure) -> State:
     return _noted(state, stamp, Kind.ERASURE, erasure=erasure)
 
 
-def readers_seen(state: State, stamp: Stamp, found: ReadersRecord) -> State:
+def readers_seen(state: State, stamp: Stamp, found: ReadersRecord, own: Iterable[str] = ()) -> State:
     """Record who used the legacy path, by the audit log; the command makes the change.
+
+    Args:
+        own: Whom the operator named as the migration's own, so that the look does not show them.
 
     Raises:
         UsageError: There are more than `MAX_PRINCIPALS`, or a name is not one line of plain text.
@@ -259,17 +262,21 @@ def readers_seen(state: State, stamp: Stamp, found: ReadersRecord) -> State:
     for each in found.principals:
         if _line("the name of a principal", each.name, MAX_PRINCIPAL, least=1) != each.name:
             raise UsageError(f"the name of a principal, {shown(each.name)}, begins or ends with a space")
-    return _noted(state, stamp, Kind.READERS_SEEN, readers=found)
+    named = ", ".join(sorted(set(own)))
+    note = _fit(f"left out as the migration's own: {named}") if named else ""
+    return _noted(state, stamp, Kind.READERS_SEEN, readers=found, note=note)
 
 
 def reader_acknowledged(state: State, stamp: Stamp, principal: str, reason: str = "") -> State:
     """Record that a person acknowledges a principal on the legacy path, until the source of truth changes.
 
     Raises:
-        UsageError: No look at the audit log since then has seen it, or a text is not one line of plain text.
+        UsageError: No look at the audit log since then has seen it, or a text is not one line of plain text. After a cutover,
+            a use of before it is none: else an acknowledgement would hide a consumer that did not switch.
     """
-    note = _line("the reason", reason, MAX_NOTE)
-    seen = dict.fromkeys(each.name for look in state.readers for each in look.principals)
+    note, ended = _line("the reason", reason, MAX_NOTE), state.legacy_ended
+    used = (each for look in state.readers for each in look.principals)
+    seen = dict.fromkeys(each.name for each in used if ended is None or each.last >= ended)
     if principal not in seen:
         there = listed([name for name in seen if name not in state.acknowledged], 10) or "none"
         raise UsageError(

@@ -207,7 +207,7 @@ def _recorded(arguments: argparse.Namespace, migration: Migration, found: Accoun
         known = [(name, Stamp(uuid.uuid4().hex, arguments.by, now)) for name in arguments.acknowledge]
 
         def change(state: State) -> State:
-            state = state if look is None else readers_seen(state, seen, look)
+            state = state if look is None else readers_seen(state, seen, look, arguments.own)
             for name, stamp in known:
                 state = reader_acknowledged(state, stamp, name, arguments.reason)
             return state

@@ -149,6 +149,8 @@ def seen_in(entry: Entry, migration: Migration) -> Seen | None:
     name, method = found[2], audit.method_name
     listing = name is None and method.endswith("objects.list")
     if name is None and not listing:
+        if method.startswith("storage.objects."):
+            raise Unreadable("an entry of a request for an object, without its name")
         return None
     part = None
     if name is not None and name.startswith(source.prefix):

@@ -5,6 +5,7 @@ import io
 import json
 import re
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -839,6 +840,14 @@ def test_the_dry_run_fits_25_lines_of_80_columns(
     assert max(map(len, lines[1:-1])) <= 80
     details = scene.run("--soak-days", "0", "--details").out
     assert len(re.findall(r"(?m)^20\d\d-\d\d-15 +2 +2 ", details)) == months
+
+
+@pytest.mark.parametrize(("days", "wants"), [("1e-12", True), ("1e-300", True), ("0", False), ("-0", False)])
+def test_a_soak_is_not_rounded_to_none(days: str, *, wants: bool) -> None:
+    """A part of a day wants a whole green day; only 0 wants none."""
+    parser = argparse.ArgumentParser()
+    delete_old_qpi_exports.add_arguments(parser)
+    assert (parser.parse_args([f"--soak-days={days}"]).soak_days > timedelta()) is wants
 
 
 @pytest.mark.parametrize("days", ["soon", "-1", "nan", "inf", "3651"])

@@ -128,11 +128,25 @@ def test_the_consumer_s_hours_are_of_its_time_zone() -> None:
     assert {hour % 24 for hour in consumer_hours(utc, TODAY)} == {2, 3, 4, 5}
 
 
-def test_a_time_zone_that_is_none_is_refused(tmp_path: Path) -> None:
-    """One line that names it."""
+@pytest.mark.parametrize(
+    ("there", "instead", "said"),
+    [
+        ('"UTC"', '"Paris"', r"run\.time_zone: Paris is not a time zone"),
+        (
+            "02:00:00",
+            '"02:00:00+02:00"',
+            r"run\.at: 02:00:00\+02:00 has an offset; write a time of run\.time_zone",
+        ),
+        ("06:00:00", '"06:00:00Z"', r"run\.done: 06:00:00\+00:00 has an offset"),
+    ],
+)
+def test_a_time_that_is_not_of_a_time_zone_is_refused(
+    tmp_path: Path, there: str, instead: str, said: str
+) -> None:
+    """One line that names it. An offset would be left out, or would not compare with a time without one."""
     file = tmp_path / "c.toml"
-    file.write_text(PRESET.read_text().replace('"UTC"', '"Paris"'))
-    with pytest.raises(UsageError, match=r"run\.time_zone: Paris is not a time zone"):
+    file.write_text(PRESET.read_text().replace(there, instead, 1))
+    with pytest.raises(UsageError, match=said):
         read_consumer(file)
 
 

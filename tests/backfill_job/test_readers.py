@@ -183,6 +183,11 @@ HALF = lines(*hours(0))[:60] + "\n"
         ),
         (lines({**hours(0)[0], "timestamp": "yesterday"}), 1, "1 NOT READABLE"),
         (lines({**hours(0)[0], "protoPayload": {"methodName": "storage.objects.get"}}), 1, "1 NOT READABLE"),
+        (  # a request for an object, whose name is not there
+            json.dumps(hours(0)).replace("objects.list", "objects.get"),
+            1,
+            "1 NOT READABLE",
+        ),
         (lines("[" * 100_000), 2, "the array is damaged or ends early"),
         (json.dumps(hours(24, 0))[:-9], 2, "the array is damaged or ends early"),
         (json.dumps(hours(24)) + json.dumps(hours(0)), 0, "2 entries read"),
@@ -412,11 +417,26 @@ def test_the_deletion_refuses_while_others_use_the_legacy_path(recorded: Recorde
     recorded.record(recorded.read(AIRFLOW, timedelta(hours=9)))
     recorded.run("--acknowledge", AIRFLOW, "--by", "Bob")
     recorded.commands.go(Phase.CUT_OVER)
-    assert recorded.check("delete", "--audit-log", "p")[0] == "NOT RUN"
+    for words in (
+        (),
+        ("--audit-log", "p"),
+        ("--soak-days", "0"),
+    ):  # a look of before the cutover is on record
+        assert recorded.check("delete", *words)[0] == "NOT RUN", words
     soon = timedelta(minutes=-5)
     before_the_cutover = recorded.read(PERSON, timedelta(days=2))
+    ended = recorded.record(before_the_cutover)
+    assert (
+        "nothing is proven of the time from" in ended.words,
+        PERSON in ended.out.partition("NOT RUN")[2],
+    ) == (
+        True,
+        False,
+    )
+    assert "to be acknowledged: none" in recorded.run("--acknowledge", PERSON, "--by", "Bob").err
     ended = recorded.record(recorded.read(AIRFLOW, soon), before_the_cutover)
     assert ended.code == 1
+    assert f"to be acknowledged: {AIRFLOW}\n" in recorded.run("--acknowledge", PERSON, "--by", "Bob").err
     standing, said = recorded.check("delete")
     assert (standing, f"1 principal used the legacy path and is not acknowledged: {AIRFLOW}" in said) == (
         "FAIL",
@@ -426,6 +446,24 @@ def test_the_deletion_refuses_while_others_use_the_legacy_path(recorded: Recorde
     assert recorded.check("delete", *why)[0] == "OVERRIDDEN"
     recorded.run("--acknowledge", AIRFLOW, "--by", "Bob")
     assert recorded.check("delete")[0] == "PASS"
+
+
+def test_whom_an_operator_calls_the_migration_s_own_is_on_record(recorded: Recorded) -> None:
+    """The look then shows no foreign principal, so the history and the check's evidence say whom it left out."""
+    log = written(
+        recorded.folder / "log",
+        [
+            *recorded.audit.sweeps(recorded.now - timedelta(days=9), recorded.now),
+            recorded.read(PERSON, timedelta(days=2)),
+        ],
+    )
+    recorded.run("--log-file", str(log), "--record", *OWN, "--own", f"user:{PERSON}")
+    said = f"left out as the migration's own: serviceAccount:{JOB}, user:{PERSON}"
+    assert recorded.commands.state.history[-1].what.endswith(
+        f"0 foreign principals on the legacy path; {said}"
+    )
+    standing, evidence = recorded.check("gate")
+    assert (standing, said in evidence) == ("PASS", True), evidence
 
 
 @pytest.mark.parametrize(
