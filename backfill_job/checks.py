@@ -361,7 +361,7 @@ def readers_check(
     found = foreign_readers(state, counts_from)
     if found:
         names = list(dict.fromkeys(each.name for each in found))
-        acknowledge = ("--acknowledge", names[0], "--by", "WHO")
+        acknowledge = ("--acknowledge", names[0], "--by", "NAME")
         accept = target.command("readers", *acknowledge) or "`readers --acknowledge NAME --by WHO`"
         return failed(
             name,

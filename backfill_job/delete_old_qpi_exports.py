@@ -30,6 +30,7 @@ from backfill_job.run.arguments import (
     directory,
     from_one,
     overrides_from,
+    person,
 )
 from backfill_job.run.command import (
     BEFORE_ANYTHING,
@@ -41,6 +42,7 @@ from backfill_job.run.command import (
 )
 from backfill_job.run.settings import Settings
 from shared.errors import UsageError
+from shared.green_days import GREEN_DAYS
 from shared.state_changes import MAX_WHO
 
 __all__ = ["COMMAND", "check_arguments"]
@@ -113,7 +115,7 @@ def _add_check_arguments(parser: argparse.ArgumentParser) -> None:
     checks.add_argument(
         "--soak-days",
         type=_days,
-        default=timedelta(days=7),
+        default=timedelta(days=GREEN_DAYS),
         metavar="DAYS",
         help="how many green days in a row there must be since the cutover (`verify` records each), and how long the last "
         "late write must be ago (default 7; 0 wants neither)",
@@ -139,6 +141,7 @@ def _add_check_arguments(parser: argparse.ArgumentParser) -> None:
     )
     checks.add_argument(
         "--by",
+        type=person,
         metavar="WHO",
         help=f"who deletes, up to {MAX_WHO} characters (default: the account's name here)",
     )

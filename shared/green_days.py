@@ -28,6 +28,7 @@ from shared.text import counted
 
 __all__ = [
     "EQUAL",
+    "GREEN_DAYS",
     "KEY",
     "Day",
     "GreenDays",
@@ -40,6 +41,9 @@ __all__ = [
 
 EQUAL = "verified equal"
 """The part that is always applicable."""
+
+GREEN_DAYS = 7
+"""Green days in a row that the deletion asks for, unless a person says another number."""
 
 SHOWN = 14
 """Days of a row on a screen and on the page."""

@@ -22,6 +22,8 @@ PLACEHOLDERS = {
     "ENV": "dev",
     "$ENV": "dev",
     "PHASE": "cut_over",
+    "NAME": "Ada",
+    "WHO": "Ada",
 }
 """What an operator has, or puts in its place."""
 FOLDERS = (

@@ -8,6 +8,7 @@ import argparse
 import uuid
 from contextlib import closing, nullcontext
 
+from backfill_job.run.arguments import person
 from backfill_job.run.command import (
     BEFORE_ANYTHING,
     Command,
@@ -16,12 +17,14 @@ from backfill_job.run.command import (
     add_migration_arguments,
     migration_from,
 )
+from backfill_job.run.ending import command_line, next_line
 from backfill_job.run.logs import LogFormat, logging_to
 from backfill_job.run.overlaps import refuse_overlaps
 from backfill_job.run.settings import Settings
 from shared.errors import PhaseUnknown
 from shared.events_log import Event, EventLog
 from shared.gateway import Gateway
+from shared.migration import Migration
 from shared.phase import Phase
 from shared.record import Begin, begin
 from shared.state import State
@@ -57,7 +60,11 @@ exit codes:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add this command's arguments."""
     parser.add_argument(
-        "--by", required=True, metavar="WHO", help=f"who begins it, in up to {MAX_WHO} characters"
+        "--by",
+        required=True,
+        type=person,
+        metavar="WHO",
+        help=f"who begins it, in up to {MAX_WHO} characters",
     )
     parser.add_argument(
         "--phase",
@@ -87,14 +94,16 @@ def _run(arguments: argparse.Namespace, io: ProcessIO) -> ExitCode:
                 Event.STATE_CHANGED, phase=state.phase.value, what=what, by=arguments.by
             )
     if not in_cloud_run:  # where every line on stdout is an event
-        _show(state, done, io)
+        _show(migration, state, done, io)
     return ExitCode.DONE
 
 
-def _show(state: State, done: Begin, io: ProcessIO) -> None:
+def _show(migration: Migration, state: State, done: Begin, io: ProcessIO) -> None:
     since = "" if state.since is None else f" since {minute_text(state.since)}"
     print(f"{SAID[done]}.", file=io.stdout)
     print(f"{state.source} to {state.destination}: phase {state.phase.value}{since}", file=io.stdout)
+    following = "migrate" if state.phase.before_cutover and not state.comparisons else "status"
+    print(next_line(command_line(migration, following)), file=io.stdout)
 
 
 COMMAND = Command(NAME, __doc__, EXAMPLES, add_arguments, _run, cannot_start=(*BEFORE_ANYTHING, PhaseUnknown))

@@ -24,7 +24,7 @@ from backfill_job.copying.options import add_pace_arguments
 from backfill_job.copying.unwritten import Look, look_at_both
 from backfill_job.gate.evidence import GateOptions
 from backfill_job.gate.verdict import GateResult, run_gate
-from backfill_job.run.arguments import add_session_arguments
+from backfill_job.run.arguments import add_session_arguments, person
 from backfill_job.run.clock import waiting
 from backfill_job.run.command import Command, ExitCode, ProcessIO, add_migration_arguments, migration_from
 from backfill_job.run.ending import command_line, same_command, say_end
@@ -48,8 +48,9 @@ ONLY_IN = frozenset({Phase.CUT_OVER})
 
 EXAMPLES = """
 examples:
-  python -m backfill_job cutover --env prod --by "Ada Lovelace" --repo ../airflow-dags
+  python -m backfill_job cutover --env prod --by Ada --repo ../airflow-dags
   python -m backfill_job cutover --env prod --by Ada     again, after the writers
+  python -m backfill_job cutover --env prod --by Ada --no-mirror --reason paused
 
 exit codes:
   0  the new path is the source of truth, and has what was written until now
@@ -62,7 +63,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add this command's arguments."""
     add_migration_arguments(parser)
     mode = parser.add_argument_group("what is done")
-    mode.add_argument("--by", required=True, metavar="WHO", help=f"who decides, up to {MAX_WHO} characters")
+    mode.add_argument(
+        "--by", required=True, type=person, metavar="WHO", help=f"who decides, up to {MAX_WHO} characters"
+    )
     mode.add_argument("--yes", action="store_true", help="do not ask; needed without a terminal")
     mode.add_argument(
         "--no-gather",

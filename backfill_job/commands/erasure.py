@@ -20,7 +20,7 @@ from rich.text import Text
 
 from backfill_job.deletion.erasing import Erased, Means, deleted_by, erase
 from backfill_job.deletion.traces import Held, Place, Trace, Traces, matching, traces_of
-from backfill_job.run.arguments import from_one
+from backfill_job.run.arguments import from_one, person
 from backfill_job.run.clock import waiting
 from backfill_job.run.command import (
     BEFORE_ANYTHING,
@@ -86,7 +86,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     mode = parser.add_argument_group("what is done")
     mode.add_argument("--execute", action="store_true", help="record the erasure, and delete; wants --by")
-    mode.add_argument("--by", metavar="WHO", help=f"who erases, in up to {MAX_WHO} characters")
+    mode.add_argument("--by", type=person, metavar="WHO", help=f"who erases, in up to {MAX_WHO} characters")
     mode.add_argument(
         "--expect-names",
         type=from_one,

@@ -23,6 +23,7 @@ from backfill_job.run.arguments import (
     is_there,
     members,
     overrides_from,
+    person,
     report_place,
     seconds,
     up_to,
@@ -59,7 +60,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add this command's arguments."""
     add_migration_arguments(parser)
     add_gate_arguments(parser)
-    parser.add_argument("--by", metavar="WHO", help=f"who overrides a check, up to {MAX_WHO} characters")
+    parser.add_argument(
+        "--by", type=person, metavar="WHO", help=f"who overrides a check, up to {MAX_WHO} characters"
+    )
     add_session_arguments(parser, in_parts=False)
 
 

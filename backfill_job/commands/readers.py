@@ -20,7 +20,7 @@ from backfill_job.readers.accounts import Accounts, own_accounts
 from backfill_job.readers.cloud_logging import SCOPE, items_from, log_filter
 from backfill_job.readers.entries import items_of
 from backfill_job.readers.screen import report, summary
-from backfill_job.run.arguments import members, up_to
+from backfill_job.run.arguments import members, person, up_to
 from backfill_job.run.command import (
     BEFORE_ANYTHING,
     Command,
@@ -101,7 +101,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="this recorded principal may stay until the source of truth changes; may be repeated",
     )
     record.add_argument("--reason", default="", metavar="TEXT", help="why")
-    record.add_argument("--by", default="", metavar="WHO", help=f"who, up to {MAX_WHO} characters")
+    record.add_argument(
+        "--by", default="", type=person, metavar="WHO", help=f"who, up to {MAX_WHO} characters"
+    )
 
 
 def _run(arguments: argparse.Namespace, io: ProcessIO) -> ExitCode:

@@ -18,7 +18,7 @@ from backfill_job.references.scan import read_settings, scan
 from backfill_job.references.screen import nothing_read, recorded, report
 from backfill_job.references.sites import gone_sites, sites_of, with_accepted
 from backfill_job.references.targets import Kind
-from backfill_job.run.arguments import add_checkout_arguments
+from backfill_job.run.arguments import add_checkout_arguments, person
 from backfill_job.run.command import Command, ExitCode, ProcessIO, add_billing_argument
 from backfill_job.run.reports import ReportDirectory, json_bytes
 from shared.errors import UsageError
@@ -96,7 +96,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "consumer; may be repeated",
     )
     record.add_argument("--reason", default="", metavar="TEXT", help="why it is accepted")
-    record.add_argument("--by", default="", metavar="WHO", help=f"who accepts it, up to {MAX_WHO} characters")
+    record.add_argument(
+        "--by", default="", type=person, metavar="WHO", help=f"who accepts it, up to {MAX_WHO} characters"
+    )
     add_billing_argument(record)
     what = parser.add_argument_group("what is looked for (default: all QPI environments)")
     what.add_argument(

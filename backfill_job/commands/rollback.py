@@ -16,7 +16,7 @@ from backfill_job.dry_run.analyse import analyse
 from backfill_job.dry_run.estimate import estimate, work_of
 from backfill_job.dry_run.plan import Step
 from backfill_job.dry_run.screen import render
-from backfill_job.run.arguments import add_session_arguments
+from backfill_job.run.arguments import add_session_arguments, person
 from backfill_job.run.command import Command, ExitCode, ProcessIO, add_migration_arguments, migration_from
 from backfill_job.run.ending import command_line, same_command, say_end
 from backfill_job.run.open_run import opened, say_overlaps
@@ -75,7 +75,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="only bring the legacy path up to date, as a sweep does for what the reverse mirror missed; the new path stays "
         "the source of truth",
     )
-    mode.add_argument("--by", metavar="WHO", help=f"who decides, up to {MAX_WHO} characters")
+    mode.add_argument("--by", type=person, metavar="WHO", help=f"who decides, up to {MAX_WHO} characters")
     mode.add_argument("--yes", action="store_true", help="do not ask; needed without a terminal")
     add_pace_arguments(parser)
     add_session_arguments(parser, in_parts=False)

@@ -12,6 +12,7 @@ from rich import box
 from rich.table import Column, Table
 from rich.text import Text
 
+from backfill_job.run.arguments import person
 from backfill_job.run.command import (
     BEFORE_ANYTHING,
     Command,
@@ -59,7 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     names = [name.value for name in Signatory]
     parser.add_argument("name", metavar="NAME", choices=names, help=f"who signs off: {', '.join(names)}")
     parser.add_argument(
-        "--by", required=True, metavar="WHO", help=f"the person, in up to {MAX_WHO} characters"
+        "--by", required=True, type=person, metavar="WHO", help=f"the person, in up to {MAX_WHO} characters"
     )
     parser.add_argument(
         "--note", default="", metavar="TEXT", help=f"what there is to say, in up to {MAX_NOTE:,} characters"

@@ -227,18 +227,17 @@ def _undo(run: Run, arguments: argparse.Namespace, found: Found, phase: Phase) -
         )
         for text in next_steps(phase_after(run, phase), result, run.migration):
             run.say(text)
-    say_end(run, verdict(plan, result), _next(run, plan, result, phase), good=right)
+    say_end(run, verdict(plan, result), _next(run, plan, result), good=right)
     return code
 
 
-def _next(run: Run, plan: RestorePlan, result: UndoResult | None, phase: Phase) -> str:
+def _next(run: Run, plan: RestorePlan, result: UndoResult | None) -> str:
     """What to type next."""
     if result is None and plan.counts.done:
         return same_command(run, NAME, "--execute")
     if result is not None and not result.done:
         return same_command(run, NAME)
-    again = result is not None and phase in GOES_ON_IN
-    return command_line(run.migration, "delete" if again else "status")
+    return command_line(run.migration, "status")
 
 
 async def _planned_or_done(

@@ -287,8 +287,20 @@ def _conclude(
     for line in (*_screen_lines(found), *filter(None, [result.compared.said_of_classes])):
         run.say(line)
     recorded = begun is not None and certified is not None
-    say_end(run, found.summary, _next(run, found, record, recorded=recorded), good=not found.exit_code)
+    following = _next(run, found, record, recorded=recorded)
+    say_end(run, _verdict(found), following, good=not found.exit_code, fix_first=_is_same(found, following))
     return ExitCode(found.exit_code)
+
+
+def _verdict(found: Verification) -> str:
+    """What was found in one line, with the remarks that make it no success."""
+    critical = sum(remark.level is Level.CRITICAL for remark in found.remarks)
+    return f"{found.summary}; {counted(critical, 'critical remark')}" if critical else found.summary
+
+
+def _is_same(found: Verification, command: str) -> bool:
+    """Whether the command only looks again, after what was found is mended."""
+    return bool(found.exit_code) and command.split()[:4] == ["python", "-m", "backfill_job", "verify"]
 
 
 def _next(run: Run, found: Verification, record: Record, *, recorded: bool) -> str:

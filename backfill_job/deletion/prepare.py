@@ -427,7 +427,7 @@ def verification_check(found: Survey, migration: Migration, phase: Phase) -> Che
 def _brought_over(migration: Migration, phase: Phase) -> str:
     """How the newer version of an object gets to the other path: the commands that the phase allows."""
     if phase is Phase.CUT_OVER:
-        cutover = command_line(migration, "cutover", "--by", "WHO")
+        cutover = command_line(migration, "cutover", "--by", "NAME")
         refresh = command_line(migration, "rollback", "--refresh")
         return f"where the legacy path has it, {cutover}; where the new path has it, {refresh}"
     if phase in GOES_ON_IN:

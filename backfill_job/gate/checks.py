@@ -403,7 +403,7 @@ def access_check(
 
 def gate_signoffs_check(state: State, target: Target) -> Check:
     """All four teams must have signed off this cutover."""
-    return signoffs_check(state, lambda missing: _typed(target, "signoff", "--by", "WHO", subject=missing))
+    return signoffs_check(state, lambda missing: _typed(target, "signoff", "--by", "NAME", subject=missing))
 
 
 def late_writes_check(found: Verification | None, state: State, target: Target) -> Check:
@@ -542,7 +542,7 @@ def _bring_over(target: Target, phase: Phase | None) -> str:
         return ""
     if phase.before_cutover:
         return _typed(target, "migrate", "--execute")
-    return _typed(target, "cutover", "--by", "WHO")
+    return _typed(target, "cutover", "--by", "NAME")
 
 
 def _and_bring_over(first: str, what: str, target: Target, phase: Phase | None) -> str:

@@ -27,6 +27,7 @@ __all__ = [
     "is_there",
     "members",
     "overrides_from",
+    "person",
     "report_place",
     "seconds",
     "since",
@@ -115,6 +116,17 @@ def add_override_arguments(group: argparse._ArgumentGroup, names: Sequence[str],
         help=f"override a failing check: {', '.join(names)}; wants --reason and --by; may be repeated",
     )
     group.add_argument("--reason", metavar="TEXT", help=f"why; goes into {recorded}")
+
+
+def person(text: str) -> str:
+    """The type of ``--by``: a person, and not the word that stands for one in a printed command.
+
+    Raises:
+        argparse.ArgumentTypeError: It is that word.
+    """
+    if text.strip() in {"NAME", "WHO"}:
+        raise argparse.ArgumentTypeError(f"{text.strip()} stands for a name: say who it is")
+    return text
 
 
 def overrides_from(arguments: argparse.Namespace) -> dict[str, str]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from shared.env_file import deployed_name
+from shared.green_days import GREEN_DAYS, green_days
 from shared.migration import DEFAULT_EXCLUDES, UNNAMED, Environment, Location, Migration, qpi_exports
 from shared.phase import Phase
 from shared.report.figures import counted
@@ -147,7 +148,7 @@ def next_steps(
             ),
         )
     if phase is Phase.DELETING or phase is Phase.DELETED:
-        return tuple(_PHASE_STEPS[phase](state, target)) if state is not None else ()
+        return tuple(_steps_of(phase, state, target, now)) if state is not None else ()
     steps: list[Step] = []
     newest = None if state is None else later_comparison(state, verification)
     if state is not None and newest is not None and now is not None:
@@ -177,7 +178,7 @@ def next_steps(
                 )
             )
     if state is not None and phase is not None:
-        steps += _PHASE_STEPS[phase](state, target)
+        steps += _steps_of(phase, state, target, now)
     return tuple(steps)
 
 
@@ -345,8 +346,14 @@ def _dual_write(state: State, target: Target) -> list[Step]:
     return steps
 
 
-def _cut_over(_: State, target: Target) -> list[Step]:
+def _cut_over(state: State, target: Target, now: datetime) -> list[Step]:
+    days = green_days(state, now).in_a_row
+    daily = Step(
+        f"Verify once a day, by a schedule or by hand. The deletion asks for {GREEN_DAYS} green days in a row, and there are {days}.",
+        target.command("verify"),
+    )
     return [
+        *([daily] if days < GREEN_DAYS else []),
         Step(
             "If the consumer fails on the new path, go back: nothing is lost. This rehearses it, and changes nothing.",
             target.command("rollback", "--dry-run"),
@@ -400,9 +407,14 @@ def _manifests(state: State) -> list[str]:
     return [migration.own_ref("deletions", begun.name).uri for begun in state.manifests]
 
 
+def _steps_of(phase: Phase, state: State, target: Target, now: datetime | None) -> list[Step]:
+    if phase is Phase.CUT_OVER:
+        return _cut_over(state, target, now or state.history[-1].at)
+    return _PHASE_STEPS[phase](state, target)
+
+
 _PHASE_STEPS: dict[Phase, Callable[[State, Target], list[Step]]] = {
     Phase.DUAL_WRITE: _dual_write,
-    Phase.CUT_OVER: _cut_over,
     Phase.ROLLED_BACK: _rolled_back,
     Phase.DELETING: _deleting,
     Phase.DELETED: _deleted,

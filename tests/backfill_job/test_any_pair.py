@@ -209,7 +209,8 @@ def test_two_scripts_and_one_cutover_lead_to_the_end_and_back(
     assert sorted(paths.names(side="source")) == names
     by_day = run_command("undo", *where(paths), "--day", f"{days[0]:%Y%m%d}", typed="")
     assert (by_day.code, by_day.out.count(f"{days[0]}: ")) == (0, 1)
-    again = follow(back, "--soak-days", "0", "--repo", str(checkout))
+    assert "The legacy path is deleted" in follow(back).out
+    again = run_command("delete", *where(paths), "--soak-days", "0", "--repo", str(checkout), typed="")
     assert "READY: 8 objects would be deleted" in again.out
 
 

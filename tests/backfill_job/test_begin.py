@@ -68,6 +68,7 @@ def test_a_new_migration_begins_on_record(paths: Paths, gateway: Gateway, begin:
     assert ended.out.splitlines() == [
         "Begun.",
         f"{migration.source.uri} to {migration.destination.uri}: phase dual_write since {since}",
+        f"Next: python -m backfill_job migrate {' '.join(where(paths))}",
     ]
     assert [*own(paths)] == ["history/00000001-dual_write.json", "state.json"]
 
@@ -224,6 +225,7 @@ def test_a_record_of_version_1_is_adopted(paths: Paths, gateway: Gateway, begin:
         [
             "Adopted, from version 1 of the record.",
             f"{migration.source.uri} to {migration.destination.uri}: phase cut_over since 2025-03-01 08:31 UTC",
+            f"Next: python -m backfill_job status {' '.join(where(paths))}",
         ],
     )
     assert [*own(paths)] == [

@@ -62,6 +62,19 @@ def test_every_help_says_what_it_is_for_and_every_exit_code(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("word", ["NAME", "WHO"])
+def test_a_printed_command_that_was_pasted_as_it_is_names_nobody(name: str, word: str) -> None:
+    """What a printed command has in the place of a person is not put on record."""
+    parser = argparse.ArgumentParser(prog=name, exit_on_error=False)
+    load(name).prepare(parser)
+    (by,) = [each for each in parser._actions if "--by" in each.option_strings] or [None]
+    if by is not None:
+        assert callable(by.type)
+        with pytest.raises(argparse.ArgumentTypeError, match=f"{word} stands for a name: say who it is"):
+            by.type(word)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
 def test_the_usual_help_fits_a_screen(
     name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

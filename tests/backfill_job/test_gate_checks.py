@@ -810,7 +810,7 @@ LATE = replace(VERIFICATION, remarks=(Remark(Level.WARNING, "late_writes", None,
     [
         (Phase.DUAL_WRITE, TARGET.command("migrate", "--execute")),
         (Phase.ROLLED_BACK, TARGET.command("migrate", "--execute")),
-        (Phase.CUT_OVER, TARGET.command("cutover", "--by", "WHO")),
+        (Phase.CUT_OVER, TARGET.command("cutover", "--by", "NAME")),
         (Phase.DELETING, ""),
         (Phase.DELETED, ""),
         (None, ""),

@@ -350,7 +350,7 @@ def test_the_gate_wants_each_principal_acknowledged_by_name(recorded: Recorded) 
     standing, said = recorded.check("gate")
     assert standing == "FAIL"
     assert f"{AIRFLOW} (read 1, last " in said
-    assert f"--acknowledge {AIRFLOW} --by WHO" in said
+    assert f"--acknowledge {AIRFLOW} --by NAME" in said
     assert (
         f"to be acknowledged: {AIRFLOW}, {PERSON}" in recorded.run("--acknowledge", "ada", "--by", "Bob").err
     )
