@@ -14,6 +14,7 @@ from backfill_job.contents.result import merged
 from backfill_job.copying.compare import Compared
 from backfill_job.verify.day_counts import DayCounts
 from shared.json_io import convert
+from shared.objects import parse_time
 from shared.operations import Operations
 from shared.text import counted
 from shared.verification import FORMAT, Contents, Day, Level, NotKept, Remark, Sides, Verdict, Verification
@@ -64,10 +65,11 @@ class VerifyResult:
         Raises:
             KeyError, TypeError, ValueError, AttributeError: It is something else.
         """
-        contents = content["contents"]
+        contents, counts = content["contents"], DayCounts.from_json(content["tallies"])
+        parse_time(counts.lag.since)  # a verification always measures the lag
         return VerifyResult(
             Compared.from_json(content["verification"]),
-            DayCounts.from_json(content["tallies"]),
+            counts,
             None if contents is None else convert(Contents, contents),
             Operations(**content["operations"]),
         )
