@@ -33,6 +33,7 @@ from shared.text import counted, listed, minute_text, without_names
 
 __all__ = [
     "FEWEST_NAMES",
+    "MIRROR",
     "NAMES",
     "SHA256",
     "UNFIT",
@@ -70,6 +71,9 @@ SHA256 = re.compile("[0-9a-f]{64}")
 
 NAMES = "names"
 """The check that a listing still shows the names of earlier comparisons; an override of it on record sets a new measure."""
+
+MIRROR = "mirror"
+"""What a person overrides who cuts over without a mirror, because the writer is paused."""
 
 FEWEST_NAMES = 90
 """Per cent of the names of the comparison before that a comparison must show, unless a person says that fewer are right."""
@@ -689,6 +693,13 @@ class State:
         return {
             entry.change: number for number, entry in enumerate(self.history) if entry.kind is Kind.COMPARING
         }
+
+    @property
+    def without_mirror(self) -> bool:
+        """Whether the person who cut over last said that no mirror runs."""
+        number = self.cutover_entry
+        overridden = () if number is None else self.history[number].overridden
+        return any(each.check == MIRROR for each in overridden)
 
     @property
     def cutover_entry(self) -> int | None:

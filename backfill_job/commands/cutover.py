@@ -33,9 +33,9 @@ from backfill_job.run.phase_change import change_phase, phase_after, phase_chang
 from backfill_job.run.questions import confirm_by_typing
 from backfill_job.run.run import Run
 from shared.errors import UsageError
-from shared.migration import Migration
+from shared.migration import Location, Migration
 from shared.phase import Phase
-from shared.state import HistoryEntry, Kind, Overridden, State
+from shared.state import MIRROR, HistoryEntry, Kind, Overridden, State
 from shared.state_changes import MAX_WHO
 from shared.text import counted, minute_text, shown
 
@@ -123,13 +123,17 @@ def _go(run: Run, options: GateOptions, *, ask: bool) -> GateResult | None:
         return None
     run.say(gate.summary)
     if ask:
-        migration = run.migration
+        migration, mirror = run.migration, not options.no_mirror
         confirm_by_typing(
             run,
             f"CUT OVER {migration.label}",
-            f"From now on {shown(migration.destination.uri)} is the source of truth, and {shown(migration.source.uri)} follows it.",
+            f"From now on {shown(migration.destination.uri)} is the source of truth, and {_follows(migration.source, mirror=mirror)}.",
         )
     return gate
+
+
+def _follows(other: Location, *, mirror: bool) -> str:
+    return f"{shown(other.uri)} follows it" if mirror else "no mirror runs"
 
 
 def _unwritten(run: Run, before: Look, options: GateOptions) -> Overridden:
@@ -153,9 +157,7 @@ def _unwritten(run: Run, before: Look, options: GateOptions) -> Overridden:
             f"{counted(now.unequal, 'name')} not equal on both paths, such as {shown(now.example)}. Nothing was changed: "
             "`migrate --execute` copies, then run this command again"
         )
-    said = Override(
-        "mirror", options.no_mirror, options.by, "no mirror runs; no object was written meanwhile"
-    )
+    said = Override(MIRROR, options.no_mirror, options.by, "no mirror runs; no object was written meanwhile")
     log_overrides(run.log, [said])
     return on_record([said])[0]
 

@@ -160,7 +160,12 @@ def _roll_back(run: Run, arguments: argparse.Namespace, state: State) -> ExitCod
         confirm_by_typing(
             run,
             f"ROLL BACK {migration.label}",
-            f"From now on {shown(migration.source.uri)} is the source of truth again, and {shown(migration.destination.uri)} follows it.",
+            f"From now on {shown(migration.source.uri)} is the source of truth again"
+            + (
+                ", and no mirror runs."
+                if state.without_mirror
+                else f", and {shown(migration.destination.uri)} follows it."
+            ),
         )
     if state.phase is Phase.CUT_OVER:
         run.say("Bringing the legacy path up to date …")
@@ -197,7 +202,7 @@ def _roll_back(run: Run, arguments: argparse.Namespace, state: State) -> ExitCod
             _say_what_to_do(run, caught_up)
             say_end(run, "NOT FINISHED.", same_command(run, NAME), good=False)
             return ExitCode.NOT_RIGHT
-    for line in _next_steps(migration):
+    for line in _next_steps(migration, mirror=not state.without_mirror):
         run.say(line)
     verdict = f"ROLLED BACK: {shown(migration.source.uri)} is the source of truth again."
     say_end(run, verdict, same_command(run, NAME), good=True)
@@ -246,12 +251,18 @@ def _changed(run: Run, arguments: argparse.Namespace, caught_up: CatchUp) -> Sta
         raise NotFinished(f"NOT rolled back: {error}. Before that, {caught_up.brought}") from error
 
 
-def _next_steps(migration: Migration) -> list[str]:
+def _next_steps(migration: Migration, *, mirror: bool) -> list[str]:
     source, destination = shown(migration.source.uri), shown(migration.destination.uri)
+    consumers = ["", "What to do now:", f"  1. Consumers: go back to {source}, now."]
+    if not mirror:
+        return [
+            *consumers,
+            f"  2. The writer: let it write to {source}. No mirror runs, so nothing brings what it writes to {destination};",
+            "     if it wrote there meanwhile, run this same command again.",
+            "  3. Before the next cutover: `migrate --execute`, `verify`, and every sign-off anew.",
+        ]
     return [
-        "",
-        "What to do now:",
-        f"  1. Consumers: go back to {source}, now.",
+        *consumers,
         f"  2. The writer's team: go back to {source}, now. Until all have, what is new on {destination} still arrives;",
         "     what they overwrite there is logged (mirror_conflict) and waits for step 3.",
         "  3. When the last writer is back: run this same command again. It copies what late writers overwrote.",

@@ -354,7 +354,10 @@ def _said_blocked(run: Run, checks: Sequence[Check]) -> bool:
     blocked = len(blocking(checks))
     if blocked:
         verdict = f"BLOCKED by {counted(blocked, 'check')}. Nothing was deleted."
-        say_end(run, verdict, same_command(run, SUBCOMMAND), good=False, fix_first=True)
+        if run.state().phase.before_cutover:  # where nothing that this command shows helps
+            say_end(run, verdict, command_line(run.migration, "status"), good=False)
+        else:
+            say_end(run, verdict, same_command(run, SUBCOMMAND), good=False, fix_first=True)
     return bool(blocked)
 
 

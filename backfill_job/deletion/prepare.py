@@ -182,7 +182,7 @@ def run_checks(run: Run, state: State, request: DeletionRequest, lines: LinesFil
         *erased_checks(found),
         attempted("references", lambda: _references(request, run.migration, state)),
         deletion_readers_check(state, Target.of(run.migration), cutover, request, now),
-        deletion_signoffs_check(state),
+        deletion_signoffs_check(state, run.migration),
         *_lifecycle(run),
     ]
     net = uvloop.run(_net(run))
@@ -200,7 +200,11 @@ def resumption_checks(
         manifest: The one that the deletion was begun with.
         request: What the operator asks for.
     """
-    checks = [deletion_phase_check(state, GOES_ON_IN), deletion_signoffs_check(state), *_lifecycle(run)]
+    checks = [
+        deletion_phase_check(state, GOES_ON_IN),
+        deletion_signoffs_check(state, run.migration),
+        *_lifecycle(run),
+    ]
     if request.checkouts.paths:
         scan = attempted("references", lambda: _references(request, manifest.migration, state))
         checks.append(scan)
@@ -339,14 +343,15 @@ def deletion_readers_check(
     return readers_check(state, target, now, audit_log=request.audit_log, since=since)
 
 
-def deletion_signoffs_check(state: State) -> Check:
+def deletion_signoffs_check(state: State, migration: Migration) -> Check:
     """All four teams must have signed off; after the cutover a missing sign-off can only be overridden."""
-    return signoffs_check(
-        state,
-        lambda _: (
-            "sign-offs are given before a cutover: ask the team that is missing, and override with its answer as the reason"
-        ),
-    )
+
+    def missing_step(missing: str) -> str:
+        if state.phase.before_cutover:
+            return Target.of(migration).command("signoff", "--by", "NAME", subject=missing)
+        return "sign-offs are given before a cutover: ask the team that is missing, and override with its answer as the reason"
+
+    return signoffs_check(state, missing_step)
 
 
 def _full_minute(moment: datetime) -> str:

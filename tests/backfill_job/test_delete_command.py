@@ -33,6 +33,8 @@ from shared.state import Light
 NAMES = (day(1), day(1, 2), day(2), "README", "qpi_answers_20230101.jsonl")
 DELETE = "storage.objects.delete"
 
+AGAIN = "Next, when that is fixed: python -m backfill_job delete"
+
 
 def test_what_was_proven_is_deleted_and_the_phase_is_deleted(scene: Scene) -> None:
     """The manifest first; then exactly its lines; the new path is not touched, nor what lies beside the prefix."""
@@ -138,7 +140,7 @@ def test_a_dry_run_says_everything_that_would_refuse_and_what_to_do(scene: Scene
         assert re.search(rf"(?m)^(FAIL   |NOT RUN)  {check}: .*\n {{9}}", ended.out), check
     *_, verdict, following = ended.out.splitlines()
     assert verdict == "BLOCKED by 5 checks. Nothing was deleted."
-    assert following.startswith("Next, when that is fixed: python -m backfill_job delete --source ")
+    assert following.startswith("Next: python -m backfill_job status --source ")
 
 
 def missing(scene: Scene) -> None:
@@ -183,7 +185,8 @@ def test_nothing_is_deleted_while_one_check_fails(
     assert ended.code == 2
     *_, verdict, following = ended.out.splitlines()
     assert re.fullmatch(r"BLOCKED by \d checks?\. Nothing was deleted\.", verdict)
-    assert following.startswith("Next, when that is fixed: python -m backfill_job delete --source ")
+    again = "Next: python -m backfill_job status" if scene.phase.before_cutover else AGAIN
+    assert following.startswith(f"{again} --source ")
     assert said in ended.words
     assert ended.err == ""
     assert f"refused; nothing was deleted: {said}" in ended.log or f"; {said}" in ended.log

@@ -193,7 +193,7 @@ def test_a_scan_that_cannot_be_made_is_not_run_and_blocks(tmp_path: Path) -> Non
 @pytest.mark.parametrize("signed", range(5))
 def test_everybody_must_have_signed(signed: int) -> None:
     """And whoever has not is named."""
-    check = deletion_signoffs_check(cut_over(signed=signed))
+    check = deletion_signoffs_check(cut_over(signed=signed), MIGRATION)
     assert check.passed is (signed == 4)
     assert all(name.value in check.evidence for name in list(Signatory)[signed:])
 
@@ -206,7 +206,7 @@ def test_only_some_checks_can_be_overridden_and_only_where_they_block() -> None:
             soak_check(cut_over(0), MIGRATION, WEEK, NOW),
             verification_check(survey(missing=1), MIGRATION, Phase.CUT_OVER),
             looked_at(),
-            deletion_signoffs_check(State.initial(MIGRATION)),
+            deletion_signoffs_check(State.initial(MIGRATION), MIGRATION),
             *lifecycle_checks({"lifecycle": {"rule": [{"action": {"type": "Delete"}}]}}, MIGRATION),
         ],
         OVERRIDABLE,
