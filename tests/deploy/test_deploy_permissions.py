@@ -146,7 +146,7 @@ def test_the_scheduler_may_start_what_each_schedule_starts() -> None:
         job = flags["--uri"].rpartition("/")[2].removesuffix(":run")
         calls.append(("(schedule with arguments)" if "--message-body" in flags else "(schedule)", "of", job))
         assert flags["--oauth-service-account-email"] == values.account(SCHEDULER)
-    assert len(calls) == 3
+    assert len(calls) == 4
     assert findings(values.member(SCHEDULER), calls, grants) == []
 
 
