@@ -127,14 +127,35 @@ async def merge_pages(
         ours: Page = []
         theirs: Page = []
         while True:
-            ours = ours or await anext(source, [])
-            theirs = theirs or await anext(destination, [])
+            if ours or theirs:
+                ours, theirs = ours or await anext(source, []), theirs or await anext(destination, [])
+            else:
+                ours, theirs = await _both(source, destination)
             if not ours and not theirs:
                 return
             known = min(page[-1][0] for page in (ours, theirs) if page)
             our_head, ours = _cut(ours, known)
             their_head, theirs = _cut(theirs, known)
             yield merge_listings(our_head, their_head, migration)
+
+
+async def _both(
+    source: AsyncGenerator[Page, None], destination: AsyncGenerator[Page, None]
+) -> tuple[Page, Page]:
+    """The next page of each side, asked for at the same time: a range of one page takes one round trip, and not two."""
+    theirs = asyncio.create_task(_page(destination))
+    try:
+        ours = await _page(source)
+    except BaseException:
+        theirs.cancel()
+        # A generator that still runs cannot be closed.
+        await asyncio.gather(theirs, return_exceptions=True)
+        raise
+    return ours, await theirs
+
+
+async def _page(listing: AsyncGenerator[Page, None]) -> Page:
+    return await anext(listing, [])
 
 
 def _cut(page: Page, known: str) -> tuple[Page, Page]:

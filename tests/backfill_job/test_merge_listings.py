@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backfill_job.copying.diff import Page, merge_listings, merge_pages
+from local_gcs.waiting import HANGS
 from shared.errors import UnexpectedAnswer
 from shared.migration import Environment, qpi_exports
 from shared.objects import Metadata, ObjectState
@@ -98,3 +99,45 @@ def test_joining_holds_one_page_of_each_side() -> None:
 
     assert asyncio.run(first_part()) == ["a"]
     assert asked == {"ours": 1, "theirs": 1}
+
+
+def test_both_sides_are_asked_for_at_the_same_time() -> None:
+    """Each side's first page comes only after the other side was asked for, too."""
+
+    async def joined() -> list[str]:
+        asked = {"ours": asyncio.Event(), "theirs": asyncio.Event()}
+
+        async def after(other: str, side: str, whole: Page) -> AsyncGenerator[Page, None]:
+            asked[side].set()
+            await asyncio.wait_for(asked[other].wait(), HANGS)
+            yield whole
+
+        ours, theirs = after("theirs", "ours", listing(["a"])), after("ours", "theirs", listing(["b"]))
+        return [pair.relative async for part in merge_pages(ours, theirs, MIGRATION) for pair in part]
+
+    assert asyncio.run(joined()) == ["a", "b"]
+
+
+@pytest.mark.parametrize("broken", ["ours", "theirs"])
+def test_a_side_that_fails_closes_the_other(broken: str) -> None:
+    """Also where the other is still under way; their side's failure is raised when our page is there."""
+    closed = []
+
+    async def page(side: str) -> AsyncGenerator[Page, None]:
+        try:
+            await asyncio.sleep(0)
+            if side == broken:
+                raise UnexpectedAnswer("gs://b/", "half an answer")
+            if side == "theirs":
+                await asyncio.get_running_loop().create_future()
+            yield listing(["a"])
+        finally:
+            closed.append(side)
+
+    async def joined() -> None:
+        parts = merge_pages(page("ours"), page("theirs"), MIGRATION)
+        await asyncio.wait_for(anext(parts), HANGS)
+
+    with pytest.raises(UnexpectedAnswer):
+        asyncio.run(joined())
+    assert sorted(closed) == ["ours", "theirs"]
