@@ -178,7 +178,8 @@ def next_steps(
                 )
             )
     if state is not None and phase is not None:
-        steps += _steps_of(phase, state, target, now)
+        named = {step.command for step in steps if step.command}  # no command is named twice
+        steps += [step for step in _steps_of(phase, state, target, now) if step.command not in named]
     return tuple(steps)
 
 

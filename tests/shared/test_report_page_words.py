@@ -363,7 +363,12 @@ def test_a_report_s_concerns_become_steps() -> None:
         (
             stands("cut_over", "2026-11-23T05:00:00Z"),
             one_day("differing"),
-            ["cutover --env dev --by NAME", "rollback --env dev --dry-run", "delete --env dev"],
+            [
+                "cutover --env dev --by NAME",
+                "verify --env dev",
+                "rollback --env dev --dry-run",
+                "delete --env dev",
+            ],
         ),
         (
             stands("cut_over", "2026-11-23T05:15:30Z"),
