@@ -22,6 +22,7 @@ __all__ = [
     "Sha256",
     "convert",
     "decode",
+    "decode_checked",
     "parse_format",
     "parse_json",
     "reason",
@@ -50,6 +51,27 @@ LONGEST_REASON = 200
 
 OTHER_FORM = (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError)
 """The errors that appear when code takes apart a value of another form than it expects."""
+
+
+def decode_checked(
+    kind: type[_Value], contents: bytes, where: str, check: Callable[[_Value, str], None], command: str
+) -> _Value:
+    """Read a file that a command left, strictly, completely and without contradiction, or not at all.
+
+    Args:
+        kind, contents, where: See `decode`; fields that the kind does not have are ignored.
+        check: Receives the value and `where`; raises a UsageError where the value contradicts itself.
+        command: What writes the file anew, for the error.
+
+    Raises:
+        UsageError: It is another file, is damaged, or contradicts itself.
+    """
+    try:
+        found = decode(kind, contents, where, written=None)
+        check(found, where)
+    except UsageError as error:
+        raise UsageError(f"{error}; run {command} again") from error
+    return found
 
 
 def decode(

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta
 
 from shared.errors import UsageError
-from shared.json_io import Count, decode
+from shared.json_io import Count, decode_checked
 from shared.text import counted, listed
 
 __all__ = [
@@ -223,12 +223,7 @@ def read_loaded(contents: bytes, where: str) -> LoadedRecord:
     Raises:
         UsageError: It is another file, is damaged, or contradicts itself.
     """
-    try:
-        found = decode(LoadedRecord, contents, where, written=None)
-        _check(found, where)
-    except UsageError as error:
-        raise UsageError(f"{error}; run `loaded` again") from error
-    return found
+    return decode_checked(LoadedRecord, contents, where, _check, "`loaded`")
 
 
 def _check(found: LoadedRecord, where: str) -> None:

@@ -8,7 +8,7 @@ from msgspec import Meta
 
 from backfill_job.import_test.compare import Verdict
 from shared.errors import UsageError
-from shared.json_io import decode
+from shared.json_io import decode_checked
 
 __all__ = ["ImportRecord", "ImportedDay", "read_import_record"]
 
@@ -71,12 +71,7 @@ def read_import_record(contents: bytes, where: str) -> ImportRecord:
     Raises:
         UsageError: It is another file, is damaged, or contradicts itself.
     """
-    try:
-        found = decode(ImportRecord, contents, where, written=None)
-        _check(found, where)
-    except UsageError as error:
-        raise UsageError(f"{error}; run import-test again") from error
-    return found
+    return decode_checked(ImportRecord, contents, where, _check, "import-test")
 
 
 def _check(found: ImportRecord, where: str) -> None:
