@@ -222,14 +222,9 @@ class JsonClient:
             if (granted := self._access.valid()) is None:
                 granted = await self._access.headers(uri)
             self._operations.count(method, target)
-            lines = self._lines(granted) + headers
-            # As `_sent` does it: a coroutine less on the way of every request.
-            try:
-                answer = self._judged(
-                    await self._wire.send(method, target, lines, most, body), method, target, uri
-                )
-            except NoAnswer as error:
-                answer = _lost(error, uri, most)
+            answer = await self._sent(
+                method, target, uri, self._lines(granted) + headers, most=most, body=body
+            )
             if isinstance(answer, Answer):
                 try:
                     return read(answer)
@@ -283,12 +278,11 @@ class JsonClient:
     ) -> Answer | _Failure:
         """Send it once."""
         try:
-            return self._judged(await self._wire.send(method, target, lines, most, body), method, target, uri)
+            answer = await self._wire.send(method, target, lines, most, body)
+        except AnswerTooLong as error:
+            return _Failure(0, UnexpectedAnswer(uri, f"{error} ({most:,} bytes)"))
         except NoAnswer as error:
-            return _lost(error, uri, most)
-
-    def _judged(self, answer: Answer, method: str, target: str, uri: str) -> Answer | _Failure:
-        """The answer, if it is a success."""
+            return _Failure(0, no_answer(error, uri))
         self._server_time.note(answer.date)
         if self._heard is not None:
             self._heard(method, target, answer.status, answer.body)
@@ -304,12 +298,6 @@ class JsonClient:
                 f"{name}: {value}\r\n" for name, value in headers.items()
             )
         return self._header_lines
-
-
-def _lost(error: NoAnswer, uri: str, most: int | None) -> _Failure:
-    if isinstance(error, AnswerTooLong):
-        return _Failure(0, UnexpectedAnswer(uri, f"{error} ({most:,} bytes)"))
-    return _Failure(0, no_answer(error, uri))
 
 
 def json_object(answer: Answer) -> dict[str, Any]:
