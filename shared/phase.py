@@ -476,17 +476,18 @@ class PhaseReader:
 
     def known(self) -> Phase | None:
         """The phase as read at most `CACHE_SECONDS` ago; None if it has to be read. Never waits."""
-        read = self._read
-        if read is None or self._age(*read) >= CACHE_SECONDS:
-            return None
-        return read[1].phase
+        found = self._fresh()
+        return None if found is None else found.phase
 
     def known_with_erasures(self, *, reverse: bool) -> tuple[Phase, Erasures] | None:
         """What `phase` and `erasures` say by one look at what is known; None if it has to be read. Never waits."""
+        found = self._fresh()
+        return None if found is None else (found.phase, self._erasures_of(found, reverse=reverse))
+
+    def _fresh(self) -> Recorded | None:
+        """What was read at most `CACHE_SECONDS` ago."""
         read = self._read
-        if read is None or self._age(*read) >= CACHE_SECONDS:
-            return None
-        return read[1].phase, self._erasures_of(read[1], reverse=reverse)
+        return None if read is None or self._age(*read) >= CACHE_SECONDS else read[1]
 
     def erasures(self, *, reverse: bool) -> Erasures:
         """Since when an absence at a way's destination is an erasure.
