@@ -33,6 +33,7 @@ __all__ = [
     "Day",
     "GreenDays",
     "Square",
+    "day_of",
     "green_days",
     "judged_before",
     "parts_before",
@@ -124,9 +125,9 @@ def green_days(state: State, now: datetime) -> GreenDays:
     began = next(
         (entry.at for entry in state.history[number:] if entry.phase in {Phase.DELETING, Phase.DELETED}), now
     )
-    today, found = _day(min(began, now)), dict[date, list[tuple[DayPart, ...]]]()
+    today, found = day_of(min(began, now)), dict[date, list[tuple[DayPart, ...]]]()
     for at, parts in _judged(state):
-        found.setdefault(_day(at), []).append(parts)
+        found.setdefault(day_of(at), []).append(parts)
     first = _first_whole_day(state.history[number].at)
     last = today if today in found else today - timedelta(days=1)
     days = (first + timedelta(days=step) for step in range((last - first).days + 1))
@@ -135,7 +136,7 @@ def green_days(state: State, now: datetime) -> GreenDays:
 
 def judged_before(state: State, day: date) -> datetime | None:
     """When the newest verification of an earlier day began that recorded its day, since the cutover; None without one."""
-    return max((at for at, _ in _judged(state) if _day(at) < day), default=None)
+    return max((at for at, _ in _judged(state) if day_of(at) < day), default=None)
 
 
 def parts_before(state: State, day: date) -> frozenset[str]:
@@ -144,7 +145,7 @@ def parts_before(state: State, day: date) -> frozenset[str]:
         part.name
         for at, parts in _judged(state)
         for part in parts
-        if _day(at) < day and part.light is not Light.NOT_APPLICABLE
+        if day_of(at) < day and part.light is not Light.NOT_APPLICABLE
     )
 
 
@@ -184,5 +185,6 @@ def _first_whole_day(cutover: datetime) -> date:
     return at.date() if at.time() == time() else at.date() + timedelta(days=1)
 
 
-def _day(moment: datetime) -> date:
+def day_of(moment: datetime) -> date:
+    """The calendar day of an aware moment, in UTC."""
     return moment.astimezone(UTC).date()

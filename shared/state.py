@@ -695,11 +695,11 @@ class State:
         }
 
     @property
-    def without_mirror(self) -> bool:
-        """Whether the person who cut over last said that no mirror runs."""
+    def without_mirror(self) -> str:
+        """Why no mirror runs, as the person said who cut over last; empty where one does."""
         number = self.cutover_entry
         overridden = () if number is None else self.history[number].overridden
-        return any(each.check == MIRROR for each in overridden)
+        return next((each.reason for each in overridden if each.check == MIRROR), "")
 
     @property
     def cutover_entry(self) -> int | None:

@@ -21,12 +21,12 @@ verification of an earlier day, so that two on one day judge the same. The first
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 
 from backfill_job.copying.compare import Compared
 from backfill_job.verify.late_writes import BroughtBack, LateWrites, cutover_of
 from shared.errors import MigrationError
-from shared.green_days import EQUAL, judged_before, parts_before
+from shared.green_days import EQUAL, day_of, judged_before, parts_before
 from shared.loaded import LoadedRecord
 from shared.objects import is_later, time_text
 from shared.state import DayPart, Light, State, foreign_readers, too_few
@@ -67,14 +67,13 @@ class Seen:
 
 def measured_since(state: State, now: datetime) -> datetime:
     """Since when a verification that begins now measures: since that of an earlier day, or since the cutover."""
-    day = now.astimezone(UTC).date()
-    return judged_before(state, day) or cutover_of(state) or now
+    return judged_before(state, day_of(now)) or cutover_of(state) or now
 
 
 def judge(seen: Seen, state: State) -> tuple[DayPart, ...]:
     """Judge the day on which a verification's comparison began, by the record as it is now; the phase is ``cut_over``."""
     since = measured_since(state, seen.compared.began)
-    before = parts_before(state, seen.compared.began.astimezone(UTC).date())
+    before = parts_before(state, day_of(seen.compared.began))
     return tuple(
         DayPart(name, Light.NOT_KNOWN, f"it was there before, and now: {evidence}")
         if light is Light.NOT_APPLICABLE
@@ -87,7 +86,7 @@ def judge(seen: Seen, state: State) -> tuple[DayPart, ...]:
 
 def _parts(seen: Seen, state: State, since: datetime) -> Iterator[tuple[str, tuple[Light, str]]]:
     yield EQUAL, _equal(seen.compared, seen.excludes, state)
-    yield MIRROR, _mirror(seen.back, since, without=_without_mirror(state))
+    yield MIRROR, _mirror(seen.back, since, without=state.without_mirror)
     yield LATE, _late(seen.late, since)
     yield READER, _readers(state, seen.compared.began, since)
     yield LOADED, _loaded(seen.loaded, state, seen.compared.began, since)
@@ -117,13 +116,6 @@ def _equal(compared: Compared, excludes: tuple[str, ...], state: State) -> tuple
     if too_few(found, measure := state.names_before(None, excludes)):
         return Light.NOT_KNOWN, f"{counted(found, 'name')} compared, and {measure:,} before"
     return Light.GREEN, f"{counted(compared.counts[Verdict.EQUAL], 'name')} equal"
-
-
-def _without_mirror(state: State) -> str:
-    """Why no mirror runs, as a person said at the cutover; empty where one does."""
-    number = state.cutover_entry
-    overridden = () if number is None else state.history[number].overridden
-    return next((each.reason for each in overridden if each.check == "mirror"), "")
 
 
 def _mirror(back: BroughtBack, since: datetime, *, without: str) -> tuple[Light, str]:
@@ -174,7 +166,7 @@ def _readers(state: State, began: datetime, since: datetime) -> tuple[Light, str
 
 def _fresh(ended: datetime, began: datetime, since: datetime) -> bool:
     """Whether evidence ended after the last day's verification, and today or yesterday."""
-    return ended > since and ended.astimezone(UTC).date() >= began.astimezone(UTC).date() - timedelta(days=1)
+    return ended > since and day_of(ended) >= day_of(began) - timedelta(days=1)
 
 
 def _stale(command: str, ended: datetime) -> str:
@@ -194,7 +186,7 @@ def _loaded(
     if not _fresh(found.finished, began, since):
         return Light.NOT_KNOWN, _stale("loaded", found.finished)
     newest = max((day.day for day in found.days), default=date.min)
-    if newest < found.finished.astimezone(UTC).date() - LAST_DAYS:
+    if newest < day_of(found.finished) - LAST_DAYS:
         return Light.NOT_KNOWN, f"`loaded` compared days up to {newest} only"
     if found.wrong:
         return Light.RED, found.summary
