@@ -328,7 +328,7 @@ def _concerns(verification: Verification, replaced: frozenset[str] = frozenset()
     return steps
 
 
-def _dual_write(state: State, target: Target) -> list[Step]:
+def _dual_write(state: State, target: Target, _: datetime) -> list[Step]:
     unsigned = [name.value for name in state.missing_signoffs]
     steps = []
     if unsigned:
@@ -367,14 +367,14 @@ def _cut_over(state: State, target: Target, now: datetime) -> list[Step]:
     ]
 
 
-def _rolled_back(state: State, target: Target) -> list[Step]:
+def _rolled_back(state: State, target: Target, now: datetime) -> list[Step]:
     return [
         Step("Find and mend what made the rollback necessary; the next cutover needs its sign-offs anew."),
-        *_dual_write(state, target),
+        *_dual_write(state, target, now),
     ]
 
 
-def _deleting(state: State, target: Target) -> list[Step]:
+def _deleting(state: State, target: Target, _: datetime) -> list[Step]:
     return [
         Step(
             "If no deletion is running, it was interrupted: this command goes on where it was.",
@@ -384,7 +384,7 @@ def _deleting(state: State, target: Target) -> list[Step]:
     ]
 
 
-def _deleted(state: State, target: Target) -> list[Step]:
+def _deleted(state: State, target: Target, _: datetime) -> list[Step]:
     again = Step(
         "The legacy path has objects again. See what a further deletion would take. This changes nothing.",
         target.command("delete"),
@@ -409,13 +409,12 @@ def _manifests(state: State) -> list[str]:
 
 
 def _steps_of(phase: Phase, state: State, target: Target, now: datetime | None) -> list[Step]:
-    if phase is Phase.CUT_OVER:
-        return _cut_over(state, target, now or state.history[-1].at)
-    return _PHASE_STEPS[phase](state, target)
+    return _PHASE_STEPS[phase](state, target, now or state.history[-1].at)
 
 
-_PHASE_STEPS: dict[Phase, Callable[[State, Target], list[Step]]] = {
+_PHASE_STEPS: dict[Phase, Callable[[State, Target, datetime], list[Step]]] = {
     Phase.DUAL_WRITE: _dual_write,
+    Phase.CUT_OVER: _cut_over,
     Phase.ROLLED_BACK: _rolled_back,
     Phase.DELETING: _deleting,
     Phase.DELETED: _deleted,
