@@ -24,13 +24,13 @@ from backfill_job.copying.options import add_pace_arguments
 from backfill_job.deletion.flow import Consent, delete
 from backfill_job.deletion.prepare import OVERRIDABLE
 from backfill_job.run.arguments import (
+    add_by_argument,
     add_checkout_arguments,
     add_override_arguments,
     add_session_arguments,
     directory,
     from_one,
     overrides_from,
-    person,
 )
 from backfill_job.run.command import (
     BEFORE_ANYTHING,
@@ -43,7 +43,6 @@ from backfill_job.run.command import (
 from backfill_job.run.settings import Settings
 from shared.errors import UsageError
 from shared.green_days import GREEN_DAYS
-from shared.state_changes import MAX_WHO
 
 __all__ = ["COMMAND", "check_arguments"]
 
@@ -139,12 +138,7 @@ def _add_check_arguments(parser: argparse.ArgumentParser) -> None:
         help="also delete these legacy objects, which were deleted at the new path since; a file with one name below the "
         "prefix a line; wants --by",
     )
-    checks.add_argument(
-        "--by",
-        type=person,
-        metavar="WHO",
-        help=f"who deletes, up to {MAX_WHO} characters (default: the account's name here)",
-    )
+    add_by_argument(checks, "who deletes (default: the account's name here)")
     checks.add_argument(
         "--confirm-text",
         metavar="TEXT",

@@ -57,6 +57,7 @@ __all__ = [
     "not_adopted",
     "read_record",
     "read_state",
+    "require_begun",
     "state_from_head",
     "update",
 ]
@@ -131,6 +132,17 @@ def read_state(
     if record.standing is Standing.NONE:
         raise not_begun(migration)
     return record.state
+
+
+def require_begun(store: RecordStore, migration: Migration) -> None:
+    """Require that a migration has begun, of any version of the record, before something goes on record.
+
+    Raises:
+        UsageError: There is no record.
+        PhaseUnknown, StorageError: As in `read_record`.
+    """
+    if not read_record(store, migration).exists:
+        raise UsageError(str(not_begun(migration)))
 
 
 def changeable(record: Record, migration: Migration) -> State:

@@ -8,7 +8,7 @@ import argparse
 import uuid
 from contextlib import closing, nullcontext
 
-from backfill_job.run.arguments import person
+from backfill_job.run.arguments import add_by_argument
 from backfill_job.run.command import (
     BEFORE_ANYTHING,
     Command,
@@ -28,7 +28,7 @@ from shared.migration import Migration
 from shared.phase import Phase
 from shared.record import Begin, begin
 from shared.state import State
-from shared.state_changes import MAX_WHO, Stamp
+from shared.state_changes import Stamp
 from shared.text import minute_text
 
 __all__ = ["COMMAND"]
@@ -59,13 +59,7 @@ exit codes:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add this command's arguments."""
-    parser.add_argument(
-        "--by",
-        required=True,
-        type=person,
-        metavar="WHO",
-        help=f"who begins it, in up to {MAX_WHO} characters",
-    )
+    add_by_argument(parser, "who begins it", required=True)
     parser.add_argument(
         "--phase",
         choices=[phase.value for phase in Phase],

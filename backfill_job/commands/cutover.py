@@ -1,8 +1,9 @@
 """The command ``cutover``: make the new path the source of truth.
 
 ``python -m backfill_job cutover --env E --by WHO``. It makes the evidence that the gate would miss (`gathering`), and runs the gate.
-After a typed confirmation it changes the phase. Then it waits until every mirror must have seen the change, and copies what was written on the legacy path up to then. Writers
-may use the new path only after that, and its last lines say so. Run again, it repeats the last part, for late writers.
+After a typed confirmation it changes the phase. Then it waits until every mirror must have seen the change, and copies what was
+written on the legacy path up to then. Writers may use the new path only after that, and its last lines say so. Run again, it
+repeats the last part, for late writers.
 
 With ``--no-mirror`` the writer is paused, and no mirror would bring what it writes meanwhile. So the command looks at all names of
 both paths at its beginning, before the change of the phase, and after the pass. If any object was written in between, it refuses, or
@@ -24,19 +25,24 @@ from backfill_job.copying.options import add_pace_arguments
 from backfill_job.copying.unwritten import Look, look_at_both
 from backfill_job.gate.evidence import GateOptions
 from backfill_job.gate.verdict import GateResult, run_gate
-from backfill_job.run.arguments import add_session_arguments, person
+from backfill_job.run.arguments import add_by_argument, add_session_arguments
 from backfill_job.run.clock import waiting
 from backfill_job.run.command import Command, ExitCode, ProcessIO, add_migration_arguments, migration_from
 from backfill_job.run.ending import command_line, same_command, say_end
 from backfill_job.run.open_run import opened
-from backfill_job.run.phase_change import change_phase, phase_after, phase_changed, wait_until_seen
+from backfill_job.run.phase_change import (
+    change_phase,
+    phase_after,
+    phase_changed,
+    source_of_truth,
+    wait_until_seen,
+)
 from backfill_job.run.questions import confirm_by_typing
 from backfill_job.run.run import Run
 from shared.errors import UsageError
-from shared.migration import Location, Migration
+from shared.migration import Migration
 from shared.phase import Phase
 from shared.state import MIRROR, HistoryEntry, Kind, Overridden, State
-from shared.state_changes import MAX_WHO
 from shared.text import counted, minute_text, shown
 
 __all__ = ["COMMAND", "first_pass_open"]
@@ -63,9 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add this command's arguments."""
     add_migration_arguments(parser)
     mode = parser.add_argument_group("what is done")
-    mode.add_argument(
-        "--by", required=True, type=person, metavar="WHO", help=f"who decides, up to {MAX_WHO} characters"
-    )
+    add_by_argument(mode, "who decides", required=True)
     mode.add_argument("--yes", action="store_true", help="do not ask; needed without a terminal")
     mode.add_argument(
         "--no-gather",
@@ -123,17 +127,13 @@ def _go(run: Run, options: GateOptions, *, ask: bool) -> GateResult | None:
         return None
     run.say(gate.summary)
     if ask:
-        migration, mirror = run.migration, not options.no_mirror
+        migration = run.migration
         confirm_by_typing(
             run,
             f"CUT OVER {migration.label}",
-            f"From now on {shown(migration.destination.uri)} is the source of truth, and {_follows(migration.source, mirror=mirror)}.",
+            source_of_truth(migration.destination, migration.source, mirror=not options.no_mirror),
         )
     return gate
-
-
-def _follows(other: Location, *, mirror: bool) -> str:
-    return f"{shown(other.uri)} follows it" if mirror else "no mirror runs"
 
 
 def _unwritten(run: Run, before: Look, options: GateOptions) -> Overridden:

@@ -20,7 +20,7 @@ from rich.text import Text
 
 from backfill_job.deletion.erasing import Erased, Means, deleted_by, erase
 from backfill_job.deletion.traces import Held, Place, Trace, Traces, matching, traces_of
-from backfill_job.run.arguments import from_one, person
+from backfill_job.run.arguments import add_by_argument, from_one
 from backfill_job.run.clock import waiting
 from backfill_job.run.command import (
     BEFORE_ANYTHING,
@@ -63,7 +63,7 @@ NOT_READ = "Not looked at: log files and Cloud Logging, the consumer's tables, e
 EXAMPLES = """
 examples:
   python -m backfill_job erasure --env dev qpi_answers_20260101/user_id_7.jsonl        where is it still? changes nothing
-  python -m backfill_job erasure --env dev --match '*/user_id_7.jsonl'                 every object of one person
+  python -m backfill_job erasure --env dev --match '*/user_id_7.jsonl'                 every object of one add_by_argument
   python -m backfill_job erasure --env dev --match '*/user_id_7.jsonl' --execute --by "Ada Lovelace" --expect-names 12
 
 exit codes:
@@ -86,7 +86,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     mode = parser.add_argument_group("what is done")
     mode.add_argument("--execute", action="store_true", help="record the erasure, and delete; wants --by")
-    mode.add_argument("--by", type=person, metavar="WHO", help=f"who erases, in up to {MAX_WHO} characters")
+    add_by_argument(mode, "who erases")
     mode.add_argument(
         "--expect-names",
         type=from_one,

@@ -16,6 +16,7 @@ from backfill_job.import_test.day import MAX_DAYS
 from backfill_job.import_test.results import REPORT_NAME
 from backfill_job.references.scan import Checkouts
 from backfill_job.run.arguments import (
+    add_by_argument,
     add_canary_argument,
     add_checkout_arguments,
     add_override_arguments,
@@ -23,7 +24,6 @@ from backfill_job.run.arguments import (
     is_there,
     members,
     overrides_from,
-    person,
     report_place,
     seconds,
     up_to,
@@ -39,7 +39,6 @@ from backfill_job.run.command import (
 from backfill_job.run.ending import same_command, say_end
 from backfill_job.run.open_run import opened
 from shared.errors import UsageError
-from shared.state_changes import MAX_WHO
 
 __all__ = ["COMMAND", "add_gate_arguments", "gate_options"]
 
@@ -60,9 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add this command's arguments."""
     add_migration_arguments(parser)
     add_gate_arguments(parser)
-    parser.add_argument(
-        "--by", type=person, metavar="WHO", help=f"who overrides a check, up to {MAX_WHO} characters"
-    )
+    add_by_argument(parser, "who overrides a check")
     add_session_arguments(parser, in_parts=False)
 
 

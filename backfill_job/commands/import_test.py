@@ -5,7 +5,6 @@ table. Instead of appending to the real table, it compares the two. It changes n
 """
 
 import argparse
-import secrets
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
@@ -122,7 +121,7 @@ def _run(arguments: argparse.Namespace, io: ProcessIO) -> ExitCode:
         dates = [consumer.day_of_run(run_date).isoformat().replace("-", "")]
     days = chosen_days(dates, arguments.first, arguments.last, arguments.last_days, today=now().date())
     started = now()
-    name = f"{migration.label}-{started:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
+    name = io.run_name(migration)
     with stopping_on_signals() as stop:
         clock = until_stopped(io.clock, stop)
         engine_name, engine_of = chosen_engine(arguments, io, consumer, name=name, clock=clock, stop=stop)

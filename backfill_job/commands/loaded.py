@@ -5,7 +5,6 @@ day of the path it says: loaded once, never, in part, or twice. It only reads, a
 """
 
 import argparse
-import secrets
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import replace
@@ -108,7 +107,7 @@ def _run(arguments: argparse.Namespace, io: ProcessIO) -> ExitCode:
         )
     started = io.clock.now()
     days = _days(arguments, consumer, started)
-    run = f"{migration.label}-{started:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
+    run = io.run_name(migration)
     report = None if arguments.report is None else ReportDirectory(arguments.report)
     in_cloud_run = bool(Settings.from_environ(io.environ).cloud_run_job)
     with (

@@ -6,7 +6,6 @@ It changes nothing: it reads the log, from Cloud Logging or from an exported fil
 
 import argparse
 import json
-import secrets
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import closing, nullcontext
@@ -20,7 +19,7 @@ from backfill_job.readers.accounts import Accounts, own_accounts
 from backfill_job.readers.cloud_logging import SCOPE, items_from, log_filter
 from backfill_job.readers.entries import items_of
 from backfill_job.readers.screen import report, summary
-from backfill_job.run.arguments import members, person, up_to
+from backfill_job.run.arguments import add_by_argument, members, up_to
 from backfill_job.run.command import (
     BEFORE_ANYTHING,
     Command,
@@ -39,11 +38,10 @@ from shared.errors import UsageError
 from shared.events_log import Event, EventLog
 from shared.gateway import Gateway
 from shared.migration import Migration
-from shared.phase import not_begun
-from shared.record import read_record, update
+from shared.record import require_begun, update
 from shared.report.next_steps import Target
 from shared.state import State, foreign_readers
-from shared.state_changes import MAX_WHO, Stamp, reader_acknowledged, readers_seen
+from shared.state_changes import Stamp, reader_acknowledged, readers_seen
 from shared.text import minute_text
 
 __all__ = ["COMMAND"]
@@ -101,9 +99,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="this recorded principal may stay until the source of truth changes; may be repeated",
     )
     record.add_argument("--reason", default="", metavar="TEXT", help="why")
-    record.add_argument(
-        "--by", default="", type=person, metavar="WHO", help=f"who, up to {MAX_WHO} characters"
-    )
+    add_by_argument(record, "who", default="")
 
 
 def _run(arguments: argparse.Namespace, io: ProcessIO) -> ExitCode:
@@ -129,7 +125,7 @@ def _run(arguments: argparse.Namespace, io: ProcessIO) -> ExitCode:
         good = found is not None and found.clean if check is None else check.passed
         said = check.evidence if check is not None else "" if found is None else summary(found)
         if in_cloud_run:  # where alerts read the lines; an operator sees the screen and the exit code
-            _log(EventLog({"run": _run_name(migration, io), "env": migration.label}), state, said, good=good)
+            _log(EventLog({"run": io.run_name(migration), "env": migration.label}), state, said, good=good)
         elif arguments.json:
             content = {} if found is None else found.to_json()
             print(json.dumps({**content, "summary": said, "clean": good}, indent=2), file=io.stdout)
@@ -155,10 +151,6 @@ def _origin(arguments: argparse.Namespace) -> str:
     if arguments.log_file is not None:
         return f"the entries in {arguments.log_file}"
     return f"the audit log of {arguments.audit_log}"
-
-
-def _run_name(migration: Migration, io: ProcessIO) -> str:
-    return f"{migration.label}-{io.clock.now():%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
 
 
 def _found(arguments: argparse.Namespace, migration: Migration, io: ProcessIO, stop: Stop) -> Accounts:
@@ -202,8 +194,7 @@ def _recorded(arguments: argparse.Namespace, migration: Migration, found: Accoun
     with closing(
         Gateway(retry_deadline=PATIENCE_SECONDS, billing_project=arguments.billing_project)
     ) as gateway:
-        if not read_record(gateway, migration).exists:
-            raise UsageError(str(not_begun(migration)))
+        require_begun(gateway, migration)
         now = gateway.server_time.now()
         seen = Stamp(uuid.uuid4().hex, NAME, now)
         known = [(name, Stamp(uuid.uuid4().hex, arguments.by, now)) for name in arguments.acknowledge]

@@ -18,16 +18,15 @@ from backfill_job.references.scan import read_settings, scan
 from backfill_job.references.screen import nothing_read, recorded, report
 from backfill_job.references.sites import gone_sites, sites_of, with_accepted
 from backfill_job.references.targets import Kind
-from backfill_job.run.arguments import add_checkout_arguments, person
+from backfill_job.run.arguments import add_by_argument, add_checkout_arguments
 from backfill_job.run.command import Command, ExitCode, ProcessIO, add_billing_argument
 from backfill_job.run.reports import ReportDirectory, json_bytes
 from shared.errors import UsageError
 from shared.gateway import Gateway
 from shared.migration import Environment, Location, Migration, qpi_exports
-from shared.phase import not_begun
-from shared.record import read_record, update
+from shared.record import require_begun, update
 from shared.state import Site, State
-from shared.state_changes import MAX_WHO, Stamp, sites_accepted, sites_seen
+from shared.state_changes import Stamp, sites_accepted, sites_seen
 from shared.text import counted, listed, shown
 
 __all__ = ["COMMAND"]
@@ -96,9 +95,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "consumer; may be repeated",
     )
     record.add_argument("--reason", default="", metavar="TEXT", help="why it is accepted")
-    record.add_argument(
-        "--by", default="", type=person, metavar="WHO", help=f"who accepts it, up to {MAX_WHO} characters"
-    )
+    add_by_argument(record, "who accepts it", default="")
     add_billing_argument(record)
     what = parser.add_argument_group("what is looked for (default: all QPI environments)")
     what.add_argument(
@@ -144,8 +141,7 @@ def _recorded(arguments: argparse.Namespace, result: ScanResult, migrations: Seq
     with closing(
         Gateway(retry_deadline=PATIENCE_SECONDS, billing_project=arguments.billing_project)
     ) as gateway:
-        if not read_record(gateway, migration).exists:
-            raise UsageError(str(not_begun(migration)))
+        require_begun(gateway, migration)
         now = gateway.server_time.now()
         seen, accepted = Stamp(uuid.uuid4().hex, NAME, now), Stamp(uuid.uuid4().hex, arguments.by, now)
 

@@ -16,7 +16,7 @@ from backfill_job.dry_run.analyse import analyse
 from backfill_job.dry_run.estimate import estimate, work_of
 from backfill_job.dry_run.plan import Step
 from backfill_job.dry_run.screen import render
-from backfill_job.run.arguments import add_session_arguments, person
+from backfill_job.run.arguments import add_by_argument, add_session_arguments
 from backfill_job.run.command import Command, ExitCode, ProcessIO, add_migration_arguments, migration_from
 from backfill_job.run.ending import command_line, same_command, say_end
 from backfill_job.run.open_run import opened, say_overlaps
@@ -26,6 +26,7 @@ from backfill_job.run.phase_change import (
     change_phase,
     phase_after,
     phase_changed,
+    source_of_truth,
     wait_until_seen,
 )
 from backfill_job.run.questions import confirm_by_typing
@@ -34,7 +35,6 @@ from shared.errors import UsageError
 from shared.migration import Migration
 from shared.phase import Phase
 from shared.state import State
-from shared.state_changes import MAX_WHO
 from shared.text import counted, listed, minute_text, shown
 from shared.verification import Verdict
 
@@ -75,7 +75,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="only bring the legacy path up to date, as a sweep does for what the reverse mirror missed; the new path stays "
         "the source of truth",
     )
-    mode.add_argument("--by", type=person, metavar="WHO", help=f"who decides, up to {MAX_WHO} characters")
+    add_by_argument(mode, "who decides")
     mode.add_argument("--yes", action="store_true", help="do not ask; needed without a terminal")
     add_pace_arguments(parser)
     add_session_arguments(parser, in_parts=False)
@@ -160,11 +160,8 @@ def _roll_back(run: Run, arguments: argparse.Namespace, state: State) -> ExitCod
         confirm_by_typing(
             run,
             f"ROLL BACK {migration.label}",
-            f"From now on {shown(migration.source.uri)} is the source of truth again"
-            + (
-                ", and no mirror runs."
-                if state.without_mirror
-                else f", and {shown(migration.destination.uri)} follows it."
+            source_of_truth(
+                migration.source, migration.destination, mirror=not state.without_mirror, again=" again"
             ),
         )
     if state.phase is Phase.CUT_OVER:

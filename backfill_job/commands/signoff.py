@@ -12,7 +12,7 @@ from rich import box
 from rich.table import Column, Table
 from rich.text import Text
 
-from backfill_job.run.arguments import person
+from backfill_job.run.arguments import add_by_argument
 from backfill_job.run.command import (
     BEFORE_ANYTHING,
     Command,
@@ -24,15 +24,13 @@ from backfill_job.run.command import (
 from backfill_job.run.ending import next_line
 from backfill_job.run.logs import LogFormat, logging_to
 from backfill_job.run.settings import Settings
-from shared.errors import UsageError
 from shared.events_log import Event, EventLog
 from shared.gateway import Gateway
 from shared.migration import Migration
-from shared.phase import not_begun
-from shared.record import read_record, update
+from shared.record import require_begun, update
 from shared.report.next_steps import Target
 from shared.state import HistoryEntry, Signatory, State
-from shared.state_changes import MAX_NOTE, MAX_WHO, Stamp, sign_off, withdraw
+from shared.state_changes import MAX_NOTE, Stamp, sign_off, withdraw
 from shared.text import minute_text
 
 __all__ = ["COMMAND", "signoffs_line", "signoffs_table"]
@@ -59,9 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add this command's arguments."""
     names = [name.value for name in Signatory]
     parser.add_argument("name", metavar="NAME", choices=names, help=f"who signs off: {', '.join(names)}")
-    parser.add_argument(
-        "--by", required=True, type=person, metavar="WHO", help=f"the person, in up to {MAX_WHO} characters"
-    )
+    add_by_argument(parser, "the add_by_argument", required=True)
     parser.add_argument(
         "--note", default="", metavar="TEXT", help=f"what there is to say, in up to {MAX_NOTE:,} characters"
     )
@@ -120,8 +116,7 @@ def _change(
     """Make the change; gives the new state, and the change's entry in its history."""
     name, note = Signatory(arguments.name), arguments.note
     act = withdraw if arguments.withdraw else sign_off
-    if not read_record(gateway, migration).exists:
-        raise UsageError(str(not_begun(migration)))
+    require_begun(gateway, migration)
     stamp = Stamp(uuid.uuid4().hex, arguments.by, gateway.server_time.now())
     state = update(gateway, migration, lambda before: act(before, name, stamp, note))
     return state, next(entry for entry in state.history if entry.change == stamp.change)

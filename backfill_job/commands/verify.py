@@ -288,7 +288,13 @@ def _conclude(
         run.say(line)
     recorded = begun is not None and certified is not None
     following = _next(run, found, record, recorded=recorded)
-    say_end(run, _verdict(found), following, good=not found.exit_code, fix_first=_is_same(found, following))
+    say_end(
+        run,
+        _verdict(found),
+        following,
+        good=not found.exit_code,
+        fix_first=bool(found.exit_code) and following == command_line(run.migration, NAME),
+    )
     return ExitCode(found.exit_code)
 
 
@@ -296,11 +302,6 @@ def _verdict(found: Verification) -> str:
     """What was found in one line, with the remarks that make it no success."""
     critical = sum(remark.level is Level.CRITICAL for remark in found.remarks)
     return f"{found.summary}; {counted(critical, 'critical remark')}" if critical else found.summary
-
-
-def _is_same(found: Verification, command: str) -> bool:
-    """Whether the command only looks again, after what was found is mended."""
-    return bool(found.exit_code) and command.split()[:4] == ["python", "-m", "backfill_job", "verify"]
 
 
 def _next(run: Run, found: Verification, record: Record, *, recorded: bool) -> str:

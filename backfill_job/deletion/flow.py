@@ -175,7 +175,7 @@ def _dry_run(run: Run, state: State, request: DeletionRequest, *, details: bool)
         run.say(
             "\nThe last deletion is complete: its manifest cannot delete what is at the legacy path again."
         )
-    if _said_blocked(run, prepared.checks):
+    if _said_blocked(run, state, prepared.checks):
         return ExitCode.NOT_RIGHT
     objects = prepared.found.equal
     options = ["--confirm-delete", *(["--anew"] if anew and not request.anew else [])]
@@ -202,7 +202,7 @@ def _begun(run: Run, arguments: argparse.Namespace, state: State, request: Delet
         prepared = run_checks(run, state, request, lines)
         begun.ended(prepared.found.on_record(begun))
         _show(run, prepared, "Before anything is deleted:", details=arguments.details)
-        _refuse_blocked(run, prepared.checks)
+        _refuse_blocked(run, state, prepared.checks)
         consent = Consent(arguments.confirm_text, arguments.expect_objects)
         _confirm(run, consent, objects=prepared.found.equal, critical=prepared.found.critical)
         manifest, sha256 = write_manifest(run, name, lines, prepared, request.by)
@@ -238,7 +238,7 @@ def _resumed(run: Run, arguments: argparse.Namespace, state: State, request: Del
     if run.settings.task_count == 1:
         checks = resumption_checks(run, state, found.manifest, request)
         show_lines(run.console, checks)
-        _refuse_blocked(run, checks)
+        _refuse_blocked(run, state, checks)
     else:  # the preparation ran the checks; every task looks at each line's two sides
         _refuse_wrong_phase(run, state, replace(request, anew=True))
     _confirm(
@@ -335,26 +335,26 @@ class _Blocked(UsageError):
     """Checks block the deletion. The screen says which, and what to do."""
 
 
-def _refuse_blocked(run: Run, checks: Sequence[Check]) -> None:
+def _refuse_blocked(run: Run, state: State, checks: Sequence[Check]) -> None:
     """Refuse where a check blocks.
 
     Raises:
         _Blocked: One does, and the screen says it.
         UsageError: One does, and there is no screen.
     """
-    if not _said_blocked(run, checks):
+    if not _said_blocked(run, state, checks):
         return
     why = refusal(checks)
     run.log.emit(Event.DELETION_REFUSED, error=why)
     raise (UsageError if run.console.silent else _Blocked)(f"refused; nothing was deleted: {why}")
 
 
-def _said_blocked(run: Run, checks: Sequence[Check]) -> bool:
+def _said_blocked(run: Run, state: State, checks: Sequence[Check]) -> bool:
     """Whether a check blocks; then the last lines of the screen."""
     blocked = len(blocking(checks))
     if blocked:
         verdict = f"BLOCKED by {counted(blocked, 'check')}. Nothing was deleted."
-        if run.state().phase.before_cutover:  # where nothing that this command shows helps
+        if state.phase.before_cutover:  # where nothing that this command shows helps
             say_end(run, verdict, command_line(run.migration, "status"), good=False)
         else:
             say_end(run, verdict, same_command(run, SUBCOMMAND), good=False, fix_first=True)

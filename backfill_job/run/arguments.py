@@ -18,6 +18,7 @@ from shared.state_changes import MAX_NOTE, MAX_WHO
 from shared.text import shown_value
 
 __all__ = [
+    "add_by_argument",
     "add_canary_argument",
     "add_log_arguments",
     "add_override_arguments",
@@ -27,7 +28,6 @@ __all__ = [
     "is_there",
     "members",
     "overrides_from",
-    "person",
     "report_place",
     "seconds",
     "since",
@@ -118,12 +118,15 @@ def add_override_arguments(group: argparse._ArgumentGroup, names: Sequence[str],
     group.add_argument("--reason", metavar="TEXT", help=f"why; goes into {recorded}")
 
 
-def person(text: str) -> str:
-    """The type of ``--by``: a person, and not the word that stands for one in a printed command.
+def add_by_argument(
+    group: argparse._ActionsContainer, what: str, *, required: bool = False, default: str | None = None
+) -> None:
+    """Add ``--by``: a person, and not the word that stands for one in a printed command; `what` says what the person does."""
+    said = f"{what}, up to {MAX_WHO} characters"
+    group.add_argument("--by", required=required, default=default, type=_person, metavar="WHO", help=said)
 
-    Raises:
-        argparse.ArgumentTypeError: It is that word.
-    """
+
+def _person(text: str) -> str:
     if text.strip() in {"NAME", "WHO"}:
         raise argparse.ArgumentTypeError(f"{text.strip()} stands for a name: say who it is")
     return text

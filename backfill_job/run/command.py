@@ -3,6 +3,7 @@
 import argparse
 import os
 import re
+import secrets
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -93,6 +94,10 @@ class ProcessIO:
     def console(self, width: int = WIDTH) -> LateConsole:
         """Prints for the operator on stdout; `width` columns outside a terminal."""
         return LateConsole(self.stdout, width, only_progress=self.only_progress)
+
+    def run_name(self, migration: Migration) -> str:
+        """A name for a run that begins now; no other run has it."""
+        return f"{migration.label}-{self.clock.now():%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
 
     @staticmethod
     def of_process(words: Sequence[str]) -> "ProcessIO":

@@ -12,10 +12,12 @@ from backfill_job.run.clock import waiting
 from backfill_job.run.run import Run
 from shared.errors import MigrationError, StorageError
 from shared.events_log import Event
+from shared.migration import Location
 from shared.phase import CACHE_SECONDS, Phase, PhaseReader
 from shared.record import update
 from shared.state import Overridden, State
 from shared.state_changes import Stamp, with_phase
+from shared.text import shown
 
 __all__ = [
     "NotFinished",
@@ -23,6 +25,7 @@ __all__ = [
     "change_phase",
     "phase_after",
     "phase_changed",
+    "source_of_truth",
     "update_state",
     "wait_until_seen",
 ]
@@ -69,6 +72,12 @@ class PhaseAfter:
             f"The phase was {self.began.value}, and is {self.name} now: another command changed it. "
             f"Before this one saw that, {done}."
         )
+
+
+def source_of_truth(at: Location, other: Location, *, mirror: bool, again: str = "") -> str:
+    """What a person agrees to who changes the phase: which path decides from now on."""
+    follows = f"{shown(other.uri)} follows it" if mirror else "no mirror runs"
+    return f"From now on {shown(at.uri)} is the source of truth{again}, and {follows}."
 
 
 def phase_after(run: Run, began: Phase) -> PhaseAfter:
