@@ -243,8 +243,6 @@ def begin(
     migration: Migration,
     stamp: Stamp,
     phase: Phase | None = None,
-    *,
-    pause: Callable[[float], None] = time.sleep,
 ) -> tuple[Begin, State]:
     """Begin a migration, adopt one of version 1, or mend a record of which a part was lost.
 
@@ -274,7 +272,7 @@ def begin(
             except ConditionFailed:  # another program was faster
                 continue
         ours = first is Begin.MENDED or any(entry.change == stamp.change for entry in state.history)
-        return (first or done) if ours else Begin.AS_IT_WAS, read_state(store, migration, pause)
+        return (first or done) if ours else Begin.AS_IT_WAS, state
     raise _contended(migration, TRIES)
 
 
@@ -310,44 +308,41 @@ def _due(
 
 
 def _check_may_begin(store: RecordStore, migration: Migration, phase: Phase | None) -> None:
-    """Refuse to begin where a migration may be under way, unless a person names the phase."""
-    if phase in {None, Phase.DUAL_WRITE}:
-        _check_no_cutover(store, migration)
-    if phase is not None:
+    """Refuse to begin where a migration may be under way, unless a person names the phase.
+
+    A person can't name the first phase where the migration's own objects prove that there was a cutover.
+    """
+    if phase not in {None, Phase.DUAL_WRITE}:
         return
     # Runs and their latest results prove nothing: a verification or a dry run may come before the beginning.
-    harmless = tuple(migration.own_ref(name, "").name for name in ("runs", "latest", "reports"))
-    destination = migration.destination
-    for folder in (ObjectRef(destination.bucket, destination.prefix), migration.own_ref("")):
-        found = _first_object(store, folder, harmless)
-        if found is not None:
+    harmless, proof = (
+        tuple(migration.own_ref(name, "").name for name in names)
+        for names in (("runs", "latest", "reports"), ("deletions", LATE_WRITES, "replaced"))
+    )
+    own = migration.own_ref("")
+    names = [each.name for page in store.list_pages(own.bucket, own.name) for each in page.objects]
+    for name in names:
+        if name.startswith(proof):
             raise UsageError(
-                f"{found.uri} is there, and {state_ref(migration).uri} is not: the migration may be "
-                "under way, and its record lost. Restore it (soft delete or versioning keeps it); or name the phase "
-                "with `backfill_job begin`: --phase dual_write where the legacy path is still the source of truth, and "
-                "what differs at the new path may be overwritten; --phase cut_over after a cutover"
-            )
-
-
-def _check_no_cutover(store: RecordStore, migration: Migration) -> None:
-    """Refuse the first phase where the migration's own objects prove that there was a cutover."""
-    for folder in ("deletions", LATE_WRITES, "replaced"):
-        found = _first_object(store, migration.own_ref(folder, ""))
-        if found is not None:
-            raise UsageError(
-                f"{found.uri} is there, which only a cutover or what follows it leaves: the record is "
+                f"{ObjectRef(own.bucket, name).uri} is there, which only a cutover or what follows it leaves: the record is "
                 "lost. Restore it (soft delete or versioning keeps it); or name the phase that holds with "
                 "`backfill_job begin`, such as --phase cut_over"
             )
-
-
-def _first_object(store: ListingStore, folder: ObjectRef, but: tuple[str, ...] = ()) -> ObjectRef | None:
-    """The first object in a folder whose name does not begin with one of some others; None where there is none."""
-    for page in store.list_pages(folder.bucket, folder.name):
-        for each in page.objects:
-            if not each.name.startswith(but):
-                return ObjectRef(folder.bucket, each.name)
-    return None
+    if phase is not None:
+        return
+    destination = migration.destination
+    there = [name for name in names if not name.startswith(harmless)]
+    for page in () if there else store.list_pages(destination.bucket, destination.prefix):
+        there += [each.name for each in page.objects]
+        if there:
+            break
+    if there:
+        raise UsageError(
+            f"{ObjectRef(own.bucket, there[0]).uri} is there, and {state_ref(migration).uri} is not: the migration may be "
+            "under way, and its record lost. Restore it (soft delete or versioning keeps it); or name the phase "
+            "with `backfill_job begin`: --phase dual_write where the legacy path is still the source of truth, and "
+            "what differs at the new path may be overwritten; --phase cut_over after a cutover"
+        )
 
 
 def _mended(

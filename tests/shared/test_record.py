@@ -159,12 +159,12 @@ def test_begin_writes_what_was_lost_with_the_same_bytes(fault: Fault) -> None:
     store, confirmed = fault.store, None
     if fault.name == HEAD:
         with pytest.raises(UsageError, match=f"say so: --phase {newest.phase.value}"):
-            begin(store, MIGRATION, stamp("asks"), pause=no_pause)
+            begin(store, MIGRATION, stamp("asks"))
         assert store.writes == []
         confirmed = newest.phase
-    assert begin(store, MIGRATION, stamp("mends"), confirmed, pause=no_pause) == (Begin.MENDED, newest)
+    assert begin(store, MIGRATION, stamp("mends"), confirmed) == (Begin.MENDED, newest)
     assert store.data == objects_of(newest)
-    assert begin(store, MIGRATION, stamp("again"), pause=no_pause) == (Begin.AS_IT_WAS, newest)
+    assert begin(store, MIGRATION, stamp("again")) == (Begin.AS_IT_WAS, newest)
 
 
 @given(faults("older"))
@@ -172,7 +172,7 @@ def test_begin_brings_an_older_head_up_to_its_history(fault: Fault) -> None:
     """The entries are newer than it; the runs are those that it has."""
     older = json.loads(fault.objects[HEAD])
     store = fault.store
-    done, state = begin(store, MIGRATION, stamp("mends"), pause=no_pause)
+    done, state = begin(store, MIGRATION, stamp("mends"))
     assert replace(state, runs=()) == replace(fault.newest, runs=())
     assert json.loads(state.to_json())["runs"] == older["runs"]
     assert store.data == objects_of(state)
@@ -184,7 +184,7 @@ def test_begin_refuses_what_was_edited_or_doubled_and_names_the_object(fault: Fa
     """It cannot tell what is right, so a person decides; or the fault is one that the rest of the record proves wrong."""
     store = fault.store
     try:
-        _, state = begin(store, MIGRATION, stamp("mends"), pause=no_pause)
+        _, state = begin(store, MIGRATION, stamp("mends"))
     except PhaseUnknown as error:
         assert store.writes == []
         named, said = fault.name.removeprefix(OWN), str(error)
@@ -202,7 +202,7 @@ def test_begin_never_begins_anew_where_a_migration_was_under_way(fault: Fault) -
     for phase in (None, *Phase):
         store = fault.store
         try:
-            done, state = begin(store, MIGRATION, stamp("mends"), phase, pause=no_pause)
+            done, state = begin(store, MIGRATION, stamp("mends"), phase)
         except (PhaseUnknown, UsageError):
             assert store.writes == []
         else:
@@ -237,7 +237,7 @@ def without(*lost: str) -> MemoryStore:
 def test_all_entries_lost_are_made_again_from_the_head() -> None:
     """Each of them, since the head holds the whole history."""
     store = without(*ENTRIES)
-    assert begin(store, MIGRATION, stamp("m"), pause=no_pause) == (Begin.MENDED, CUT_OVER)
+    assert begin(store, MIGRATION, stamp("m")) == (Begin.MENDED, CUT_OVER)
     assert store.data == objects_of(CUT_OVER)
 
 
@@ -248,7 +248,7 @@ def test_the_head_and_an_earlier_entry_lost_are_for_a_person(entry: str) -> None
         PhaseUnknown,
         match=f"entry {int(entry.removeprefix(HISTORY)[:8])} of the history is in neither, and history/0000000",
     ):
-        begin(without(HEAD, entry), MIGRATION, stamp("m"), pause=no_pause)
+        begin(without(HEAD, entry), MIGRATION, stamp("m"))
 
 
 def test_the_whole_record_lost_is_begun_again_only_with_a_phase_that_a_person_names() -> None:
@@ -256,13 +256,13 @@ def test_the_whole_record_lost_is_begun_again_only_with_a_phase_that_a_person_na
     for name in ("qpi_exports/a", f"{OWN}late-writes/1", f"{OWN}replaced/a/1", f"{OWN}delete_old.json"):
         store = MemoryStore({name: b""})
         with pytest.raises(UsageError, match=rf"gs://export-dev/{name} is there.*--phase cut_over"):
-            begin(store, MIGRATION, stamp("b"), pause=no_pause)
+            begin(store, MIGRATION, stamp("b"))
         assert store.writes == []
-        done, state = begin(store, MIGRATION, stamp("b"), Phase.CUT_OVER, pause=no_pause)
+        done, state = begin(store, MIGRATION, stamp("b"), Phase.CUT_OVER)
         assert (done, state.phase) == (Begin.BEGUN, Phase.CUT_OVER)
     for name in (f"{OWN}runs/1/verification.json", f"{OWN}latest/verification.json", "other/x"):
         store = MemoryStore({name: b""})
-        assert begin(store, MIGRATION, stamp("b"), pause=no_pause)[0] is Begin.BEGUN
+        assert begin(store, MIGRATION, stamp("b"))[0] is Begin.BEGUN
 
 
 def test_a_record_without_its_head_and_its_newest_entry_is_mended_only_where_a_person_confirms_the_phase() -> (
@@ -273,10 +273,10 @@ def test_a_record_without_its_head_and_its_newest_entry_is_mended_only_where_a_p
     with pytest.raises(PhaseUnknown):
         read_phase(store, MIGRATION, no_pause)
     with pytest.raises(UsageError, match="If a newer entry may be lost, too, restore it"):
-        begin(store, MIGRATION, stamp("m"), pause=no_pause)
+        begin(store, MIGRATION, stamp("m"))
     with pytest.raises(UsageError, match="its phase is dual_write"):
-        begin(store, MIGRATION, stamp("m"), Phase.CUT_OVER, pause=no_pause)
-    assert begin(store, MIGRATION, stamp("m"), Phase.DUAL_WRITE, pause=no_pause)[1].phase is Phase.DUAL_WRITE
+        begin(store, MIGRATION, stamp("m"), Phase.CUT_OVER)
+    assert begin(store, MIGRATION, stamp("m"), Phase.DUAL_WRITE)[1].phase is Phase.DUAL_WRITE
 
 
 def test_limit_a_head_and_its_history_set_back_together_are_seen_only_by_who_saw_the_later_one() -> None:
@@ -428,11 +428,11 @@ def test_on_a_real_server_one_fault_stops_everybody_or_changes_nothing(
             act()
     if refused is None:
         confirmed = Phase.CUT_OVER if name == "state.json" else None
-        assert begin(gateway, migration, stamp("mends"), confirmed, pause=no_pause) == (Begin.MENDED, state)
+        assert begin(gateway, migration, stamp("mends"), confirmed) == (Begin.MENDED, state)
         assert own_objects(paths) == before
     else:
         with pytest.raises(PhaseUnknown, match=refused):
-            begin(gateway, migration, stamp("mends"), pause=no_pause)
+            begin(gateway, migration, stamp("mends"))
 
 
 def own_objects(paths: Paths) -> dict[str, bytes]:

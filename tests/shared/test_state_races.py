@@ -231,7 +231,7 @@ class Explorer:
             return
         self._mended.add(known)
         store = MemoryStore(world.data)
-        done, state = begin(store, MIGRATION, stamp("mends", "Eve"), pause=no_pause)
+        done, state = begin(store, MIGRATION, stamp("mends", "Eve"))
         assert store.data == objects_of(state), "not whole"
         assert [entry.change for entry in state.history] == history_of(world.data), "not what was written"
         assert done in {Begin.MENDED, Begin.AS_IT_WAS}
@@ -408,7 +408,7 @@ def test_no_reader_sees_a_phase_that_was_not_written_or_that_is_older_than_one_s
 
 
 def beginning(change: str, phase: Phase | None = None) -> Program:
-    return lambda store: begin(store, MIGRATION, stamp(change, change), phase, pause=no_pause)
+    return lambda store: begin(store, MIGRATION, stamp(change, change), phase)
 
 
 @pytest.mark.parametrize("faults", [0, 1])
