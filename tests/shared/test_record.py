@@ -265,6 +265,13 @@ def test_the_whole_record_lost_is_begun_again_only_with_a_phase_that_a_person_na
         assert begin(store, MIGRATION, stamp("b"))[0] is Begin.BEGUN
 
 
+def test_a_beginning_asks_for_nothing_twice() -> None:
+    """Requests follow each other, so each costs a round trip: head, entries, own folder, new path, and two writes."""
+    store = MemoryStore({})
+    begin(store, MIGRATION, stamp("b"))
+    assert store.requests == 6
+
+
 def test_a_record_without_its_head_and_its_newest_entry_is_mended_only_where_a_person_confirms_the_phase() -> (
     None
 ):
