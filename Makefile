@@ -72,7 +72,7 @@ FOREIGN := tests/local_gcs/foreign
 	@touch $@
 
 foreign: $(READY) .foreign/.ready
-	$(BIN)/pytest -q -rs tests/local_gcs/test_local_gcs_foreign.py tests/local_gcs/test_local_gcs_tools.py tests/e2e/test_e2e_foreign_tools.py
+	$(BIN)/pytest -q -rs -m foreign tests
 
 soak: $(READY)
 	SOAK_SECONDS=$$(($(MINUTES) * 60)) SOAK_SEED=$(SEED) $(BIN)/pytest -q tests/e2e/test_e2e_whole_story.py

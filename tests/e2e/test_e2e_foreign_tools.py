@@ -13,6 +13,8 @@ from demo.data import generate
 from demo.writer import load
 from shared.migration import Environment, qpi_exports
 
+pytestmark = pytest.mark.foreign
+
 MIGRATION = qpi_exports(Environment.DEV)
 SOURCE, DESTINATION = MIGRATION.source, MIGRATION.destination
 

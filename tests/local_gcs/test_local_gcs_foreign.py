@@ -14,6 +14,8 @@ from local_gcs_lab import Http
 import local_gcs
 from local_gcs.waiting import HANGS
 
+pytestmark = pytest.mark.foreign
+
 ROOT = Path(__file__).parents[2]
 SCRIPTS = Path(__file__).with_name("foreign")
 FOREIGN = ROOT / ".foreign"

@@ -10,6 +10,8 @@ from local_gcs_lab import Http
 
 import local_gcs
 
+pytestmark = pytest.mark.foreign
+
 NAMES = ["a.txt", "sub/b c#é%2F.txt", "sub/deep/c.txt", "sub/empty"]
 
 
