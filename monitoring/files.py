@@ -170,7 +170,7 @@ def _raw_files(home: Traversable) -> Iterator[tuple[str, dict[str, Any]]]:
         paths += [(f"{folder}/{path.name}", path) for path in found if path.name.endswith(".yaml")]
     for where, path in paths:
         try:
-            content = yaml.load(path.read_text(encoding="utf-8"), Loader=_StrictLoader)  # noqa: S506 -- a SafeLoader
+            content = yaml.load(path.read_text(encoding="utf-8"), Loader=_StrictLoader)  # noqa: S506 -- a CSafeLoader
         except (yaml.YAMLError, OSError, UnicodeDecodeError) as error:
             raise UsageError(f"{where} cannot be read: {' '.join(str(error).split())}") from error
         if not isinstance(content, dict):
@@ -201,8 +201,8 @@ def _names_in(content: Any) -> set[str]:
     return set(_NAME.findall(content)) if isinstance(content, str) else set()
 
 
-class _StrictLoader(yaml.SafeLoader):
-    """Refuses a key that stands twice: YAML would drop the first without a message."""
+class _StrictLoader(yaml.CSafeLoader):
+    """Refuses a key that stands twice: YAML would drop the first without a message. libyaml reads ten times as fast as Python."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         keys = [self.construct_object(key, deep=True) for key, _ in node.value]
