@@ -5,6 +5,7 @@ break a claim (``race_claims``); the shortest history that does is the counterex
 """
 
 import gc
+import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -19,7 +20,10 @@ from race_scope import Scope
 from race_story import told
 from race_world import Step, World
 
-__all__ = ["Exploration", "explore", "explore_world", "walk"]
+__all__ = ["IN_DEPTH", "Exploration", "explore", "explore_world", "walk"]
+
+IN_DEPTH = os.environ.get("RACES") == "deep"
+"""``make test-deep``: scopes that take minutes and gigabytes, and four times as many walks."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -110,7 +110,7 @@ class World:
 
     def __init__(self, scope: Scope) -> None:
         self.scope = scope
-        self._reactions: dict[tuple[Program, tuple[Answer, ...]], Call | Ended] = {}
+        self._reactions: dict[tuple[Program, tuple[Answer, ...]], tuple[Call | Ended, Wrong | None]] = {}
 
     def start(self) -> State:
         """Give the state before the first step."""
@@ -128,7 +128,7 @@ class World:
             yield Step(-1, Act.WRITES, None, self.scope.sources[after.written].live, after, None)
         for who, memory in enumerate(state.actors):
             if isinstance(memory, Running) and self._may_run(who, state):
-                call = self._reaction(who, memory.history)
+                call, _ = self._reaction(who, memory.history)
                 assert not isinstance(call, Ended)
                 yield from self._turn(Turn(state, who, memory, call))
         for index in range(len(state.orphans)):
@@ -258,9 +258,9 @@ class World:
     def _get(self, turn: Turn, answer: Answer, wrong: Wrong | None = None, act: Act = Act.GETS) -> Step:
         """Give an actor its answer, and judge its result if that was the last one."""
         history = (*turn.memory.history, answer)
-        reaction = self._reaction(turn.who, history)
+        reaction, untrue = self._reaction(turn.who, history)
         if isinstance(reaction, Ended):
-            wrong = wrong or about_end(self.scope.sources, history, reaction)
+            wrong = wrong or untrue
             after = _canonical(turn.left(Rest.DONE))
         else:
             after = turn.left(Running(history))
@@ -274,19 +274,22 @@ class World:
         The bulk lane does not give up there, but goes on by the rule.
         """
         history = (*turn.memory.history, Refusal.UNAVAILABLE)
-        reaction = self._reaction(turn.who, history)
+        reaction, _ = self._reaction(turn.who, history)
         assert not isinstance(reaction, Ended) or isinstance(reaction.error, Unavailable), reaction
         after = _canonical(turn.left(Running() if isinstance(reaction, Ended) else Running(history)))
         after = after._replace(silences=after.silences - 1)
         seen = turn.state.destination.live if act is Act.COMMITS_GIVES_UP else turn.memory.taken
         return Step(turn.who, act, turn.call, seen, after, wrong)
 
-    def _reaction(self, who: int, history: tuple[Answer, ...]) -> Call | Ended:
+    def _reaction(self, who: int, history: tuple[Answer, ...]) -> tuple[Call | Ended, Wrong | None]:
+        """What a program does after some answers, and what is untrue in its result if that ends it."""
         program = self.scope.actors[who].program
         known = self._reactions.get((program, history))
         if known is None:
-            known = react(program, self.scope.store(history))
-            self._reactions[program, history] = known
+            reaction = react(program, self.scope.store(history))
+            ended = isinstance(reaction, Ended)
+            wrong = about_end(self.scope.sources, history, reaction) if ended else None
+            known = self._reactions[program, history] = reaction, wrong
         return known
 
 

@@ -28,6 +28,7 @@ from race_both_ways import (
     walk,
 )
 from race_event_loop import whole_mirror
+from race_explorer import IN_DEPTH
 
 import shared.replicate
 from mirror_function.event import ObjectEvent
@@ -37,7 +38,7 @@ from shared.objects import ObjectRef, ObjectState
 from shared.phase import Phase
 from shared.replicate import LastSeen, replicate
 
-WALKS = 400
+WALKS = 400 if IN_DEPTH else 100
 FEWER = 60
 
 CUTOVER: tuple[Act, ...] = (Move(Phase.CUT_OVER), Settled(), Pass(LEGACY))
@@ -186,14 +187,14 @@ def stories(draw: st.DrawFn, *, across: bool) -> Story:
     return Story(acts, tuple(uploads), losses=draw(st.integers(0, 3)), across=across)
 
 
-@settings(max_examples=300, derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=WALKS, derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(story=stories(across=True), seed=st.integers(0, 1_000_000))
 def test_any_story_ends_with_the_last_write_on_the_new_path_or_kept(story: Story, seed: int) -> None:
     """Any order of writes, any interleaving, some events lost."""
     _is_safe(walk(story, random.Random(seed).randrange), NEW, story.uploads[-1].data)
 
 
-@settings(max_examples=300, derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=WALKS, derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(story=stories(across=False), seed=st.integers(0, 1_000_000))
 def test_any_story_without_such_deliveries_ends_with_the_last_write_on_the_new_path(
     story: Story, seed: int
@@ -249,7 +250,7 @@ def test_passes_that_do_not_wait_put_a_late_copy_in_the_place_of_the_last_write(
 ) -> None:
     """The pass runs between a mirror's late copy and its second look."""
     monkeypatch.setattr(shared.replicate, "_check_settled", lambda *_: None)
-    ends = (walk(GIVEN_AGAIN, random.Random(seed).randrange).holds(NEW) for seed in range(5 * WALKS))
+    ends = (walk(GIVEN_AGAIN, random.Random(seed).randrange).holds(NEW) for seed in range(2_000))
     assert any(end != "ccc" for end in ends)  # about one walk in a thousand
 
 

@@ -1,12 +1,12 @@
 """What a person erased stays erased, and no gap is taken for an erasure: every order of a few acts, and mutants of the rule."""
 
-import os
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
 from race_erased import LEGACY, NEW, Compare, Copy, Delete, Erase, Move, Patch, Scope, Write, explore, proof
+from race_explorer import IN_DEPTH
 
 import shared.decision
 from backfill_job.deletion.erasing import _Contents
@@ -80,7 +80,7 @@ def test_no_order_brings_an_erasure_back_or_loses_a_write(name: str) -> None:
     assert explore(SCOPES[name]) is None
 
 
-@pytest.mark.skipif(os.environ.get("RACES") != "deep", reason="takes seconds: make test-deep")
+@pytest.mark.skipif(not IN_DEPTH, reason="takes seconds: make test-deep")
 def test_no_order_with_a_comparison_brings_back_what_was_erased_by_name() -> None:
     """The comparison begins before, during and after the erasure."""
     assert explore(LARGE) is None

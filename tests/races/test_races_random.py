@@ -5,7 +5,7 @@ import random
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from race_claims import Claim
-from race_explorer import walk
+from race_explorer import IN_DEPTH, walk
 from race_model import Place
 from race_replay import Copy, ReplayingStore
 from race_scope import (
@@ -26,7 +26,7 @@ from race_world import World
 from shared.decision import Authority
 from shared.objects import ObjectState
 
-WALKS = 2000
+WALKS = 2000 if IN_DEPTH else 500
 LONG = script(Upload("a"), Upload("bb"), Delete(), Upload("ccc"), Upload("dddd"), Delete(), Upload("eeeee"))
 CROWD = (
     *deliveries(LONG, before=1, twice=[2, 5]),
@@ -101,7 +101,9 @@ def scopes(draw: st.DrawFn) -> Scope:
     )
 
 
-@settings(max_examples=800, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+@settings(
+    max_examples=800 if IN_DEPTH else 200, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
 @given(scope=scopes(), data=st.data())
 def test_any_scope_keeps_every_claim(scope: Scope, data: st.DataObject) -> None:
     """Any writer's script, any crowd, any interleaving: no claim breaks."""

@@ -1,8 +1,7 @@
 """What surrounds the rule, under every interleaving of small scopes: no claim of ``race_record`` breaks."""
 
-import os
-
 import pytest
+from race_explorer import IN_DEPTH
 from race_record_scopes import DEEP, LIMITS, SCOPES, explored
 
 import shared.phase
@@ -29,7 +28,7 @@ def test_known_limits(name: str) -> None:
     assert found.wrong is None, f"\n{found}"
 
 
-@pytest.mark.skipif(os.environ.get("RACES") != "deep", reason="takes minutes and gigabytes: make test-deep")
+@pytest.mark.skipif(not IN_DEPTH, reason="takes minutes and gigabytes: make test-deep")
 @pytest.mark.parametrize("name", sorted(DEEP))
 def test_larger_scopes_hold_too(name: str) -> None:
     """The same claims."""

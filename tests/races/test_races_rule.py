@@ -4,11 +4,10 @@ Each test explores its scope completely; ``pytest -rP`` shows the counts. It exp
 `propagate_delete`. The mirror calls `replicate` for an event, the backfill with listings of any age.
 """
 
-import os
 from dataclasses import replace
 
 import pytest
-from race_explorer import explore
+from race_explorer import IN_DEPTH, explore
 from race_model import Place
 from race_scope import (
     Delete,
@@ -88,16 +87,18 @@ LATE_AGAIN = (*deliveries(AGAIN, authority=LATE),)
 LATE_BACKFILLS = (backfill(authority=LATE), backfill("second", authority=LATE, destination_first=True))
 
 AFTER_CUTOVER = {
-    "stragglers": Scope(ABC, (*LATE_ABC, LATE_BACKFILLS[0])),
+    "two stragglers, a backfill": Scope(
+        script(A, B), (*deliveries(script(A, B), authority=LATE), LATE_BACKFILLS[0])
+    ),
     "stragglers and a new-path writer": Scope(ABC, (*LATE_ABC, new_writer("n"))),
     "a migrated object, stragglers": Scope(
         ABC, (*deliveries(ABC, before=1, authority=LATE), *LATE_BACKFILLS), before=1, copied=ABC[1].live
     ),
+    "deleted, created again, a new-path writer, an event lost": Scope(
+        AGAIN, (*LATE_AGAIN, new_writer("n"), sweep(authority=LATE)), losses=1
+    ),
     "a straggler, a new-path writer, two backfills": Scope(
         script(A), (*deliveries(script(A), authority=LATE), *LATE_BACKFILLS, new_writer("n"))
-    ),
-    "deleted, created again, a new-path writer, an answer and events lost": Scope(
-        AGAIN, (*LATE_AGAIN, new_writer("n"), sweep(authority=LATE)), silences=1, losses=2
     ),
 }
 """Forward replication while the destination has the authority: it may only create."""
@@ -165,12 +166,16 @@ DELETIONS = {
 
 LONG = script(A, GONE, B, GONE, C)
 ALMOST = script(A, B, GONE, C)
-DEEP = {
+LARGER = {
     "three writes, two deletions, a backfill": Scope(LONG, (*deliveries(LONG), backfill())),
     "one from before, deleted, created again, a backfill, an answer lost": Scope(
         ALMOST, (*deliveries(ALMOST, before=1), backfill()), before=1, silences=1
     ),
     "overwritten, deleted": _following(ENDED),
+    "after cutover: stragglers, a backfill": _after_cutover(Scope(ABC, (*LATE_ABC, LATE_BACKFILLS[0]))),
+    "after cutover: deleted, created again, a new-path writer, an answer and events lost": _after_cutover(
+        Scope(AGAIN, (*LATE_AGAIN, new_writer("n"), sweep(authority=LATE)), silences=1, losses=2)
+    ),
 }
 """Larger ones, about a minute and a gigabyte: ``RACES=deep pytest tests/races``."""
 
@@ -205,11 +210,11 @@ def test_a_backfill_beside_followed_deletions_loses_nothing_that_lives() -> None
     _holds(Scope(ERASED, actors, silences=1))
 
 
-@pytest.mark.skipif(os.environ.get("RACES") != "deep", reason="takes a minute and a gigabyte: RACES=deep")
-@pytest.mark.parametrize("name", DEEP)
+@pytest.mark.skipif(not IN_DEPTH, reason="takes a minute and a gigabyte: RACES=deep")
+@pytest.mark.parametrize("name", LARGER)
 def test_larger_scopes_hold_too(name: str) -> None:
     """The same claims, over about a million states."""
-    _holds(DEEP[name])
+    _holds(LARGER[name])
 
 
 # A deletion hangs; its event, delivered again, finds the source created again and equal; then the deletion commits.
