@@ -10,9 +10,16 @@ from datetime import datetime
 from enum import Enum
 from typing import Any
 
-from local_gcs.buckets import Bucket, Settings, locked_resource, new_resource, patched_resource
+from local_gcs.buckets import (
+    DELETE,
+    Bucket,
+    Settings,
+    due_action,
+    locked_resource,
+    new_resource,
+    patched_resource,
+)
 from local_gcs.errors import Refused, bucket_missing, invalid, not_modified, object_missing
-from local_gcs.lifecycle import DELETE, due_action
 from local_gcs.objects import (
     NO_HOLDS,
     NONE,

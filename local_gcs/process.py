@@ -44,7 +44,7 @@ class LocalServer:
         return int(self.stats()["methods"].get(method, {"count": 0})["count"])
 
     def fill(self, bucket: str, count: int, **more: Any) -> int:
-        """Stores many objects at once, without events; `local_gcs.local_api.Fill` explains `more`."""
+        """Stores many objects at once, without events; `local_gcs.server.Fill` explains `more`."""
         return int(self._ask("POST", "fill", {"bucket": bucket, "count": count, **more})["objects"])
 
     def add_subscriber(
