@@ -133,11 +133,8 @@ class LineChecker:
             self._end_line(last=True)
         if not self._rows:
             self.note(ProblemKind.EMPTY, "no row in it")
-        return ContentsReport(
-            self._rows,
-            {kind: count for kind, count in self._counts.items() if count},
-            tuple(sorted(self._examples)),
-        )
+        counts = {kind: count for kind, count in self._counts.items() if count}
+        return ContentsReport(self._rows, counts, tuple(sorted(self._examples)))
 
     def _hold(self, data: bytes) -> None:
         self._held_size += len(data)
@@ -162,9 +159,8 @@ class LineChecker:
         self._line += 1
         if size > self._bounds.line:
             self._rows += 1
-            self._found(
-                ProblemKind.LINE_TOO_LONG, f"{size:,} bytes, {self._bounds.line:,} are judged", self._line
-            )
+            detail = f"{size:,} bytes, {self._bounds.line:,} are judged"
+            self._found(ProblemKind.LINE_TOO_LONG, detail, self._line)
             return
         found: Problems = {}
         if line.startswith(BYTE_ORDER_MARK):
@@ -238,7 +234,6 @@ def _repeats_a_name(line: bytes) -> bool:
 
 
 def _why_refused(line: bytes, error: orjson.JSONDecodeError, *, last: bool) -> tuple[ProblemKind, str]:
-    """Say why orjson refuses a line that is not blank."""
     try:
         line.decode()
     except UnicodeDecodeError as wrong:
@@ -266,7 +261,7 @@ def _why_refused(line: bytes, error: orjson.JSONDecodeError, *, last: bool) -> t
 
 
 class _NoNumber(Exception):
-    """NaN or Infinity."""
+    pass
 
 
 def _no_number(_: str) -> NoReturn:
@@ -274,9 +269,5 @@ def _no_number(_: str) -> NoReturn:
 
 
 def _thoroughly_parsed(line: bytes, **options: Any) -> Any:
-    """Parse with the standard library, which accepts more than JSON and shows every pair of an object.
-
-    Raises:
-        _NoNumber, ValueError, RecursionError: It is not JSON, or nested too deeply.
-    """
+    """Parse with the standard library, which accepts more than JSON and shows every pair of an object."""
     return json.loads(line.decode(), parse_constant=_no_number, parse_int=float, **options)

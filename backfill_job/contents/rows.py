@@ -299,9 +299,8 @@ class _Column:
         elif isinstance(value, dict | list):
             self._wrong(value, "STRING", found)
         else:
-            found.setdefault(
-                ProblemKind.COERCED, f"{self.path}: {_JSON_TYPES[type(value)]} where STRING is wanted"
-            )
+            why = f"{self.path}: {_JSON_TYPES[type(value)]} where STRING is wanted"
+            found.setdefault(ProblemKind.COERCED, why)
 
     def _judge_timestamp(self, value: Any, found: Problems) -> None:
         if isinstance(value, bool | dict | list):
@@ -313,9 +312,8 @@ class _Column:
             found.setdefault(kind, f"{self.path}: {why}")
 
     def _wrong(self, value: Any, wanted: str, found: Problems) -> None:
-        found.setdefault(
-            ProblemKind.WRONG_TYPE, f"{self.path}: {_JSON_TYPES[type(value)]} where {wanted} is wanted"
-        )
+        why = f"{self.path}: {_JSON_TYPES[type(value)]} where {wanted} is wanted"
+        found.setdefault(ProblemKind.WRONG_TYPE, why)
 
 
 # --- TIMESTAMP ------------------------------------------------------------------------------------------------
@@ -352,7 +350,6 @@ _NUMBER = re.compile(r"[+-]?[0-9]{1,20}(?:\.[0-9]*)?(?:[eE][+-]?[0-9]{1,3})?")
 
 
 def _moment(value: str | float) -> _Moment:
-    """Read a TIMESTAMP from a text or a number."""
     if not isinstance(value, str):
         return _moment_of_number(value)
     match = _LOADS.fullmatch(value)
@@ -378,11 +375,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def _clock(year: str, month: str, day: str, *time: str | None) -> datetime:
-    """A date and time from its digits, in UTC.
-
-    Raises:
-        ValueError: It does not exist.
-    """
+    """A date and time from its digits, in UTC; a ValueError where it does not exist."""
     hour, minute, second = (int(part or 0) for part in time)
     return datetime(int(year), int(month), int(day), hour, minute, second, tzinfo=UTC)
 
