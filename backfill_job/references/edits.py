@@ -79,10 +79,10 @@ def edits_for(
     found: set[Edit] = set()
     for resolution in finding.resolutions:
         if resolution.kind in {Kind.LEGACY, Kind.MIXED}:
-            ways = {
-                tuple(_resolution_edits(resolution, target, source, of_bucket))
-                for target in resolution.targets
-            }
+            every = (
+                _resolution_edits(resolution, target, source, of_bucket) for target in resolution.targets
+            )
+            ways = set(map(tuple, every))
             if len(ways) != 1:
                 raise CannotEdit("each environment would need another text here")
             found.update(*ways)
@@ -243,8 +243,6 @@ class Readers:
 
 @dataclass
 class _Way:
-    """The ways of one edit's text."""
-
     readers: Readers
     edit: Edit
     edited: frozenset[Position]
@@ -403,7 +401,6 @@ def _looked_up(call: ast.Call) -> set[str]:
 
 
 def _is_printed(node: ast.AST, index: _Index) -> bool:
-    """Whether a name is only printed or logged."""
     inner, outer = node, index.parents.get(node)
     while isinstance(outer, (ast.FormattedValue, ast.JoinedStr, ast.BinOp)):
         inner, outer = outer, index.parents.get(outer)

@@ -91,11 +91,8 @@ def gone_sites(result: ScanResult, state: State) -> tuple[Site, ...]:
 def site_of(finding: Finding, paths: Sequence[Path]) -> Site:
     """A finding's place by its name, in the checkout that one of a scan's paths belongs to."""
     elsewhere = finding.kind is Kind.ELSEWHERE
-    reads = {
-        f"gs://{readable(one.bucket.chars)}/{readable(one.prefix.chars)}/"
-        for one in finding.resolutions
-        if elsewhere and one.bucket is not None
-    }
+    named = ((one.bucket, one.prefix) for one in finding.resolutions if elsewhere)
+    reads = {f"gs://{readable(at.chars)}/{readable(prefix.chars)}/" for at, prefix in named if at is not None}
     return Site(
         file=_fit(_below_top(finding.path, paths)),
         scope=_fit(finding.scope),
