@@ -2,7 +2,7 @@
 
 Every request passes here, and so does each part of a batch (Cloud Storage documentation, "Batch requests"). Here faults hit
 it, its parameters are checked, and it is counted by API method and status. The methods of buckets, of their policies and of their
-notifications are here, too.
+notifications are here, too. Apart from `server`, its only importer, because nothing here waits or knows a socket.
 """
 
 import sys
@@ -112,14 +112,8 @@ class BucketsApi:
     def _get_policy(self, call: Call) -> Reply:
         """The IAM policy, which is not enforced."""
         bucket = self._storage.bucket(call.args[0])
-        empty = {
-            "kind": "storage#policy",
-            "resourceId": f"projects/_/buckets/{bucket.name}",
-            "version": 1,
-            "etag": "CAE=",
-            "bindings": [],
-        }
-        return json_reply(call, empty | bucket.policy)
+        empty = {"kind": "storage#policy", "resourceId": f"projects/_/buckets/{bucket.name}"}
+        return json_reply(call, {**empty, "version": 1, "etag": "CAE=", "bindings": [], **bucket.policy})
 
     def _set_policy(self, call: Call) -> Reply:
         bucket = self._storage.bucket(call.args[0])

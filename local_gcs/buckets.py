@@ -133,15 +133,8 @@ SHORTEST_SOFT_DELETE = WEEK
 LONGEST_SOFT_DELETE = 90 * 24 * 3600
 SET_BY_SERVICE = frozenset(
     {"etag", "generation", "hardDeleteTime", "id", "kind", "locationType", "metageneration", "name", "owner"}
-    | {
-        "projectNumber",
-        "satisfiesPZI",
-        "satisfiesPZS",
-        "selfLink",
-        "softDeleteTime",
-        "timeCreated",
-        "updated",
-    }
+    | {"projectNumber", "satisfiesPZI", "satisfiesPZS", "selfLink", "softDeleteTime"}
+    | {"timeCreated", "updated"}
 )
 """Fields of a bucket resource that a request may repeat and cannot change."""
 REPLACED = frozenset(
@@ -169,8 +162,6 @@ class Settings:
         retention_seconds: Seconds for which a new version may not be deleted or replaced; 0 for no policy.
         storage_class: The class of objects that name none.
         event_based_hold: New objects get an event-based hold.
-        requester_pays: A request must name the project that pays.
-        lifecycle: Rules that delete or move objects after a time.
     """
 
     versioning: bool
@@ -251,9 +242,7 @@ class Bucket:
     Attributes:
         resource: The bucket resource of the JSON API, without links.
         live: The live version of each name, sorted by name.
-        noncurrent: Replaced and deleted versions of a versioned bucket.
         policy: The IAM policy, which is kept and not enforced.
-        notifications: Notification configurations by id.
     """
 
     name: str

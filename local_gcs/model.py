@@ -184,18 +184,8 @@ class Storage:
         if previous is not None:
             self._require_unprotected(bucket, previous, replacing=True)
         now = self.now()
-        version = ObjectVersion(
-            bucket.name,
-            name,
-            next(self._generations),
-            1,
-            content,
-            draft.attributes,
-            draft.storage_class or bucket.settings.storage_class,
-            now,
-            now,
-            draft.holds,
-        )
+        kept = (content, draft.attributes, draft.storage_class or bucket.settings.storage_class)
+        version = ObjectVersion(bucket.name, name, next(self._generations), 1, *kept, now, now, draft.holds)
         if draft.contexts:
             version = replace(version, contexts=_stamped(draft.contexts, now))
         if bucket.settings.event_based_hold and draft.holds.event_based is None:

@@ -64,15 +64,10 @@ class Fill(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The parameters of a bulk fill.
 
     Attributes:
-        bucket: A bucket that exists.
-        count: Number of objects.
-        prefix: Prefix of every name.
         size: Approximate size of each object in bytes.
         days: Number of date partitions; 0 for none.
-        first_day: The first of them.
         seed: The same seed makes the same objects.
         distinct: Number of different contents.
-        metadata: Custom metadata of every object.
         composite: Whether every object is a composite one, which has no md5.
     """
 

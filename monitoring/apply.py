@@ -108,7 +108,6 @@ def resources_of(arguments: argparse.Namespace) -> Resources:
 
 
 def _runbook() -> str:
-    """The repository's runbook, whose headings the alerts link to."""
     path = Path(str(files("monitoring"))).parent / RUNBOOK
     try:
         return path.read_text(encoding="utf-8")

@@ -41,10 +41,7 @@ class Values:
     Attributes:
         env: As the job's lines name it in ``env``.
         mirror_service: The mirror's Cloud Run service; a function's service has the function's name.
-        reverse_service: The service of the mirror back to the legacy path.
         jobs: How the names of all Cloud Run jobs of this migration begin.
-        tasks: Tasks of one execution of the backfill.
-        runbook: Address of the alerts' runbook.
     """
 
     env: str
@@ -176,7 +173,6 @@ def _raw_files(home: Traversable) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _filled(content: Any, values: Mapping[str, str], where: str) -> Any:
-    """Put values into every text of a parsed file."""
     if isinstance(content, dict):
         return {key: _filled(value, values, where) for key, value in content.items()}
     if isinstance(content, list):

@@ -64,7 +64,6 @@ class Reading:
     """An object that was read to its end.
 
     Attributes:
-        size: Bytes read.
         proven: Whether the bytes have the listed checksum.
     """
 
@@ -176,7 +175,6 @@ class Unpacking:
 
     Args:
         most: Bytes to unpack; then it stops.
-        step: Bytes of a step.
     """
 
     def __init__(self, most: int, step: int = MIB) -> None:

@@ -208,8 +208,6 @@ class RowRules:
 
 
 class _Record:
-    """A RECORD's fields, by name."""
-
     def __init__(self, fields: tuple[Field, ...], path: str) -> None:
         self._columns = {field.name: _Column(field, path + field.name) for field in fields}
         self._path = path

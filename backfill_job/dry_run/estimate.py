@@ -50,8 +50,6 @@ class Price:
         region: Of `per` units, where the bucket lies in a single region, or for everything that is not a bucket's.
         multi: The same, where the bucket lies in a dual-region or a multi-region.
         per: How many units the price is of.
-        as_of: When it was valid.
-        source: The page that has it.
     """
 
     region: float
@@ -159,9 +157,7 @@ class Charge:
     """One thing that costs.
 
     Attributes:
-        what: In words.
         units: How many, such as operations or bytes.
-        in_bytes: Whether the units are bytes.
         once: Whether every execution costs it, once: neither a month's storage, nor a retrieval from a colder class.
         region: US dollars, where the buckets lie in a single region.
         multi: US dollars, where they lie in a dual-region or a multi-region.
@@ -230,17 +226,13 @@ class Estimate:
     Attributes:
         dry_run: One listing of both sides.
         execute: Two listings of both sides (plan, verification) and the copies.
-        tasks: How many tasks share the work.
         seconds: For copying with these tasks, as fast as both the bucket and the client can.
         listing_seconds: For listing both sides once with these tasks. The copying runs at the same time.
         ramp_seconds: For the bucket's ramp-up alone.
         speed: The assumed objects a second of all these tasks together.
-        one_task_seconds: For copying with one task.
         recommended_tasks: How many tasks make sense; more of them would only wait for the bucket.
-        recommended_seconds: For copying with the recommended tasks.
         second_copy_bytes: Bytes at the destination in the end.
         storage_dollars: US dollars a month for them, as long as both copies exist.
-        charges: Everything that an execution costs.
         limit: What decides how fast these tasks copy for most of the time; None where there is nothing to copy.
         request_seconds: How long one request takes; None where that is not known.
     """

@@ -85,7 +85,6 @@ class Period:
         bytes: Their size at the source.
         copy: To copy to names where the destination has nothing.
         overwrite: To copy over something different.
-        equal: Already equal at the destination.
         conflict: Different, and left as they are.
     """
 
@@ -163,8 +162,6 @@ class Sizes:
 
     Attributes:
         smallest: Bytes of the smallest object; 0 without objects.
-        largest: Bytes of the largest object.
-        total: Bytes of all objects.
         histogram: Objects by the number of bits of their size: 0, 1, 2 to 3, 4 to 7, 8 to 15 … bytes.
     """
 
@@ -217,8 +214,6 @@ class Inventory:
 
     Attributes:
         today: Later days are in the future; UTC, like the names of the exports.
-        source: All objects at the source.
-        destination: All objects at the destination.
         steps: The planned steps, in source bytes (EXTRA: destination bytes). EXCLUDED counts source objects only.
         named: Names to overwrite, in conflict, extra at the destination, or impossible.
         protected: Names to overwrite whose destination object has a hold or is retained today: the copy will be refused.

@@ -35,7 +35,6 @@ class PlanLine:
     """One name, the step planned for it, and why.
 
     Attributes:
-        relative: The name below the prefixes.
         step: COPY: the destination has nothing there. OVERWRITE: the copy replaces something different. EQUAL: nothing to do.
             CONFLICT: different, and the destination is the source of truth. ERASED: it was deleted at the destination, and is not
             brought back. EXTRA: only the destination has it. EXCLUDED: excluded on request, or never data. IMPOSSIBLE: the

@@ -231,7 +231,6 @@ def _sections(
 
 
 def _settings(findings: Inventory, migration: Migration) -> Iterator[RenderableType]:
-    """What the settings of the buckets mean for a copy or a deletion."""
     for check in () if findings.buckets is None else named_settings(*findings.buckets, migration):
         yield Text(f"{check.name}: {shown(check.evidence)}. {shown(check.next_step)}")
 
@@ -371,7 +370,6 @@ def _charges(estimate: Estimate) -> Iterator[RenderableType]:
 
 
 def _colder(findings: Inventory) -> Iterator[RenderableType]:
-    """What it costs that objects to copy lie in a colder class."""
     for storage_class, found in findings.colder.items():
         retrieval, early_deletion = estimate_colder(storage_class, found)
         yield Text(
@@ -382,7 +380,6 @@ def _colder(findings: Inventory) -> Iterator[RenderableType]:
 
 
 def _by_bytes(findings: Inventory) -> Iterator[RenderableType]:
-    """What it takes to compare by their bytes what is equal by crc32c alone."""
     if not findings.unproven.objects:
         return
     cost = estimate_by_bytes(findings.unproven)

@@ -134,10 +134,8 @@ class BigQueryEngine:
 
     Args:
         dataset: In the location of both buckets.
-        run: A name for this run, in the names and labels of the tables.
         stop: A stop also interrupts the wait for a job.
         note: Called with what an operator should know although the test goes on.
-        retry: How requests are repeated after a transient fault.
     """
 
     name = "bigquery"

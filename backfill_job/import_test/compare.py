@@ -78,7 +78,6 @@ class Fingerprint:
 
     Attributes:
         digits: 64 hexadecimal digits.
-        definition: How they were computed.
     """
 
     digits: str
@@ -194,7 +193,6 @@ class ImportDay:
     """A day's test.
 
     Attributes:
-        names: What the listings say about the difference.
         attempts: Attempts until both folders stayed unchanged.
         tested: When the last attempt ended.
     """

@@ -110,7 +110,6 @@ def try_day(
 
     Args:
         migration: Its source is the legacy path, its destination the new path.
-        consumer: What it loads of a day.
         grace: How long an object may take to arrive on the other path before it counts as a difference.
 
     Raises:

@@ -82,7 +82,6 @@ class EmbeddedEngine:
 
     Args:
         store: Read from by several threads at once.
-        readers: Objects read at once.
         consumer: What it loads; None for the preset's rows.
 
     Attributes:

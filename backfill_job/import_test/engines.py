@@ -35,10 +35,6 @@ def chosen_engine(
 ) -> tuple[str, EngineOf]:
     """Choose the engine by ``--engine``, ``--dataset`` and ``--location``.
 
-    Args:
-        consumer: What it loads.
-        name: The name of the run.
-
     Returns:
         The engine's name, and what makes it.
 

@@ -88,7 +88,6 @@ class Found:
     """What an engine found of a day.
 
     Attributes:
-        rows: Rows of the path.
         loaded: How many of them are in the table.
         again: Rows that the table has beyond those of the path.
         changed: Rows not loaded whose user and time the table has, with other contents.

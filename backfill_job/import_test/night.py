@@ -77,7 +77,6 @@ class Night:
     """A run on both paths.
 
     Attributes:
-        run_date: The date of the run.
         day: The day that it loads.
     """
 

@@ -33,9 +33,6 @@ class Results:
     """A run of the command.
 
     Attributes:
-        run: The name of the run.
-        asked: The days to test.
-        days: The days that are done.
         consumer: The consumer's identity; empty where it is not known.
     """
 

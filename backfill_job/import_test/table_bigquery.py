@@ -40,7 +40,6 @@ class BigQueryTable:
     Args:
         most: Bytes that the query may bill.
         partition: The column by which the table is partitioned, where that is not the rows' time; empty for none.
-        run: A name for this run, in the labels of its jobs.
 
     Raises:
         UsageError: The column has no simple name.

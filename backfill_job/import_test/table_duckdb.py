@@ -25,7 +25,6 @@ class DuckDbTable:
     """A `TableEngine`.
 
     Args:
-        database: The consumer's file.
         table: ``TABLE`` or ``SCHEMA.TABLE`` in it.
 
     Raises:

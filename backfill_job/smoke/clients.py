@@ -295,7 +295,6 @@ class Exchanges:
     Attributes:
         bucket: Its name is written as ``BUCKET``.
         folder: The scratch folder's name is written as ``SCRATCH/``.
-        noted: The exchanges, as ``wire.json`` has them.
         unknown: Fields of the object resource that `OBJECT_FIELDS` does not have.
     """
 

@@ -36,9 +36,7 @@ class Observer:
     """Looks for one canary.
 
     Attributes:
-        apis: Asks both services.
         project: The project with the logs and metrics.
-        service: The mirror's service.
         clock: The waiting; may raise `Interrupted`.
         limit: Seconds to wait for each of the two.
     """

@@ -144,7 +144,6 @@ class Bench:
         return self.made[relative]
 
     def _replace(self, relative: str, source: str) -> ObjectState:
-        """Replace an object by a copy of another one."""
         self.made[relative] = self.google.copy(
             self.at(source),
             self.at(relative),

@@ -48,9 +48,7 @@ class Reliance(NamedTuple):
 
     Attributes:
         key: The probe, and its rows in ``wire.json``.
-        relies: What the code relies on.
         where: The modules that rely on it.
-        answer: The expected answer.
     """
 
     key: str

@@ -238,7 +238,6 @@ def _selected(query: Mapping[str, Any], source: Source) -> list[tuple[float, Lab
 
 
 def _reduced(values: list[float], aggregation: Mapping[str, Any]) -> float:
-    """All values of an alignment period as one number."""
     reducer = aggregation["crossSeriesReducer"]
     if reducer == "REDUCE_SUM":
         rate = aggregation["perSeriesAligner"] == "ALIGN_RATE"

@@ -200,7 +200,6 @@ class Chart:
     """Series over time, with what the axis counts, its end and its middle in words.
 
     Attributes:
-        keys: The legend.
         notes: What is not drawn, and where thresholds lie.
     """
 
