@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 
 import orjson
 
-from backfill_job.contents.rows import ProblemKind, Problems, Row, RowRules
+from backfill_job.contents.rows import ROWS, ProblemKind, Problems, Row
 from shared.verification import Severity
 
 __all__ = ["BOUNDS", "Bounds", "ContentsReport", "LineChecker", "LineProblem"]
@@ -27,7 +27,6 @@ BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 EXAMPLES_OF_A_KIND = 3
 """Problems of each kind that a report shows. All are counted."""
 
-_RULES = RowRules()
 _NAMES_ONCE = (b'"user_id"', b'"submitted_at"', b'"answers"')
 _NAMES_ONCE_AN_ANSWER = (b'"question_id"', b'"answer_ids"')
 
@@ -185,14 +184,14 @@ class LineChecker:
         if not isinstance(parsed, dict):
             found[ProblemKind.NOT_AN_OBJECT] = "a JSON value, but not an object"
             return
-        found |= _RULES.judge(parsed)
+        ROWS.judge(parsed, found)
         if _may_repeat_a_name(parsed, line, found) and _repeats_a_name(line):
             found.setdefault(ProblemKind.DUPLICATE_FIELD, "one name more than once in an object")
         user = parsed.get("user_id")
         if user is not None:
             self._compare_user(str(user), found)
         if self._take_row is not None and all(kind.severity is Severity.WARNING for kind in found):
-            self._take_row(_RULES.row(parsed))
+            self._take_row(ROWS.row(parsed))
 
     def _compare_user(self, user: str, found: Problems) -> None:
         key = hash(user)

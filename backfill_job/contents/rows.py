@@ -71,7 +71,7 @@ from typing import Any
 
 from shared.verification import Severity
 
-__all__ = ["SCHEMA", "Field", "ProblemKind", "Problems", "Row", "RowRules", "Type"]
+__all__ = ["ROWS", "SCHEMA", "Field", "ProblemKind", "Problems", "Record", "Row", "Type"]
 
 
 class Type(Enum):
@@ -186,33 +186,15 @@ _JSON_TYPES = {
 _COLUMN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 
 
-class RowRules:
-    """Judges rows by a schema, and reads those that load."""
+class Record:
+    """A RECORD's fields, by name: judges values, and reads those that load."""
 
-    def __init__(self, fields: tuple[Field, ...] = SCHEMA) -> None:
-        self._root = _Record(fields, "")
-
-    def judge(self, parsed: Mapping[str, Any]) -> Problems:
-        """What is wrong with a row.
-
-        Args:
-            parsed: As orjson parses it. A name given twice is not seen here: a parsed object has its last value only.
-        """
-        found: Problems = {}
-        self._root.judge(parsed, found)
-        return found
-
-    def row(self, parsed: Mapping[str, Any]) -> Row:
-        """The row as BigQuery would hold it; only for an object with no problem but warnings."""
-        return self._root.row(parsed)
-
-
-class _Record:
     def __init__(self, fields: tuple[Field, ...], path: str) -> None:
         self._columns = {field.name: _Column(field, path + field.name) for field in fields}
         self._path = path
 
     def judge(self, value: Mapping[str, Any], found: Problems) -> None:
+        """Note what is wrong with a value, as orjson parses it. A name given twice is not seen: the value has the last one only."""
         columns = self._columns
         known = 0
         for name, item in value.items():
@@ -239,6 +221,7 @@ class _Record:
         return column
 
     def row(self, value: Mapping[str, Any]) -> Row:
+        """The value as BigQuery would hold it; only for one with no problem but warnings."""
         given = {name.lower(): item for name, item in value.items()}
         return {name: column.value(given.get(name)) for name, column in self._columns.items()}
 
@@ -250,7 +233,7 @@ class _Column:
         self.path = path
         self._repeated = field.repeated
         self._wanted = path not in OPTIONAL
-        self._record = _Record(field.fields, path + ".")
+        self._record = Record(field.fields, path + ".")
         by_type: dict[Type, tuple[Callable[[Any, Problems], None], Callable[[Any], Any]]] = {
             Type.STRING: (self._judge_string, str),
             Type.TIMESTAMP: (self._judge_timestamp, _moment),
@@ -411,3 +394,7 @@ def _other_form(text: str) -> tuple[ProblemKind, str]:
     )
     why = next((why for applies, why in reasons if applies), "a form that is not documented for loads")
     return ProblemKind.ODD_TIMESTAMP, why
+
+
+ROWS = Record(SCHEMA, "")
+"""Judges the rows of an export."""
