@@ -45,7 +45,9 @@ def chosen_engine(
     if chosen == "duckdb":
         if arguments.dataset is not None or arguments.location is not None:
             raise UsageError("--dataset and --location are for --engine bigquery")
-        return chosen, _embedded(consumer, stop)
+        with _optional(*DUCKDB):
+            from backfill_job.import_test.duckdb import EmbeddedEngine  # noqa: PLC0415 -- optional, and heavy
+        return chosen, lambda gateway: EmbeddedEngine(gateway, readers=READERS, stop=stop, consumer=consumer)
     if arguments.dataset is None:
         raise UsageError("--engine bigquery needs --dataset PROJECT.DATASET for its temporary tables")
     if not consumer.of_qpi:
@@ -53,12 +55,6 @@ def chosen_engine(
             f"--engine bigquery loads the rows of the preset; for {consumer.load.format.value} of {consumer.name}: --engine duckdb"
         )
     return chosen, _bigquery(arguments, io, name, clock, stop)
-
-
-def _embedded(consumer: Consumer, stop: Stop) -> EngineOf:
-    with _optional(*DUCKDB):
-        from backfill_job.import_test.duckdb import EmbeddedEngine  # noqa: PLC0415 -- optional, and heavy
-    return lambda gateway: EmbeddedEngine(gateway, readers=READERS, stop=stop, consumer=consumer)
 
 
 def _bigquery(arguments: argparse.Namespace, io: ProcessIO, name: str, clock: Clock, stop: Stop) -> EngineOf:

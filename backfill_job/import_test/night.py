@@ -4,6 +4,8 @@ A run looks for an object of its own day before it loads the day before. Where i
 later run loads that day. So a night is lost although every object is on both paths. The branch of a past night depends on what lay
 there when the run began. An object lies there since its live version was written on the legacy path; a copy's own time says nothing.
 So a night whose early objects were all overwritten later looks emptier than it was.
+
+A module of its own because the command only chooses nights and shows them.
 """
 
 from collections.abc import Iterator, Mapping

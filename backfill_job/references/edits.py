@@ -329,7 +329,8 @@ class _Way:
             values = self.readers.evaluator.values(node, self.readers.index(module).frames[node])
         except (TooDeep, RecursionError):
             return True
-        return any(self._is_it(value, at) or (given and _has_hole(value)) for value in values)
+        has_hole = any(isinstance(value, Text) and HOLE in value.chars for value in values)
+        return (given and has_hole) or any(self._is_it(value, at) for value in values)
 
     def _is_it(self, value: Value, at: Position) -> bool:
         if isinstance(value, Text):
@@ -407,10 +408,6 @@ def _is_printed(node: ast.AST, index: _Index) -> bool:
     if not isinstance(outer, ast.Call) or inner is outer.func:
         return False
     return _PRINTS.fullmatch(ast.unparse(outer.func)) is not None
-
-
-def _has_hole(value: Value) -> bool:
-    return isinstance(value, Text) and HOLE in value.chars
 
 
 def _place(module: Module, node: ast.AST) -> str:

@@ -219,7 +219,9 @@ class _Planner:
         before = {(finding.path, finding.line) for finding in self.result.blocking}
         while self.edits:
             contents = self.contents()
-            broken = {path for path, (old, new) in contents.items() if not _still_parses(path, old, new)}
+            # A file that could not be parsed before need not be parsed now.
+            parsed = {path: new for path, (old, new) in contents.items() if _parses(path, old)}
+            broken = {path for path, new in parsed.items() if not _parses(path, new)}
             edited = {path: new for path, (_, new) in contents.items()}
             given = self.result
             after = scan(
@@ -264,10 +266,6 @@ def _verdict(readers: Readers, edited: frozenset[Position], edit: Edit) -> str:
     except CannotEdit as reason:
         return str(reason)
     return ""
-
-
-def _still_parses(path: Path, before: bytes, after: bytes) -> bool:
-    return _parses(path, after) or not _parses(path, before)
 
 
 def _parses(path: Path, data: bytes) -> bool:

@@ -1,7 +1,8 @@
 """The objects of ``smoke --wire``, and what is asked of them.
 
 Each probe gives the answer to one row of `RELIANCES`. It says what the client made of the answer; the statuses come from the
-exchanges. A probe that needs an object which could not be made says so, and the others go on.
+exchanges. A probe that needs an object which could not be made says so, and the others go on. Apart from `trial`, because nothing
+here knows which answer is expected.
 """
 
 import gzip
