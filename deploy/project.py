@@ -25,17 +25,8 @@ __all__ = [
 
 SERVICES = (
     *("artifactregistry", "bigquery", "cloudbuild", "cloudfunctions", "cloudresourcemanager"),
-    *(
-        "cloudscheduler",
-        "eventarc",
-        "iam",
-        "iamcredentials",
-        "logging",
-        "monitoring",
-        "pubsub",
-        "run",
-        "storage",
-    ),
+    *("cloudscheduler", "eventarc", "iam", "iamcredentials", "logging", "monitoring", "pubsub"),
+    *("run", "storage"),
 )
 
 TRIGGER, SCHEDULER, BUILD, FUNCTION_BUILD = "trigger", "scheduler", "build", "fn-build"

@@ -417,17 +417,8 @@ class Inventory:
 
 _IN_JSON = (
     *("today", "source", "destination", "steps", "days", "undated", "gaps", "future_days"),
-    *(
-        "impossible_dates",
-        "kinds",
-        "file_types",
-        "outside",
-        "strays",
-        "sizes",
-        "named",
-        "reserved",
-        "excluded",
-    ),
+    *("impossible_dates", "kinds", "file_types", "outside", "strays", "sizes"),
+    *("named", "reserved", "excluded"),
 )
 
 

@@ -15,6 +15,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import pairwise, takewhile
 from pathlib import Path
 
@@ -79,10 +80,8 @@ def edits_for(
     found: set[Edit] = set()
     for resolution in finding.resolutions:
         if resolution.kind in {Kind.LEGACY, Kind.MIXED}:
-            every = (
-                _resolution_edits(resolution, target, source, of_bucket) for target in resolution.targets
-            )
-            ways = set(map(tuple, every))
+            way = partial(_resolution_edits, resolution, source=source, of_bucket=of_bucket)
+            ways = {tuple(way(target)) for target in resolution.targets}
             if len(ways) != 1:
                 raise CannotEdit("each environment would need another text here")
             found.update(*ways)
