@@ -29,7 +29,6 @@ from backfill_job.copying.progress import showing_progress
 from backfill_job.copying.result import RunResult
 from backfill_job.dry_run.analyse import analyse
 from backfill_job.dry_run.estimate import (
-    Actual,
     Compared,
     Estimate,
     compare,
@@ -348,8 +347,8 @@ def _compared(result: RunResult, arguments: argparse.Namespace, *, tasks: int) -
     expected = estimate(
         result.work, speed=OBJECTS_PER_SECOND, tasks=tasks, ceiling=arguments.max_writes_per_second
     )
-    took = Actual(result.operations.class_a, result.operations.class_b, result.copying_s)
-    return [line for line in compare(expected, took) if not (line.what == "seconds" and arguments.ungoverned)]
+    found = compare(expected, result.operations.class_a, result.operations.class_b, result.copying_s)
+    return [line for line in found if not (line.what == "seconds" and arguments.ungoverned)]
 
 
 def _composed_lines(report: Mapping[str, Any], *, again: str, status: str) -> list[str]:

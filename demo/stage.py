@@ -1,22 +1,27 @@
-"""The demo's screen, its local Cloud Storage, and the operator's commands as processes.
+"""The demo's screen, its local Cloud Storage, the operator's commands as processes, and the consumer's nightly job.
 
-A module of its own because `demo.story` only says which command comes next.
+A module of its own because `demo.story` only says what comes next.
 """
 
+import json
 import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import date, timedelta
 from pathlib import Path
+from urllib.parse import quote, urlencode
+from urllib.request import urlopen
 
+import duckdb
 from rich.console import Console
 
 import local_gcs
-from shared.migration import Environment, qpi_exports
+from shared.migration import Environment, Location, qpi_exports
 
-__all__ = ["MIGRATION", "Stage", "Stopped"]
+__all__ = ["MIGRATION", "TABLE", "Stage", "Stopped", "night"]
 
 MIGRATION = qpi_exports(Environment.DEV)
 UNLOGGED = {"begin", "references", "import-test", "loaded", "readers", "signoff", "status"}
@@ -94,3 +99,58 @@ class Stage:
         raise Stopped(
             f"`{shown or command}` ended with exit code {done.returncode}, and {expected} was expected."
         )
+
+
+# --- the consumer's nightly job -------------------------------------------------------------------------------
+
+TABLE = "qpi_answers_v4"
+_COLUMNS = (
+    "user_id VARCHAR, submitted_at TIMESTAMPTZ, answers STRUCT(question_id VARCHAR, answer_ids VARCHAR[])[]"
+)
+
+
+def night(url: str, path: Location, run_date: date, database: Path) -> str:
+    """Play the run of a date; gives what its log would say.
+
+    It looks for the run's own day, then appends the day before to a table: in this process, on a DuckDB file instead of BigQuery.
+    Like the real one it ends green where it finds nothing.
+
+    Args:
+        url: The local Cloud Storage.
+        path: Where the job's code says that the exports are.
+    """
+    today, yesterday = run_date, run_date - timedelta(days=1)
+    if next(_names(url, path, today), None) is None:
+        return f"run of {run_date}: no object in {path.uri}qpi_answers_{today:%Y%m%d}/: Empty. SUCCESS"
+    rows = database.with_suffix(".jsonl")
+    with rows.open("wb") as lines:
+        for name in _names(url, path, yesterday):
+            if name.endswith(".jsonl"):
+                lines.write(_read(f"{url}/storage/v1/b/{path.bucket}/o/{quote(name, safe='')}?alt=media"))
+    with duckdb.connect(str(database)) as table:
+        table.execute(f"SET TimeZone = 'UTC'; CREATE TABLE IF NOT EXISTS {TABLE} ({_COLUMNS})")
+        columns = (part.partition(" ") for part in _COLUMNS.split(", ", 2))
+        types = ", ".join(f"{name}: '{kind}'" for name, _, kind in columns)
+        (loaded,) = table.execute(
+            f"INSERT INTO {TABLE} SELECT * FROM read_json(?, format = 'newline_delimited', columns = {{{types}}})",  # noqa: S608
+            [str(rows)],
+        ).fetchone() or (0,)
+    rows.unlink()
+    return f"run of {run_date}: {loaded:,} rows of {yesterday} appended. SUCCESS"
+
+
+def _names(url: str, path: Location, day: date) -> Iterator[str]:
+    folder, token = f"{path.prefix}qpi_answers_{day:%Y%m%d}/", ""
+    while True:
+        page = json.loads(
+            _read(f"{url}/storage/v1/b/{path.bucket}/o?{urlencode({'prefix': folder, 'pageToken': token})}")
+        )
+        yield from (each["name"] for each in page.get("items", ()))
+        token = page.get("nextPageToken", "")
+        if not token:
+            return
+
+
+def _read(url: str) -> bytes:
+    with urlopen(url) as answer:  # noqa: S310 -- the demo's own server
+        return bytes(answer.read())

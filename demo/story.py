@@ -18,11 +18,9 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from demo.audit_log import PROJECT, Audit, a_fortnight, written
-from demo.consumer import TABLE, night
-from demo.data import generate
+from demo.data import PROJECT, Audit, a_fortnight, generate, written
 from demo.function import FunctionProcess, running_function
-from demo.stage import MIGRATION, Stage
+from demo.stage import MIGRATION, TABLE, Stage, night
 from demo.writer import LiveWriter, live_writer, load
 from local_gcs.waiting import wait_until
 from shared.migration import Location

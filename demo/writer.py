@@ -220,7 +220,6 @@ class LiveWriter:
             await asyncio.gather(*workers, return_exceptions=True)
 
     async def _pace(self, pending: Callable[[], int]) -> None:
-        """Slow down while events wait for the mirrors."""
         while True:
             waiting = await asyncio.to_thread(pending)
             self._carried = max(0.0, 1.0 - waiting / max(1, self.most_pending))

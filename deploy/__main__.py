@@ -10,14 +10,14 @@ Exit codes: 0 done, 1 a command failed or the check found something wrong, 2 can
 
 import shlex
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from deploy.check import check, exit_code, lines_of
 from deploy.facts import questions
 from deploy.parts import function_steps, job_steps, release, scheduler_steps
 from deploy.project import project_steps, table
-from deploy.steps import Answer, Failed, Step, Words, perform, script, with_gcloud
+from deploy.steps import Failed, Runs, Step, perform, script, with_gcloud
 from deploy.values import Values, read_values
 from shared.command_line import OneLineParser, as_program, one_line
 from shared.errors import MigrationError, UsageError
@@ -32,14 +32,8 @@ WHAT = ("project", "jobs", "functions", "scheduler")
 CHECK = "check"
 
 
-def main(
-    argv: Sequence[str] | None = None, run: Callable[[Words], Answer] = with_gcloud, folder: Path = FOLDER
-) -> int:
-    """Run the command; `folder` holds the files with the environments' values.
-
-    Returns:
-        0 done, 1 a command failed or the check found something wrong, 2 cannot start or the check could not read everything.
-    """
+def main(argv: Sequence[str] | None = None, run: Runs = with_gcloud, folder: Path = FOLDER) -> int:
+    """Run the command; `folder` holds the files with the environments' values. Returns the exit code."""
     summary, _, rest = (__doc__ or "").partition("\n\n")
     parser = OneLineParser(prog="python -m deploy", description=summary, epilog=rest)
     parser.add_argument("--env", required=True, choices=[environment.value for environment in Environment])
@@ -91,7 +85,7 @@ def steps_of(values: Values, what: Sequence[str], tag: str) -> Iterator[Step]:
                 yield from scheduler_steps(values)
 
 
-def _check(values: Values, run: Callable[[Words], Answer], *, printing: bool) -> int:
+def _check(values: Values, run: Runs, *, printing: bool) -> int:
     if printing:
         sys.stdout.write("".join(f"{shlex.join(words)}\n" for words in questions(values).values()))
         return 0

@@ -1,7 +1,8 @@
 """Whether a project is as the deployment makes it: ``python -m deploy --env E check``. It reads, and changes nothing.
 
 The steps of the deployment say what must be there, so it is not written down again. Each red line shows the command of its step.
-What cannot be read is NOT RUN, and never passes. `facts` reads the project; everything here is pure, but for `check` and `facts`.
+What cannot be read is NOT RUN, and never passes. `facts` reads the project; everything here is pure, but for `check` and `facts`. Only
+the command uses it: the other groups of steps change a project, and need none of it.
 """
 
 import shlex
@@ -17,7 +18,7 @@ from backfill_job.rights import Part
 from deploy.facts import Facts, Unreadable, ask, field, policy_command, questions, role_command
 from deploy.parts import DELIVERIES, FINALIZED, function_steps, job_steps, release, scheduler_steps
 from deploy.project import ACCOUNTS, DEAD_LETTERS, SERVICES, gcloud, project_steps
-from deploy.steps import Answer, Ensure, Run, Step, Words
+from deploy.steps import Ensure, Run, Runs, Step, Words
 from deploy.values import Values
 from shared.text import counted
 
@@ -41,20 +42,17 @@ UNBOUND_AGENTS = {
 Google grants these roles with the first use of each service (IAM documentation, "Service agents"). A policy that is written as a
 whole, as some infrastructure code does, takes them away."""
 
+_Judge = Callable[[Values, Facts], Iterator[Check]]
+
 _WORST_FIRST = (Standing.FAIL, Standing.NOT_RUN, Standing.PASS, Standing.NOT_APPLICABLE)
 
 
-def check(values: Values, run: Callable[[Words], Answer]) -> list[Check]:
+def check(values: Values, run: Runs) -> list[Check]:
     """Ask the project, and judge it: the worst first."""
     facts = ask(questions(values), run)
-    kinds = {
-        (binding.kind, binding.name) for binding in _bindings(values, facts) if binding.kind != "projects"
-    }
-    more = {
-        f"{kind} {name}": policy_command(values, kind, name)
-        for kind, name in sorted(kinds)
-        if _there(facts, values, kind, name)
-    }
+    kinds = {(one.kind, one.name) for one in _bindings(values, facts) if one.kind != "projects"}
+    asked = [(kind, name) for kind, name in sorted(kinds) if _there(facts, values, kind, name)]
+    more = {f"{kind} {name}": policy_command(values, kind, name) for kind, name in asked}
     roles = _names(facts, _ROLES)
     names = [_name_of(step) for step in _made_by(values)[_ROLES]]
     there = [] if isinstance(roles, Unreadable) else [name for name in names if name in roles]
@@ -68,9 +66,7 @@ def checks_of(values: Values, facts: Facts) -> list[Check]:
     return sorted(found, key=lambda one: (_WORST_FIRST.index(one.standing), not one.next_step))
 
 
-def _judged(
-    name: str, judge: Callable[[Values, Facts], Iterator[Check]], values: Values, facts: Facts
-) -> list[Check]:
+def _judged(name: str, judge: _Judge, values: Values, facts: Facts) -> list[Check]:
     """The checks of one subject; an answer of another form, as of another version of gcloud, makes it NOT RUN."""
     try:
         return [*judge(values, facts)]
@@ -134,14 +130,12 @@ def _buckets(values: Values, facts: Facts) -> Iterator[Check]:
                 yield _unreadable(f"{side} bucket", found)
             continue
         yield _project(side, values, facts, str(found.get("projectNumber", "")))
-        at = str(found.get("location", "")).lower()
+        name, at = f"{side} bucket: trigger", str(found.get("location", "")).lower()
         if at == location:
-            yield passed(f"{side} bucket: trigger", f"the bucket and {value} say {at}")
+            yield passed(name, f"the bucket and {value} say {at}")
         else:
             seen = f"the bucket is in {at}, {value} says {location}: its trigger would be refused"
-            yield failed(
-                f"{side} bucket: trigger", seen, f"write {value}={at} into deploy/{values.env.value}.env"
-            )
+            yield failed(name, seen, f"write {value}={at} into deploy/{values.env.value}.env")
     legacy, new = facts["legacy bucket"], facts["new bucket"]
     if not isinstance(legacy, Unreadable) and not isinstance(new, Unreadable):
         yield from bucket_checks(legacy, new, values.migration)
@@ -154,11 +148,8 @@ def _project(side: str, values: Values, facts: Facts, number: str) -> Check:
     if number == str(project.get("projectNumber")):
         return passed(name, values.project)
     seen = f"it belongs to project {number}, not to {values.project}: Eventarc brings its events only within its own project"
-    return failed(
-        name,
-        seen,
-        "deploy into the bucket's project, and bring the other bucket there: docs/deploy.md, Regions and projects",
-    )
+    step = "deploy into the bucket's project, and bring the other bucket there: docs/deploy.md, Regions and projects"
+    return failed(name, seen, step)
 
 
 # --- what an owner sets up -------------------------------------------------------------------------------------------
@@ -175,7 +166,6 @@ def _names(facts: Facts, kind: str) -> set[str] | Unreadable:
 
 
 def _last(name: Any) -> str:
-    """The last part of a resource's name."""
     return str(name).rpartition("/")[2]
 
 
@@ -189,10 +179,8 @@ def _there(facts: Facts, values: Values, kind: str, name: str) -> bool:
 
 
 def _bucket_fact(values: Values, name: str) -> str:
-    sides = {
-        values.migration.source.bucket: "legacy bucket",
-        values.migration.destination.bucket: "new bucket",
-    }
+    source, destination = values.migration.source.bucket, values.migration.destination.bucket
+    sides = {source: "legacy bucket", destination: "new bucket"}
     return sides.get(name.removeprefix("gs://"), "staging bucket")
 
 
@@ -231,7 +219,6 @@ def _made(values: Values, facts: Facts) -> Iterator[Check]:
 
 
 def _changed(kind: str, title: str, step: Ensure, values: Values, facts: Facts) -> Check | None:
-    """What is wrong with something that is there; None where nothing is."""
     name = _name_of(step)
     if kind == _ROLES:
         return _changed_role(title, step, facts)
@@ -254,11 +241,10 @@ def _changed_role(title: str, step: Ensure, facts: Facts) -> Check | None:
         return _unreadable(title, role)
     wanted = set(_flags(step.create)["permissions"].split(","))
     held = set(role.get("includedPermissions") or ())
+    lacking, more = ", ".join(sorted(wanted - held)), ", ".join(sorted(held - wanted))
     differences = (
-        f"lacks {', '.join(sorted(wanted - held))}" if wanted - held else "",
-        f"has {', '.join(sorted(held - wanted))}, which the deployment does not give"
-        if held - wanted
-        else "",
+        lacking and f"lacks {lacking}",
+        more and f"has {more}, which the deployment does not give",
         "is disabled" if role.get("stage") == "DISABLED" else "",
     )
     found = "; ".join(filter(None, differences))
@@ -319,9 +305,8 @@ def _bindings(values: Values, facts: Facts) -> Iterator[_Binding]:
     for step in steps:
         if not isinstance(step, Run) or "add-iam-policy-binding" not in step.command:
             continue
-        words = tuple(
-            word.replace("$NUMBER", number).replace("$STORAGE_AGENT", agent) for word in step.command
-        )
+        named = (word.replace("$NUMBER", number) for word in step.command)
+        words = tuple(word.replace("$STORAGE_AGENT", agent) for word in named)
         flags = _flags(words)
         condition = flags.get("condition", "None")
         expression = condition.removeprefix("expression=").rpartition(",title=")[0]
@@ -350,10 +335,8 @@ def _beside(
     policy: Mapping[str, Any], title: str, wanted: Sequence[_Binding], values: Values
 ) -> Iterator[Check]:
     """What our own accounts hold on data beside that: of an older version, or given by hand. It is advice."""
-    own, given = (
-        {values.member(name) for name in ACCOUNTS},
-        {(one.role, one.member, one.expression) for one in wanted},
-    )
+    own = {values.member(name) for name in ACCOUNTS}
+    given = {(one.role, one.member, one.expression) for one in wanted}
     for binding in policy.get("bindings") or ():
         role, condition = binding.get("role", ""), binding.get("condition") or {}
         expression, name = condition.get("expression", ""), condition.get("title", "")
@@ -389,11 +372,9 @@ def _agents(values: Values, facts: Facts) -> Iterator[Check]:
         if isinstance(fact, Unreadable):
             yield _unreadable(name, fact)
             return
-    missing = [
-        one
-        for domain, role in UNBOUND_AGENTS.items()
-        if not (one := _agent(values, project["projectNumber"], domain, role)).is_in(policy)
-    ]
+    number = project["projectNumber"]
+    agents = [_agent(values, number, domain, role) for domain, role in UNBOUND_AGENTS.items()]
+    missing = [one for one in agents if not one.is_in(policy)]
     jobs = _names(facts, "run jobs")
     if not missing:
         yield passed(name, f"{len(UNBOUND_AGENTS)} with their roles")
@@ -422,11 +403,8 @@ def _build_region(values: Values, facts: Facts) -> Iterator[Check]:
         yield _unreadable(name, builds)
     else:
         seen = f"no build has succeeded in {values.region}, which Cloud Build refuses to some new projects"
-        yield not_run(
-            name,
-            seen,
-            "submit the build; where it is refused, submit it with --region=europe-west1 or us-central1",
-        )
+        step = "submit the build; where it is refused, submit it with --region=europe-west1 or us-central1"
+        yield not_run(name, seen, step)
 
 
 # --- the writer and the consumer -------------------------------------------------------------------------------------
@@ -449,28 +427,16 @@ def _access(name: str, member: str, need: Need, facts: Facts) -> Check:
         return passed(name, f"{member} may {need.what}")
     lacks = ", ".join(permission.removeprefix("storage.") for permission in found.missing)
     role = "objectUser" if "create" in need.what else "objectViewer"
-    command = shlex.join(
-        (
-            "gcloud",
-            "storage",
-            "buckets",
-            "add-iam-policy-binding",
-            f"gs://{need.at.bucket}",
-            f"--member={member}",
-            f"--role=roles/storage.{role}",
-            "--condition=None",
-        )
-    )
+    flags = (f"--member={member}", f"--role=roles/storage.{role}", "--condition=None")
+    words = ("gcloud", "storage", "buckets", "add-iam-policy-binding", f"gs://{need.at.bucket}", *flags)
+    command = shlex.join(words)
     if found.unsure or whole is None:
         why = "; ".join(found.unsure) or "the project's policy cannot be read"
         seen = f"no binding proves {lacks} for {member}; it may come from elsewhere: {why}"
-        return not_run(
-            name, seen, f"the account's owner tries it; or the bucket's owner grants it: {command}"
-        )
-    seen = (
-        f"{member} lacks {lacks}: neither the bucket nor the project grants it (a folder or organization may)"
-    )
-    return failed(name, seen, command)
+        step = f"the account's owner tries it; or the bucket's owner grants it: {command}"
+        return not_run(name, seen, step)
+    nowhere = "neither the bucket nor the project grants it (a folder or organization may)"
+    return failed(name, f"{member} lacks {lacks}: {nowhere}", command)
 
 
 # --- what a build puts there -----------------------------------------------------------------------------------------
@@ -496,14 +462,12 @@ def _built(values: Values, facts: Facts) -> Iterator[Check]:
 def _nothing_built(values: Values, facts: Facts) -> Check:
     """Triggers are listed everywhere, and the rest in one region: with another REGION a project looks as if it were empty."""
     triggers = () if isinstance(facts["triggers"], Unreadable) else facts["triggers"]
-    elsewhere = [
-        one["name"] for one in triggers if _last(one.get("name")).startswith(values.name(Part.MIRROR.value))
-    ]
+    mirror = values.name(Part.MIRROR.value)
+    elsewhere = [one["name"] for one in triggers if _last(one.get("name")).startswith(mirror)]
     if elsewhere:
         seen = f"no job and no function is in {values.region}, but there is the trigger {elsewhere[0]}"
-        return failed(
-            "build", seen, f"write the region of the deployment into deploy/{values.env.value}.env, as REGION"
-        )
+        step = f"write the region of the deployment into deploy/{values.env.value}.env, as REGION"
+        return failed("build", seen, step)
     return Check("build", Standing.NOT_APPLICABLE, "nothing is deployed yet", _submit(values))
 
 
@@ -515,7 +479,7 @@ def _deployments(steps: Iterable[Step], command: str) -> Iterator[Words]:
             yield words
 
 
-def _differences(pairs: Iterable[tuple[str, Any, Any]]) -> str:
+def _differences(*pairs: tuple[str, Any, Any]) -> str:
     """What is not as wanted, of pairs of found and wanted: their name, and both."""
     return "; ".join(
         f"{name} {found or 'none'} instead of {wanted}" for name, found, wanted in pairs if found != wanted
@@ -533,11 +497,10 @@ def _jobs(own: Mapping[str, Words], values: Values, facts: Facts) -> Iterator[Ch
         task = field(job, "spec", "template", "spec", "template", "spec") or {}
         container = (task.get("containers") or [{}])[0]
         ready = {one.get("type"): one for one in field(job, "status", "conditions") or ()}.get("Ready") or {}
+        arguments = " ".join(container.get("args") or ())
         differs = _differences(
-            (
-                ("account", task.get("serviceAccountName"), flags["service-account"]),
-                ("arguments", " ".join(container.get("args") or ()), flags["args"].replace(",", " ")),
-            )
+            ("account", task.get("serviceAccountName"), flags["service-account"]),
+            ("arguments", arguments, flags["args"].replace(",", " ")),
         )
         reds += [f"{name}: {differs}"] if differs else []
         if ready.get("status") != "True":
@@ -550,10 +513,10 @@ def _jobs(own: Mapping[str, Words], values: Values, facts: Facts) -> Iterator[Ch
 def _monitoring(values: Values, facts: Facts) -> Iterator[Check]:
     """Metrics, alerts and dashboard by their names; that the alerts notify the channel is a line of its own."""
     wanted = {
-        kind: {path.stem for path in (MONITORING / kind).glob("*.yaml")} for kind in ("metrics", "alerts")
+        "metrics": {f"qpi_exports_{path.stem}" for path in (MONITORING / "metrics").glob("*.yaml")},
+        "alerts": {path.stem for path in (MONITORING / "alerts").glob("*.yaml")},
+        "dashboards": {f"qpi-exports-migration-{values.env.value}"},
     }
-    wanted["metrics"] = {f"qpi_exports_{stem}" for stem in wanted["metrics"]}
-    wanted["dashboards"] = {f"qpi-exports-migration-{values.env.value}"}
     for kind, names in wanted.items():
         found = facts[kind]
         if isinstance(found, Unreadable):
@@ -562,21 +525,21 @@ def _monitoring(values: Values, facts: Facts) -> Iterator[Check]:
         present = {_last(one.get("name")) for one in found}
         if kind == "alerts":
             own = [one for one in found if field(one, "userLabels", "env") == values.env.value]
-            present = {str(field(one, "userLabels", "policy")) for one in own if one.get("enabled", True)}
-            deaf = [
-                str(field(one, "userLabels", "policy"))
-                for one in own
-                if _last(values.channel) not in map(_last, one.get("notificationChannels") or ())
-            ]
+            present = {_policy(one) for one in own if one.get("enabled", True)}
+            channels = ((one, map(_last, one.get("notificationChannels") or ())) for one in own)
+            deaf = sorted(_policy(one) for one, told in channels if _last(values.channel) not in told)
             if deaf:
-                yield failed(
-                    kind, f"these do not notify {values.channel}: {', '.join(sorted(deaf))}", _submit(values)
-                )
+                seen = f"these do not notify {values.channel}: {', '.join(deaf)}"
+                yield failed(kind, seen, _submit(values))
         missing = sorted(names - present)
         if missing:
             yield failed(kind, f"missing: {', '.join(missing)}", _submit(values))
         else:
             yield passed(kind, f"{len(names)} there")
+
+
+def _policy(alert: Mapping[str, Any]) -> str:
+    return str(field(alert, "userLabels", "policy"))
 
 
 def _submit(values: Values) -> str:
@@ -589,20 +552,15 @@ def _deploy(values: Values, part: Part) -> str:
 
 
 def _deployment(values: Values, part: Part, source: str = "") -> Words:
-    steps = function_steps(values, source)
-    (found,) = [
-        words for words in _deployments(steps, "functions deploy") if words[3] == values.name(part.value)
-    ]
+    deployments = _deployments(function_steps(values, source), "functions deploy")
+    (found,) = [words for words in deployments if words[3] == values.name(part.value)]
     return found
 
 
 def _functions(values: Values, facts: Facts) -> Iterator[Check]:
     functions = {_last(one.get("name")): one for one in facts["functions"]}
-    for part, location in (
-        (Part.MIRROR, values.legacy_location),
-        (Part.REVERSE, values.new_location),
-        (Part.STATUS, ""),
-    ):
+    locations = {Part.MIRROR: values.legacy_location, Part.REVERSE: values.new_location, Part.STATUS: ""}
+    for part, location in locations.items():
         name, title = values.name(part.value), f"function {part.value}"
         found = functions.get(name)
         if found is None or found.get("state") != "ACTIVE":
@@ -614,17 +572,14 @@ def _functions(values: Values, facts: Facts) -> Iterator[Check]:
         has = field(found, "serviceConfig", "environmentVariables") or {}
         extra = [each for each in has if each.startswith("MIRROR_")]
         differs = _differences(
-            (
-                ("account", field(found, "serviceConfig", "serviceAccountEmail"), flags["service-account"]),
-                *((each, has.get(each), settings.get(each)) for each in sorted({*settings, *extra})),
-            )
+            ("account", field(found, "serviceConfig", "serviceAccountEmail"), flags["service-account"]),
+            *((each, has.get(each), settings.get(each)) for each in sorted({*settings, *extra})),
         )
-        # A build leaves a function as it is whose label is right; this command does not.
-        yield (
-            failed(title, differs, _deploy(values, part))
-            if differs
-            else passed(title, "active, with its account and its settings")
-        )
+        if differs:
+            # A build leaves a function as it is whose label is right; this command does not.
+            yield failed(title, differs, _deploy(values, part))
+        else:
+            yield passed(title, "active, with its account and its settings")
         if location:
             yield _trigger(part, location, found.get("eventTrigger") or {}, values, facts)
             yield from _dead_letters(part, found.get("eventTrigger") or {}, values, facts)
@@ -636,12 +591,10 @@ def _trigger(part: Part, location: str, trigger: Mapping[str, Any], values: Valu
         return failed(name, "redelivery is off: an event that fails once is lost", deploy)
     filters = {one.get("attribute"): one.get("value") for one in trigger.get("eventFilters") or ()}
     differs = _differences(
-        (
-            ("location", str(trigger.get("triggerRegion", "")).lower(), location),
-            ("event", trigger.get("eventType"), FINALIZED),
-            ("bucket", filters.get("bucket"), flags["trigger-event-filters"].removeprefix("bucket=")),
-            ("account", trigger.get("serviceAccountEmail"), flags["trigger-service-account"]),
-        )
+        ("location", str(trigger.get("triggerRegion", "")).lower(), location),
+        ("event", trigger.get("eventType"), FINALIZED),
+        ("bucket", filters.get("bucket"), flags["trigger-event-filters"].removeprefix("bucket=")),
+        ("account", trigger.get("serviceAccountEmail"), flags["trigger-service-account"]),
     )
     if differs:
         return failed(name, differs, deploy)
@@ -685,25 +638,18 @@ def _schedules(values: Values, facts: Facts) -> Iterator[Check]:
     found = {_last(one.get("name")): one for one in listed}
     for words in _deployments(scheduler_steps(values), "scheduler jobs create"):
         name, flags = words[5], _flags(words)
-        title, one = (
-            f"schedule {name.removeprefix('qpi-exports-').removesuffix(f'-{values.env.value}')}",
-            found.get(name),
-        )
+        short = name.removeprefix("qpi-exports-").removesuffix(f"-{values.env.value}")
+        title, one = f"schedule {short}", found.get(name)
         again = f"python3 -m deploy --env {values.env.value} scheduler"
         if one is None:
             yield failed(title, "it does not exist", again)
             continue
+        account = field(one, "httpTarget", "oauthToken", "serviceAccountEmail")
         differs = _differences(
-            (
-                ("schedule", one.get("schedule"), flags["schedule"]),
-                ("time zone", one.get("timeZone"), flags["time-zone"]),
-                ("address", field(one, "httpTarget", "uri"), flags["uri"]),
-                (
-                    "account",
-                    field(one, "httpTarget", "oauthToken", "serviceAccountEmail"),
-                    flags["oauth-service-account-email"],
-                ),
-            )
+            ("schedule", one.get("schedule"), flags["schedule"]),
+            ("time zone", one.get("timeZone"), flags["time-zone"]),
+            ("address", field(one, "httpTarget", "uri"), flags["uri"]),
+            ("account", account, flags["oauth-service-account-email"]),
         )
         if differs or one.get("state") not in {"ENABLED", "PAUSED"}:
             yield failed(title, differs or f"in state {one.get('state')}: it does not run", again)
@@ -725,12 +671,11 @@ def _channel(values: Values, facts: Facts) -> Iterator[Check]:
     elif found.get("enabled") is False or found.get("verificationStatus") == "UNVERIFIED":
         yield failed(name, f"{values.channel} is disabled or not verified: it notifies no person", listed)
     else:
-        yield passed(
-            name, f"{found.get('type', '')} {found.get('displayName', '')}".strip() or values.channel
-        )
+        shown = f"{found.get('type', '')} {found.get('displayName', '')}".strip()
+        yield passed(name, shown or values.channel)
 
 
-_SUBJECTS: Mapping[str, Callable[[Values, Facts], Iterator[Check]]] = {
+_SUBJECTS: Mapping[str, _Judge] = {
     "APIs": _services,
     "buckets": _buckets,
     "accounts and roles": _made,

@@ -1,16 +1,16 @@
 """Reads a project with gcloud, side by side, and changes nothing: each answer is JSON, or the reason why there is none.
 
-A module of its own although only `check` reads the answers: a test makes projects out of them, and none of it decides anything.
+A module of its own: a test makes projects out of the answers, and none of it decides anything.
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 from deploy.project import gcloud, staging
-from deploy.steps import Answer, Words
+from deploy.steps import Answer, Runs, Words
 from deploy.values import Values
 
 __all__ = ["Facts", "Unreadable", "ask", "field", "policy_command", "questions", "role_command"]
@@ -39,18 +39,16 @@ Facts = Mapping[str, Any]
 def questions(values: Values) -> dict[str, Words]:
     """What to ask first: everything but the policies of things that may not exist yet."""
     region, where = f"--region={values.region}", f"--location={values.region}"
-    migration = values.migration
+    source, destination = values.migration.source.bucket, values.migration.destination.bucket
+    buckets = {"legacy bucket": source, "new bucket": destination, "staging bucket": staging(values)}
     asked = {
         "services": gcloud(values, "services list --enabled"),
         "project": gcloud(values, "projects describe", values.project),
         "project policy": gcloud(values, "projects get-iam-policy", values.project),
-        "legacy bucket": gcloud(
-            values, "storage buckets describe", f"gs://{migration.source.bucket}", "--raw"
-        ),
-        "new bucket": gcloud(
-            values, "storage buckets describe", f"gs://{migration.destination.bucket}", "--raw"
-        ),
-        "staging bucket": gcloud(values, "storage buckets describe", f"gs://{staging(values)}", "--raw"),
+        **{
+            name: gcloud(values, "storage buckets describe", f"gs://{bucket}", "--raw")
+            for name, bucket in buckets.items()
+        },
         "iam service-accounts": gcloud(values, "iam service-accounts list"),
         "iam roles": gcloud(values, "iam roles list"),
         "artifacts repositories": gcloud(values, "artifacts repositories list", where),
@@ -90,13 +88,11 @@ def field(found: Any, *path: str) -> Any:
     return found
 
 
-def ask(asked: Mapping[str, Words], run: Callable[[Words], Answer]) -> dict[str, Any]:
+def ask(asked: Mapping[str, Words], run: Runs) -> dict[str, Any]:
     """Ask all questions side by side."""
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        answers = pool.map(run, asked.values())
-        return {
-            name: _read(words, answer) for (name, words), answer in zip(asked.items(), answers, strict=True)
-        }
+        answers = zip(asked.items(), pool.map(run, asked.values()), strict=True)
+        return {name: _read(words, answer) for (name, words), answer in answers}
 
 
 def _read(words: Words, answer: Answer) -> Any:

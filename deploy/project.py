@@ -24,20 +24,9 @@ __all__ = [
 ]
 
 SERVICES = (
-    "artifactregistry",
-    "bigquery",
-    "cloudbuild",
-    "cloudfunctions",
-    "cloudresourcemanager",
-    "cloudscheduler",
-    "eventarc",
-    "iam",
-    "iamcredentials",
-    "logging",
-    "monitoring",
-    "pubsub",
-    "run",
-    "storage",
+    *("artifactregistry", "bigquery", "cloudbuild", "cloudfunctions", "cloudresourcemanager"),
+    *("cloudscheduler", "eventarc", "iam", "iamcredentials", "logging", "monitoring", "pubsub"),
+    *("run", "storage"),
 )
 
 TRIGGER, SCHEDULER, BUILD, FUNCTION_BUILD = "trigger", "scheduler", "build", "fn-build"
@@ -85,12 +74,7 @@ PROJECT_ROLES = {
 
 PAUSE = (
     "qpiExportsPause",
-    (
-        "cloudscheduler.jobs.enable",
-        "cloudscheduler.jobs.get",
-        "cloudscheduler.jobs.list",
-        "cloudscheduler.jobs.pause",
-    ),
+    tuple(f"cloudscheduler.jobs.{verb}" for verb in ("enable", "get", "list", "pause")),
 )
 """A custom role for the people who run the migration: they pause the sweeps before the deletion, and resume them."""
 
@@ -163,12 +147,10 @@ def _prerequisites(values: Values) -> Iterator[Step]:
 
 
 def _places(values: Values) -> Iterator[Step]:
-    """The places for images, sources of builds and dead letters."""
     at, sources = f"--location={values.region}", staging(values)
+    found = ("--filter=name~/qpi-exports$", "--format=value(name)")
     yield Ensure(
-        gcloud(
-            values, "artifacts repositories list", at, "--filter=name~/qpi-exports$", "--format=value(name)"
-        ),
+        gcloud(values, "artifacts repositories list", at, *found),
         gcloud(values, "artifacts repositories create qpi-exports", at, "--repository-format=docker"),
     )
     private = ("--uniform-bucket-level-access", "--public-access-prevention")
@@ -213,9 +195,8 @@ def _storage_bindings(values: Values) -> Iterator[Step]:
         limit = f"expression={objects},title={right.area.name.lower().replace('_', '-')}"
         role = f"projects/{values.project}/roles/{right.role.role_id}"
         condition = f"--condition={'None' if right.area.is_bucket else limit}"
-        yield _bind(
-            values, "storage buckets", f"gs://{at.bucket}", values.member(right.part), role, condition
-        )
+        member = values.member(right.part)
+        yield _bind(values, "storage buckets", f"gs://{at.bucket}", member, role, condition)
 
 
 def _project_bindings(values: Values) -> Iterator[Step]:

@@ -24,7 +24,19 @@ from dataclasses import dataclass
 
 from shared.errors import MigrationError
 
-__all__ = ["Answer", "Ask", "Ensure", "Failed", "Run", "Step", "Words", "perform", "script", "with_gcloud"]
+__all__ = [
+    "Answer",
+    "Ask",
+    "Ensure",
+    "Failed",
+    "Run",
+    "Runs",
+    "Step",
+    "Words",
+    "perform",
+    "script",
+    "with_gcloud",
+]
 
 Words = tuple[str, ...]
 
@@ -65,7 +77,6 @@ class Ensure:
 
     Attributes:
         listing: Prints something if it exists, and nothing if it does not.
-        create: Creates it.
         update: Updates it if it exists; None where it needs no update.
     """
 
@@ -99,6 +110,12 @@ class Answer:
     code: int
     out: str
     err: str
+
+
+Runs = Callable[[Words], Answer]
+Says = Callable[[str], None]
+Pauses = Callable[[float], None]
+"""What runs a command, takes a line for a person, and waits some seconds."""
 
 
 def script(steps: Iterable[Step]) -> Iterator[str]:
@@ -163,17 +180,10 @@ bind() {{
 """The bash of `_Binder`."""
 
 
-def perform(
-    steps: Iterable[Step],
-    run: Callable[[Words], Answer],
-    say: Callable[[str], None],
-    pause: Callable[[float], None] = time.sleep,
-) -> None:
+def perform(steps: Iterable[Step], run: Runs, say: Says, pause: Pauses = time.sleep) -> None:
     """Run the steps in order.
 
     Args:
-        steps: The steps.
-        run: Runs a command.
         say: Receives each command that changes something, before it runs; and each refusal that is retried or left for later.
         pause: Waits some seconds before a retry.
 
@@ -203,9 +213,7 @@ def perform(
         )
 
 
-def _patient(
-    run: Callable[[Words], Answer], say: Callable[[str], None], pause: Callable[[float], None]
-) -> Callable[[Words], Answer]:
+def _patient(run: Runs, say: Says, pause: Pauses) -> Runs:
     """Runs a command, and repeats it while a service or an agent is not ready yet."""
 
     def patiently(words: Words) -> Answer:
@@ -223,9 +231,7 @@ def _patient(
 class _Binder:
     """Makes bindings, and retries those that name what is not known everywhere yet."""
 
-    def __init__(
-        self, run: Callable[[Words], Answer], say: Callable[[str], None], pause: Callable[[float], None]
-    ) -> None:
+    def __init__(self, run: Runs, say: Says, pause: Pauses) -> None:
         self._run, self._say, self._pause = run, say, pause
         self._left = PATIENCE // PAUSE
         self.refused: list[str] = []
@@ -241,9 +247,8 @@ class _Binder:
             if not _NOT_KNOWN_YET.search(answer.err):
                 raise _failure(words, answer)
             if not self._left:
-                self._say(
-                    "  refused, because the account or the role is not known yet; the other steps go on"
-                )
+                why = "the account or the role is not known yet; the other steps go on"
+                self._say(f"  refused, because {why}")
                 self.refused.append(shlex.join(words))
                 return
             self._left -= 1
@@ -270,14 +275,12 @@ def with_gcloud(words: Words, limit: float = READING_SECONDS) -> Answer:
     return Answer(done.returncode, *(text.decode(errors="replace") for text in (done.stdout, done.stderr)))
 
 
-def _change(
-    command: Words, answers: Mapping[str, str], run: Callable[[Words], Answer], say: Callable[[str], None]
-) -> None:
+def _change(command: Words, answers: Mapping[str, str], run: Runs, say: Says) -> None:
     say(shlex.join(_filled(command, answers)))
     _result(command, answers, run)
 
 
-def _result(command: Words, answers: Mapping[str, str], run: Callable[[Words], Answer]) -> str:
+def _result(command: Words, answers: Mapping[str, str], run: Runs) -> str:
     words = _filled(command, answers)
     answer = run(words)
     if answer.code:
@@ -302,11 +305,8 @@ def _quoted(word: str) -> str:
     if not _VARIABLE.search(word):
         return shlex.quote(word)
     pieces = re.split(f"({_VARIABLE.pattern.replace('(', '(?:')})", word)
-    return (
-        '"'
-        + "".join(
-            f"${{{piece[1:]}}}" if number % 2 else re.sub(r'(["\\$`])', r"\\\1", piece)
-            for number, piece in enumerate(pieces)
-        )
-        + '"'
+    quoted = (
+        f"${{{piece[1:]}}}" if number % 2 else re.sub(r'(["\\$`])', r"\\\1", piece)
+        for number, piece in enumerate(pieces)
     )
+    return f'"{"".join(quoted)}"'

@@ -50,7 +50,6 @@ class Values:
         project: The project of all parts, the buckets included: a trigger and its bucket share a project.
         region: Where jobs and functions run: the buckets' region, or one within their multi-region.
         legacy_location: Where the legacy bucket is, and so the trigger for its events; `new_location` is the new bucket's.
-        tasks: Tasks of an execution of the backfill.
         operators: The IAM member that runs the migration.
         builders: The IAM member that submits builds, which may replace the code of every part: the operators, if the file has none.
         deleters: The IAM member that may delete the legacy path.
@@ -58,7 +57,6 @@ class Values:
         consumer: The IAM members that read the exports, likewise.
         sweep_schedule: When recent days are swept, in cron's form, as `full_schedule` is for everything.
         verify_schedule: When everything is verified, once a day, which records a day after the cutover (`shared.green_days`).
-        runbook: The address of ``docs/runbook-alerts.md``.
     """
 
     env: Environment

@@ -54,31 +54,28 @@ Absent: authentication and permission checks, costs, quotas, the XML API, gRPC, 
 API:
 
 - `__main__`: the command line.
-- `server`: HTTP; reads a request whole and sends the answer whole or broken.
-- `api`: dispatch, batches and counts.
+- `server`: HTTP; requests to the server itself: counts, faults, bulk fill, the clock.
+- `api`: dispatch, batches and counts; the methods of buckets, policies and notifications.
 - `routing`: which method a request asks for, and which of its parameters are modelled.
 - `discovery`: what Google's discovery document names, and the refusal of what is not modelled.
 - `calls`: a request and its answer as values; multipart bodies.
 - `errors`: refusals.
 - `objects_api`: the methods of objects.
-- `buckets_api`: the methods of buckets, policies and notifications.
 - `media`: uploads and downloads.
 - `resources`: resources as JSON, whole or in part, and read back.
 
 Model:
 
 - `model`: the storage itself, pure and in memory.
-- `buckets`: a bucket's configuration and its shelves of versions.
+- `buckets`: a bucket's configuration, lifecycle rules and shelves of versions.
 - `objects`: object versions, names, times, generations and preconditions.
 - `rewrites`: copies in one call or in several.
 - `listing`: pages of a listing.
-- `lifecycle`: lifecycle rules.
 
 Faults, events, and the server from outside:
 
 - `faults`: faults by rule, by seeded rate, and scripted by a client.
 - `events`: object events as CloudEvents to subscribers.
-- `local_api`: requests to the server itself: counts, faults, bulk fill, the clock.
 - `process`: a server for the length of a with-block.
 - `waiting`: waiting for progress.
 """

@@ -68,14 +68,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     parser.add_argument("--port", type=int, default=4443, help="0 picks a free one (default: %(default)s)")
     parser.add_argument("--project", default="test", help="the one project there is (default: %(default)s)")
-    parser.add_argument(
-        "--bucket",
-        action="append",
-        default=[],
-        dest="buckets",
-        metavar="NAME",
-        help="make a bucket; repeatable",
-    )
+    make = "make a bucket; repeatable"
+    parser.add_argument("--bucket", action="append", default=[], dest="buckets", metavar="NAME", help=make)
     parser.add_argument("--generations", choices=("unordered", "ordered"), default="unordered")
     parser.add_argument("--seed", type=int, default=0, help="for generation numbers and faults")
     events = "post all object events there; repeatable"

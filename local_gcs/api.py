@@ -1,7 +1,8 @@
 """The JSON API over one storage: from HTTP method, target, headers and body to an answer, without waiting.
 
 Every request passes here, and so does each part of a batch (Cloud Storage documentation, "Batch requests"). Here faults hit
-it, its parameters are checked, and it is counted by API method and status.
+it, its parameters are checked, and it is counted by API method and status. The methods of buckets, of their policies and of their
+notifications are here, too. Apart from `server`, its only importer, because nothing here waits or knows a socket.
 """
 
 import sys
@@ -11,10 +12,10 @@ from collections.abc import Callable
 from http import HTTPStatus
 from secrets import token_hex
 from typing import Any
+from uuid import uuid4
 
 from multidict import CIMultiDict, CIMultiDictProxy, istr
 
-from local_gcs.buckets_api import BucketsApi
 from local_gcs.calls import (
     Call,
     Method,
@@ -27,16 +28,135 @@ from local_gcs.calls import (
     refusal,
     split_parts,
 )
-from local_gcs.errors import Refused, invalid
+from local_gcs.errors import Refused, invalid, not_found
 from local_gcs.faults import NO_HIT, Faults, Hit, RetryTests
 from local_gcs.media import UploadsApi
-from local_gcs.model import Storage
+from local_gcs.model import Storage, require_metageneration
 from local_gcs.objects_api import ObjectsApi
-from local_gcs.resources import Renderer
+from local_gcs.resources import Renderer, etag, json_reply, permissions_reply, require_etag
 from local_gcs.rewrites import Rewriter
 from local_gcs.routing import check_request, resolve
 
-__all__ = ["SPOILT_TOKEN", "Api", "Stats", "batch"]
+__all__ = ["SPOILT_TOKEN", "Api", "BucketsApi", "Stats", "batch"]
+
+
+class BucketsApi:
+    """The methods of buckets, by name in `methods`; all buckets are in one project."""
+
+    def __init__(self, storage: Storage, renderer: Renderer, project: str) -> None:
+        self._storage = storage
+        self._renderer = renderer
+        self._project = project
+        self.methods: dict[str, Method] = {
+            "storage.buckets.list": self._list,
+            "storage.buckets.insert": self._insert,
+            "storage.buckets.get": self._get,
+            "storage.buckets.patch": lambda call: self._change(call, whole=False),
+            "storage.buckets.update": lambda call: self._change(call, whole=True),
+            "storage.buckets.delete": self._delete,
+            "storage.buckets.getStorageLayout": self._layout,
+            "storage.buckets.lockRetentionPolicy": self._lock,
+            "storage.buckets.getIamPolicy": self._get_policy,
+            "storage.buckets.setIamPolicy": self._set_policy,
+            "storage.buckets.testIamPermissions": self._test_permissions,
+            "storage.folders.list": self._folders,
+            "storage.managedFolders.list": self._folders,
+            "storage.notifications.list": self._notifications,
+            "storage.notifications.insert": self._add_notification,
+            "storage.notifications.get": self._notification,
+            "storage.notifications.delete": self._remove_notification,
+            "storage.projects.serviceAccount.get": self._service_account,
+        }
+
+    def _list(self, call: Call) -> Reply:
+        """All buckets, a page at a time; a page token is the last name given."""
+        prefix, after = call.text("prefix"), call.text("pageToken")
+        size, buckets = min(call.integer("maxResults") or 1000, 1000), self._storage.buckets
+        names = sorted(name for name in buckets if name.startswith(prefix) and name > after)
+        answer: dict[str, Any] = {"kind": "storage#buckets"}
+        if names:
+            answer["items"] = [self._renderer.bucket(buckets[name]) for name in names[:size]]
+        if len(names) > size:
+            answer["nextPageToken"] = names[size - 1]
+        return json_reply(call, answer)
+
+    def _insert(self, call: Call) -> Reply:
+        return json_reply(call, self._renderer.bucket(self._storage.create_bucket(call.resource())))
+
+    def _get(self, call: Call) -> Reply:
+        bucket = self._storage.bucket(call.args[0])
+        require_metageneration(bucket, call.conditions, reading=True)
+        require_etag(call.headers, etag(1, bucket.metageneration))
+        return json_reply(call, self._renderer.bucket(bucket))
+
+    def _change(self, call: Call, *, whole: bool) -> Reply:
+        """Changes the fields that the body names or, for an update, replaces the editable ones."""
+        bucket = self._storage.patch_bucket(call.args[0], call.resource(), call.conditions, whole=whole)
+        return json_reply(call, self._renderer.bucket(bucket))
+
+    def _delete(self, call: Call) -> Reply:
+        self._storage.delete_bucket(call.args[0], call.conditions)
+        return Reply(204)
+
+    def _layout(self, call: Call) -> Reply:
+        """Location and layout of a bucket; tools ask for it before a recursive copy."""
+        bucket = self._storage.bucket(call.args[0])
+        layout = {"kind": "storage#storageLayout", "bucket": bucket.name}
+        layout |= {name: bucket.resource[name] for name in ("location", "locationType")}
+        return json_reply(call, {**layout, "hierarchicalNamespace": {"enabled": False}})
+
+    def _lock(self, call: Call) -> Reply:
+        bucket = self._storage.lock_retention(call.args[0], call.conditions)
+        return json_reply(call, self._renderer.bucket(bucket))
+
+    def _get_policy(self, call: Call) -> Reply:
+        """The IAM policy, which is not enforced."""
+        bucket = self._storage.bucket(call.args[0])
+        empty = {"kind": "storage#policy", "resourceId": f"projects/_/buckets/{bucket.name}"}
+        return json_reply(call, {**empty, "version": 1, "etag": "CAE=", "bindings": [], **bucket.policy})
+
+    def _set_policy(self, call: Call) -> Reply:
+        bucket = self._storage.bucket(call.args[0])
+        resource = call.resource()
+        bucket.policy = {key: resource[key] for key in ("bindings", "version") if key in resource}
+        return self._get_policy(call)
+
+    def _test_permissions(self, call: Call) -> Reply:
+        self._storage.bucket(call.args[0])
+        return permissions_reply(call)
+
+    def _folders(self, call: Call) -> Reply:
+        """A bucket without a hierarchical namespace has no folders, and this server has no managed ones."""
+        self._storage.bucket(call.args[0])
+        return json_reply(call, {"items": []})
+
+    def _notifications(self, call: Call) -> Reply:
+        """Notification configurations, which are kept and shown; events go to subscribers instead."""
+        configurations = list(self._storage.bucket(call.args[0]).notifications.values())
+        return json_reply(call, {"kind": "storage#notifications", "items": configurations})
+
+    def _add_notification(self, call: Call) -> Reply:
+        bucket = self._storage.bucket(call.args[0])
+        identifier = uuid4().hex
+        kept = {"kind": "storage#notification"} | call.resource() | {"id": identifier, "etag": identifier}
+        bucket.notifications[identifier] = kept
+        return json_reply(call, kept)
+
+    def _notification(self, call: Call) -> Reply:
+        bucket = self._storage.bucket(call.args[0])
+        if call.args[1] not in bucket.notifications:
+            raise not_found()
+        return json_reply(call, bucket.notifications[call.args[1]])
+
+    def _remove_notification(self, call: Call) -> Reply:
+        bucket = self._storage.bucket(call.args[0])
+        if bucket.notifications.pop(call.args[1], None) is None:
+            raise not_found()
+        return Reply(204)
+
+    def _service_account(self, call: Call) -> Reply:
+        email = f"service-1@{self._project}.iam.gserviceaccount.com"
+        return json_reply(call, {"kind": "storage#serviceAccount", "email_address": email})
 
 
 class Stats:

@@ -49,7 +49,6 @@ class Call:
 
     Attributes:
         args: Names from the path, such as bucket and object.
-        params: The query.
         headers: Header fields; names in any case.
     """
 

@@ -20,7 +20,6 @@ class Refused(Exception):
 
     Attributes:
         reason: Google's machine-readable reason, such as ``conditionNotMet``.
-        message: One sentence for people.
         location: The header or parameter at fault; empty if there is none.
     """
 

@@ -74,7 +74,6 @@ class Subscription(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Attributes:
         types: Event types, whole or their last word such as ``finalized``; empty for all.
         bucket: Only events of this bucket; None for all.
-        concurrency: Number of simultaneous deliveries.
         form: ``binary``: a CloudEvent in headers. ``push``: a raw Pub/Sub push with the CloudEvent's attributes. ``mixed``: a
             push where the name cannot be a header, else binary. ``notification``: the push of a bucket's notification.
     """
@@ -105,8 +104,6 @@ class Subscription(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass(slots=True)
 class _Delivery:
-    """One event on its way to one subscriber."""
-
     identifier: str
     change: Change
     failed: int = 0
@@ -119,8 +116,6 @@ class _Subscriber:
 
     Attributes:
         pending: Number of deliveries that are neither made nor given up.
-        waiting: Deliveries that can be attempted now.
-        awake: Set when a delivery may be waiting.
     """
 
     identifier: str
@@ -319,12 +314,9 @@ class Publisher:
         letters = []
         for subscriber, delivery in self._dead:
             headers, body = self._rendered(delivery, subscriber.subscription.form)
-            letter = {
-                "url": subscriber.subscription.url,
-                "attempts": delivery.failed,
-                "error": delivery.error,
-            }
-            letters.append({**letter, "headers": headers, "body": orjson.loads(body)})
+            failure = {"attempts": delivery.failed, "error": delivery.error}
+            sent = {"url": subscriber.subscription.url, "headers": headers, "body": orjson.loads(body)}
+            letters.append(sent | failure)
         return letters
 
     def forget_dead_letters(self) -> int:

@@ -39,8 +39,6 @@ class _Upload:
     """An upload: one at once, or a resumable one under way.
 
     Attributes:
-        resource: The object resource of the first request.
-        conditions: Checked at the beginning and at the end.
         length: The size that the first request announced; empty if it announced none.
         version: The object; None until the upload is complete.
     """

@@ -10,9 +10,16 @@ from datetime import datetime
 from enum import Enum
 from typing import Any
 
-from local_gcs.buckets import Bucket, Settings, locked_resource, new_resource, patched_resource
+from local_gcs.buckets import (
+    DELETE,
+    Bucket,
+    Settings,
+    due_action,
+    locked_resource,
+    new_resource,
+    patched_resource,
+)
 from local_gcs.errors import Refused, bucket_missing, invalid, not_modified, object_missing
-from local_gcs.lifecycle import DELETE, due_action
 from local_gcs.objects import (
     NO_HOLDS,
     NONE,
@@ -177,18 +184,8 @@ class Storage:
         if previous is not None:
             self._require_unprotected(bucket, previous, replacing=True)
         now = self.now()
-        version = ObjectVersion(
-            bucket.name,
-            name,
-            next(self._generations),
-            1,
-            content,
-            draft.attributes,
-            draft.storage_class or bucket.settings.storage_class,
-            now,
-            now,
-            draft.holds,
-        )
+        kept = (content, draft.attributes, draft.storage_class or bucket.settings.storage_class)
+        version = ObjectVersion(bucket.name, name, next(self._generations), 1, *kept, now, now, draft.holds)
         if draft.contexts:
             version = replace(version, contexts=_stamped(draft.contexts, now))
         if bucket.settings.event_based_hold and draft.holds.event_based is None:

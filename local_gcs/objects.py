@@ -168,11 +168,8 @@ def unordered(seed: int) -> Generations:
     counters never give the same number, and the function remembers none.
     """
     random = Random(seed)
-    start, first, second = (
-        random.getrandbits(BITS),
-        random.getrandbits(BITS) | 1,
-        random.getrandbits(BITS) | 1,
-    )
+    start, first, second = (random.getrandbits(BITS) for _ in range(3))
+    first, second = first | 1, second | 1
     for n in count(start):
         mixed = (n * first) & MASK
         mixed ^= mixed >> 27

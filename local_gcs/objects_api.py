@@ -142,7 +142,6 @@ class ObjectsApi:
         return Reply(body=orjson.dumps(answer))
 
     def _copy(self, call: Call) -> Reply:
-        """Copies in one call, and answers with the new resource."""
         return self._answer(call, self._rewriter.copy(_rewrite_request(call)))
 
     def _move(self, call: Call) -> Reply:

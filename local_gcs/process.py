@@ -44,27 +44,12 @@ class LocalServer:
         return int(self.stats()["methods"].get(method, {"count": 0})["count"])
 
     def fill(self, bucket: str, count: int, **more: Any) -> int:
-        """Stores many objects at once, without events; `local_gcs.local_api.Fill` explains `more`."""
+        """Stores many objects at once, without events; `local_gcs.server.Fill` explains `more`."""
         return int(self._ask("POST", "fill", {"bucket": bucket, "count": count, **more})["objects"])
 
-    def add_subscriber(
-        self,
-        url: str,
-        *,
-        types: Sequence[str] = (),
-        bucket: str | None = None,
-        concurrency: int = 8,
-        form: str = "binary",
-    ) -> str:
-        """Makes the server post events, as `local_gcs.events.Subscription` explains, and gives the subscriber's id."""
-        wanted = {
-            "url": url,
-            "types": list(types),
-            "bucket": bucket,
-            "concurrency": concurrency,
-            "form": form,
-        }
-        return str(self._ask("POST", "subscribers", wanted)["id"])
+    def add_subscriber(self, url: str, **more: Any) -> str:
+        """Makes the server post events, and gives the subscriber's id; `local_gcs.events.Subscription` explains `more`."""
+        return str(self._ask("POST", "subscribers", {"url": url, **more})["id"])
 
     def remove_subscriber(self, identifier: str) -> None:
         """Ends a subscription."""

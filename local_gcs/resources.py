@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import lru_cache
 from itertools import chain, repeat
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 import orjson
@@ -165,6 +165,7 @@ def _malformed(text: str) -> Refused:
 # -------------------------------------------------------------------- resources
 
 Getter = Callable[[ObjectVersion], Any]
+_Value = TypeVar("_Value")
 
 PLAIN = re.compile(r"[A-Za-z0-9_.~/-]*").fullmatch
 TEXTS = {
@@ -352,27 +353,24 @@ def patched_draft(old: Draft, resource: dict[str, Any]) -> Draft:
     if "metadata" in resource:
         changes["metadata"] = _metadata(attributes.metadata, resource["metadata"])
     if "temporaryHold" in resource:
-        holds = replace(holds, temporary=_flag(resource, "temporaryHold"))
+        holds = replace(holds, temporary=_typed(resource, "temporaryHold", bool, "boolean"))
     if "eventBasedHold" in resource:
-        holds = replace(holds, event_based=_flag(resource, "eventBasedHold"))
+        holds = replace(holds, event_based=_typed(resource, "eventBasedHold", bool, "boolean"))
     if "contexts" in resource:
         contexts = _contexts(contexts, resource["contexts"]) or None
     storage_class = _text(resource, "storageClass") or old.storage_class
     return Draft(replace(attributes, **changes) if changes else attributes, storage_class, holds, contexts)
 
 
-def _text(resource: dict[str, Any], name: str) -> str | None:
+def _typed(resource: dict[str, Any], name: str, kind: type[_Value], called: str) -> _Value | None:
     value = resource.get(name)
-    if value is not None and not isinstance(value, str):
-        raise invalid(f"Invalid value for: {name} is not a string", location=name)
-    return value or None
-
-
-def _flag(resource: dict[str, Any], name: str) -> bool | None:
-    value = resource.get(name)
-    if value is not None and not isinstance(value, bool):
-        raise invalid(f"Invalid value for: {name} is not a boolean", location=name)
+    if value is not None and not isinstance(value, kind):
+        raise invalid(f"Invalid value for: {name} is not a {called}", location=name)
     return value
+
+
+def _text(resource: dict[str, Any], name: str) -> str | None:
+    return _typed(resource, name, str, "string") or None
 
 
 def _custom_time(resource: dict[str, Any]) -> str | None:

@@ -70,7 +70,6 @@ def wait_until(
 
     Args:
         look: Returns the counts. It may raise to end the wait, for example when a process has ended.
-        what: What is awaited, for the message.
         progress: The part of the counts whose change is progress; all of them unless it is given.
         still: Seconds without progress after which to give up.
         poll: Seconds between two looks.

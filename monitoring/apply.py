@@ -30,12 +30,14 @@ RUNBOOK = Path("docs") / "runbook-alerts.md"
 
 CANNOT_START = 2
 
+Sleep = Callable[[float], None]
+
 
 def main(
     argv: Sequence[str] | None = None,
     connect: Callable[[], Services] = Services.of_surroundings,
     stdout: TextIO | None = None,
-    sleep: Callable[[float], None] = time.sleep,
+    sleep: Sleep = time.sleep,
 ) -> int:
     """Run the command; returns 0 done, 1 a service refused or did not answer, 2 cannot start.
 
@@ -72,24 +74,18 @@ def add_value_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--env", required=True, choices=[environment.value for environment in Environment])
     group.add_argument("--project", required=True, metavar="ID")
     group.add_argument("--region", required=True, help="where the job and the function run")
-    group.add_argument(
-        "--runbook", required=True, metavar="URL", help="where docs/runbook-alerts.md can be read"
-    )
-    for name, metavar, help_text in (
-        ("--mirror-service", "NAME", f"the function (default: {deployed_name('mirror', 'ENV')})"),
-        (
-            "--reverse-service",
-            "NAME",
-            f"the function that mirrors back (default: {deployed_name('reverse', 'ENV')})",
-        ),
-        ("--jobs", "PREFIX", f"what the jobs' names begin with (default: {DEPLOYED})"),
+    read = "where docs/runbook-alerts.md can be read"
+    group.add_argument("--runbook", required=True, metavar="URL", help=read)
+    mirror, reverse, deletion = (deployed_name(part, "ENV") for part in ("mirror", "reverse", "deletion"))
+    for name, metavar, help_text, default in (
+        ("--mirror-service", "NAME", "the function", mirror),
+        ("--reverse-service", "NAME", "the function that mirrors back", reverse),
+        ("--jobs", "PREFIX", "what the jobs' names begin with", DEPLOYED),
     ):
-        group.add_argument(name, default="", metavar=metavar, help=help_text)
-    group.add_argument(
-        "--tasks", type=int, default=1, metavar="N", help="tasks of an execution of the backfill (default: 1)"
-    )
-    account = f"{deployed_name('deletion', 'ENV')}@PROJECT.iam.gserviceaccount.com"
-    deletes = f"who deletes the legacy path (default: {account})"
+        group.add_argument(name, default="", metavar=metavar, help=f"{help_text} (default: {default})")
+    tasks = "tasks of an execution of the backfill (default: 1)"
+    group.add_argument("--tasks", type=int, default=1, metavar="N", help=tasks)
+    deletes = f"who deletes the legacy path (default: {deletion}@PROJECT.iam.gserviceaccount.com)"
     group.add_argument("--deletion-account", default="", metavar="EMAIL", help=deletes)
 
 
@@ -99,17 +95,10 @@ def resources_of(arguments: argparse.Namespace) -> Resources:
     Raises:
         UsageError: A file has a fault; the first ones are named.
     """
-    values = Values.of(
-        arguments.env,
-        arguments.project,
-        arguments.region,
-        arguments.runbook,
-        mirror_service=arguments.mirror_service,
-        reverse_service=arguments.reverse_service,
-        jobs=arguments.jobs,
-        tasks=arguments.tasks,
-        deletion_account=arguments.deletion_account,
-    )
+    where = (arguments.env, arguments.project, arguments.region, arguments.runbook)
+    given = ("mirror_service", "reverse_service", "jobs", "deletion_account")
+    names = {name: getattr(arguments, name) for name in given}
+    values = Values.of(*where, tasks=arguments.tasks, **names)
     resources = load(values.by_name())
     found = problems(resources, _runbook())
     if found:
@@ -119,7 +108,6 @@ def resources_of(arguments: argparse.Namespace) -> Resources:
 
 
 def _runbook() -> str:
-    """The repository's runbook, whose headings the alerts link to."""
     path = Path(str(files("monitoring"))).parent / RUNBOOK
     try:
         return path.read_text(encoding="utf-8")
@@ -128,10 +116,7 @@ def _runbook() -> str:
 
 
 def _apply(
-    arguments: argparse.Namespace,
-    connect: Callable[[], Services],
-    stdout: TextIO,
-    sleep: Callable[[float], None],
+    arguments: argparse.Namespace, connect: Callable[[], Services], stdout: TextIO, sleep: Sleep
 ) -> None:
     resources = resources_of(arguments)
     channels = tuple(arguments.channel)

@@ -23,7 +23,7 @@ from google.protobuf import json_format
 
 from shared.env_file import DEPLOYED, deployed_name
 from shared.errors import UsageError
-from shared.migration import Environment, qpi_exports
+from shared.migration import Environment, Location, qpi_exports
 
 __all__ = ["Resource", "Resources", "Values", "checked", "load", "user_metric"]
 
@@ -41,10 +41,7 @@ class Values:
     Attributes:
         env: As the job's lines name it in ``env``.
         mirror_service: The mirror's Cloud Run service; a function's service has the function's name.
-        reverse_service: The service of the mirror back to the legacy path.
         jobs: How the names of all Cloud Run jobs of this migration begin.
-        tasks: Tasks of one execution of the backfill.
-        runbook: Address of the alerts' runbook.
     """
 
     env: str
@@ -67,29 +64,26 @@ class Values:
         region: str,
         runbook: str,
         *,
-        mirror_service: str = "",
-        reverse_service: str = "",
-        jobs: str = "",
+        paths: tuple[Location, Location] | None = None,
         tasks: int = 1,
-        deletion_account: str = "",
+        **names: str,
     ) -> "Values":
-        """The values of one of the preset's environments; an empty argument gets its usual name."""
-        migration = qpi_exports(Environment(env))
-        account = f"{deployed_name('deletion', env)}@{project}.iam.gserviceaccount.com"
-        return Values(
-            env=env,
-            project=project,
-            region=region,
-            source_bucket=migration.source.bucket,
-            source_prefix=migration.source.prefix,
-            destination_bucket=migration.destination.bucket,
-            mirror_service=mirror_service or deployed_name("mirror", env),
-            reverse_service=reverse_service or deployed_name("reverse", env),
-            jobs=jobs or DEPLOYED,
-            tasks=tasks,
-            deletion_account=deletion_account or account,
-            runbook=runbook,
-        )
+        """The values of an environment.
+
+        Args:
+            paths: The legacy and the new path; None for those of the preset's environment.
+            names: Names other than the usual ones; an empty one is the usual one.
+        """
+        if paths is None:
+            migration = qpi_exports(Environment(env))
+            paths = (migration.source, migration.destination)
+        source, destination = paths
+        usual = {f"{part}_service": deployed_name(part, env) for part in ("mirror", "reverse")}
+        usual["jobs"] = DEPLOYED
+        usual["deletion_account"] = f"{deployed_name('deletion', env)}@{project}.iam.gserviceaccount.com"
+        named = usual | {name: value for name, value in names.items() if value}
+        buckets = (source.bucket, source.prefix, destination.bucket)
+        return Values(env, project, region, *buckets, tasks=tasks, runbook=runbook, **named)
 
     def by_name(self) -> dict[str, str]:
         """The values under the names that files use.
@@ -179,7 +173,6 @@ def _raw_files(home: Traversable) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _filled(content: Any, values: Mapping[str, str], where: str) -> Any:
-    """Put values into every text of a parsed file."""
     if isinstance(content, dict):
         return {key: _filled(value, values, where) for key, value in content.items()}
     if isinstance(content, list):

@@ -140,8 +140,6 @@ def _compare(field: str, value: Any, op: str, wanted: str) -> bool:
 
 
 class _Reader:
-    """A recursive descent over the filter's tokens."""
-
     def __init__(self, text: str) -> None:
         self._text = text
         self._at = 0

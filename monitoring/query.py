@@ -82,7 +82,6 @@ class MetricFilter:
     """The series that a filter selects.
 
     Attributes:
-        metric: The metric's type.
         resource: The monitored resource's type; empty when the filter does not name one.
     """
 

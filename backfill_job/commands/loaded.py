@@ -198,7 +198,7 @@ def _table(
         with duckdb_table(gateway, arguments.database, table, consumer, stop) as found:
             yield found
     else:
-        with bigquery_table(arguments, io, table, consumer, run=run, stop=stop) as found:
+        with bigquery_table(arguments, io, table, run=run, stop=stop) as found:
             yield found
 
 

@@ -48,8 +48,8 @@ from backfill_job.run.ending import command_line, next_line, say_verdict
 from backfill_job.run.google_apis import Apis, session
 from backfill_job.run.settings import Settings
 from backfill_job.run.stopping import Stop, stopping_on_signals, until_stopped
+from backfill_job.smoke.clients import impersonated
 from backfill_job.smoke.held import held_permissions, rights_checks
-from backfill_job.smoke.impersonation import impersonated
 from backfill_job.smoke.observe import SCOPES, Observer
 from backfill_job.smoke.trial import Way, try_wire
 from shared.env_file import deployed_name

@@ -3,6 +3,5 @@
 - `rows`: the consumer's schema and the rules of a load, as one table. Pure.
 - `lines`: an object's lines, judged in bounded memory. Pure.
 - `reader`: one object read as it is stored, unpacked, and compared with its listed checksum.
-- `check`: the contents of the objects on both sides, and on which side a problem arose.
-- `result`: what a check found, in numbers and examples. Pure.
+- `check`: the contents of the objects on both sides, on which side a problem arose, and what was found in all.
 """

@@ -11,21 +11,22 @@ objects, and a smaller sample is part of a larger one.
 An object that changed or vanished after the listing counts as *changed* and is not judged. A read that fails ends the
 check without a verdict.
 
-Only ``verify`` runs it; it is a module of its own because it knows nothing of a command.
+Results of key ranges and tasks add up to the result of the whole, in any order. Counts are added; of the examples, the
+first few by name stay for each kind and side.
 """
 
 import asyncio
 import time
 from collections import Counter
-from collections.abc import AsyncGenerator, Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
+from enum import Enum
 from hashlib import blake2b
 
 from backfill_job.contents.lines import ContentsReport, LineProblem
 from backfill_job.contents.reader import LIMITS, Limits, Reading, read_back
-from backfill_job.contents.result import Side, Tally
 from backfill_job.contents.rows import ProblemKind
 from backfill_job.copying.diff import DiffLine
 from backfill_job.run.stopping import Stop
@@ -35,9 +36,119 @@ from shared.gcs.api import AsyncApi
 from shared.migration import Migration
 from shared.objects import CONTENT_DIFFERENCES, ObjectState, differences
 from shared.partitions import classify
-from shared.verification import Contents
+from shared.verification import Contents, Example, Problem
 
-__all__ = ["Scope", "check_contents"]
+__all__ = ["Scope", "Side", "Tally", "check_contents", "merged"]
+
+EXAMPLES_OF_A_KIND = 5
+"""Examples of each kind and side that a result shows. All problems are counted."""
+
+_ORDER = {kind.value: number for number, kind in enumerate(ProblemKind)}
+
+
+class Side(Enum):
+    """Where a problem arose."""
+
+    SOURCE = "source"
+    """The source has it; a copy keeps it."""
+    MIGRATION = "migration"
+    """Only the destination has it."""
+
+
+class Tally:
+    """Counts while a check runs; its memory does not grow with the objects."""
+
+    def __init__(self) -> None:
+        self._objects = self._rows = self._bytes = self._changed = 0
+        self._problems: dict[Side, dict[str, Problem]] = {side: {} for side in Side}
+        self._examples: tuple[Example, ...] = ()
+
+    def changed(self) -> None:
+        """Count an object that changed or vanished."""
+        self._changed += 1
+
+    def checked(self, rows: int, size: int) -> None:
+        """Count an object that was judged; `size` is the bytes read for it, of one side or of both."""
+        self._objects += 1
+        self._rows += rows
+        self._bytes += size
+
+    def book(
+        self, name: str, side: Side, counts: Mapping[ProblemKind, int], examples: Iterable[LineProblem]
+    ) -> None:
+        """Count the problems of the object `name`: its lines by kind, and the first of them."""
+        if not counts:
+            return
+        found = {kind.value: Problem(1, lines, kind.severity) for kind, lines in counts.items()}
+        self._problems[side] = _added(self._problems[side], found)
+        more = (Example(name, side.value, each.line, each.kind, each.detail) for each in examples)
+        self._examples = _kept((*self._examples, *more))
+
+    def add(self, part: Contents) -> None:
+        """Count what another check found.
+
+        Raises:
+            KeyError: It has a kind of problem that this program does not know.
+        """
+        self._objects += part.objects
+        self._rows += part.rows
+        self._bytes += part.bytes
+        self._changed += part.changed
+        for side, found in ((Side.SOURCE, part.source_problems), (Side.MIGRATION, part.migration_problems)):
+            self._problems[side] = _added(self._problems[side], found)
+        self._examples = _kept((*self._examples, *part.examples))
+
+    def result(self, mode: str, seconds: float) -> Contents:
+        """The result of everything counted so far."""
+        return Contents(
+            mode=mode,
+            clean=all(problem.loads for problems in self._problems.values() for problem in problems.values()),
+            objects=self._objects,
+            rows=self._rows,
+            bytes=self._bytes,
+            changed=self._changed,
+            seconds=round(seconds, 3),
+            objects_per_s=round(self._objects / seconds, 1) if seconds > 0 else 0.0,
+            source_problems=self._problems[Side.SOURCE],
+            migration_problems=self._problems[Side.MIGRATION],
+            examples=self._examples,
+        )
+
+
+def merged(parts: Sequence[Contents]) -> Contents | None:
+    """The result of several checks, which counts them as one after the other; None without any.
+
+    Raises:
+        ValueError: They have different scopes.
+        KeyError: See `Tally.add`.
+    """
+    if not parts:
+        return None
+    whole, mode = Tally(), parts[0].mode
+    for part in parts:
+        if part.mode != mode:
+            raise ValueError(f"contents checked as {mode} and as {part.mode} do not add up")
+        whole.add(part)
+    return whole.result(mode, sum(part.seconds for part in parts))
+
+
+def _added(one: Mapping[str, Problem], other: Mapping[str, Problem]) -> dict[str, Problem]:
+    """The sum of each kind, in the order of the kinds."""
+    found = {**one, **other} | {kind: one[kind] + other[kind] for kind in one.keys() & other.keys()}
+    return dict(sorted(found.items(), key=lambda item: _ORDER[item[0]]))
+
+
+def _kept(examples: Iterable[Example]) -> tuple[Example, ...]:
+    """The first few of each kind and side, in the order of the names."""
+    room: Counter[tuple[str, str]] = Counter()
+    kept = []
+    for example in sorted(examples):
+        place = (example.side, example.kind)
+        room[place] += 1
+        if room[place] <= EXAMPLES_OF_A_KIND:
+            kept.append(example)
+    return tuple(kept)
+
 
 HASH_BITS = 64
 
@@ -105,7 +216,6 @@ async def check_contents(
     Args:
         batches: Names with both sides' states, in parts, as `merge_pages` gives them. Names that are on one side only,
             excluded, not JSONL or outside the scope are left out. Closed at the end.
-        monotonic: A clock in seconds that only grows.
 
     Raises:
         Interrupted: A stop was requested.
@@ -122,16 +232,11 @@ async def check_contents(
 async def _chosen(
     batches: AsyncGenerator[Iterable[DiffLine], None], migration: Migration, scope: Scope
 ) -> AsyncGenerator[_Chosen, None]:
-    """The names that are to be checked."""
     async for batch in batches:
         for relative, _, source, destination, _ in batch:
-            if (
-                source is not None
-                and destination is not None
-                and classify(relative, destination.size).critical
-                and scope.takes(relative)
-                and not migration.is_excluded(relative)
-            ):
+            if source is None or destination is None or not classify(relative, destination.size).critical:
+                continue
+            if scope.takes(relative) and not migration.is_excluded(relative):
                 yield relative, source, destination
 
 
@@ -140,10 +245,8 @@ class _Reader:
 
     def __init__(self, api: AsyncApi, migration: Migration, limits: Limits, tally: Tally) -> None:
         self._api = api
-        self._buckets = {
-            Side.SOURCE: migration.source.bucket,
-            Side.MIGRATION: migration.destination.bucket,
-        }
+        paths = {Side.SOURCE: migration.source, Side.MIGRATION: migration.destination}
+        self._buckets = {side: path.bucket for side, path in paths.items()}
         self._limits = limits
         self._large = asyncio.Semaphore(limits.large_in_flight)
         self._tally = tally
@@ -152,17 +255,14 @@ class _Reader:
         """Check one name."""
         relative, source, destination = chosen
         theirs = await self._read(Side.MIGRATION, destination)
-        if theirs is None:
-            self._tally.changed()
-            return
-        if CONTENT_DIFFERENCES.isdisjoint(differences(source, destination)):
+        if theirs is not None and CONTENT_DIFFERENCES.isdisjoint(differences(source, destination)):
             # Equal by checksum, unless the bytes that were read do not have that checksum.
             side = Side.SOURCE if theirs.proven else Side.MIGRATION
             self._tally.checked(theirs.report.rows, theirs.size)
             self._tally.book(relative, side, theirs.report.counts, theirs.report.examples)
             return
-        ours = await self._read(Side.SOURCE, source)
-        if ours is None:
+        ours = None if theirs is None else await self._read(Side.SOURCE, source)
+        if theirs is None or ours is None:
             self._tally.changed()
             return
         self._tally.checked(theirs.report.rows, theirs.size + ours.size)
@@ -183,8 +283,5 @@ def _only_in(
     more = dict(Counter(theirs.counts) - Counter(ours.counts))
     known = {(problem.line, problem.kind) for problem in ours.examples}
     kinds = {kind.value for kind in more}
-    return more, tuple(
-        problem
-        for problem in theirs.examples
-        if problem.kind in kinds and (problem.line, problem.kind) not in known
-    )
+    new = (each for each in theirs.examples if (each.line, each.kind) not in known)
+    return more, tuple(each for each in new if each.kind in kinds)

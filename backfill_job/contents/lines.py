@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 
 import orjson
 
-from backfill_job.contents.rows import ProblemKind, Problems, Row, RowRules
+from backfill_job.contents.rows import ROWS, ProblemKind, Problems, Row
 from shared.verification import Severity
 
 __all__ = ["BOUNDS", "Bounds", "ContentsReport", "LineChecker", "LineProblem"]
@@ -27,7 +27,6 @@ BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 EXAMPLES_OF_A_KIND = 3
 """Problems of each kind that a report shows. All are counted."""
 
-_RULES = RowRules()
 _NAMES_ONCE = (b'"user_id"', b'"submitted_at"', b'"answers"')
 _NAMES_ONCE_AN_ANSWER = (b'"question_id"', b'"answer_ids"')
 
@@ -133,11 +132,8 @@ class LineChecker:
             self._end_line(last=True)
         if not self._rows:
             self.note(ProblemKind.EMPTY, "no row in it")
-        return ContentsReport(
-            self._rows,
-            {kind: count for kind, count in self._counts.items() if count},
-            tuple(sorted(self._examples)),
-        )
+        counts = {kind: count for kind, count in self._counts.items() if count}
+        return ContentsReport(self._rows, counts, tuple(sorted(self._examples)))
 
     def _hold(self, data: bytes) -> None:
         self._held_size += len(data)
@@ -162,9 +158,8 @@ class LineChecker:
         self._line += 1
         if size > self._bounds.line:
             self._rows += 1
-            self._found(
-                ProblemKind.LINE_TOO_LONG, f"{size:,} bytes, {self._bounds.line:,} are judged", self._line
-            )
+            detail = f"{size:,} bytes, {self._bounds.line:,} are judged"
+            self._found(ProblemKind.LINE_TOO_LONG, detail, self._line)
             return
         found: Problems = {}
         if line.startswith(BYTE_ORDER_MARK):
@@ -189,14 +184,14 @@ class LineChecker:
         if not isinstance(parsed, dict):
             found[ProblemKind.NOT_AN_OBJECT] = "a JSON value, but not an object"
             return
-        found |= _RULES.judge(parsed)
+        ROWS.judge(parsed, found)
         if _may_repeat_a_name(parsed, line, found) and _repeats_a_name(line):
             found.setdefault(ProblemKind.DUPLICATE_FIELD, "one name more than once in an object")
         user = parsed.get("user_id")
         if user is not None:
             self._compare_user(str(user), found)
         if self._take_row is not None and all(kind.severity is Severity.WARNING for kind in found):
-            self._take_row(_RULES.row(parsed))
+            self._take_row(ROWS.row(parsed))
 
     def _compare_user(self, user: str, found: Problems) -> None:
         key = hash(user)
@@ -238,7 +233,6 @@ def _repeats_a_name(line: bytes) -> bool:
 
 
 def _why_refused(line: bytes, error: orjson.JSONDecodeError, *, last: bool) -> tuple[ProblemKind, str]:
-    """Say why orjson refuses a line that is not blank."""
     try:
         line.decode()
     except UnicodeDecodeError as wrong:
@@ -266,7 +260,7 @@ def _why_refused(line: bytes, error: orjson.JSONDecodeError, *, last: bool) -> t
 
 
 class _NoNumber(Exception):
-    """NaN or Infinity."""
+    pass
 
 
 def _no_number(_: str) -> NoReturn:
@@ -274,9 +268,5 @@ def _no_number(_: str) -> NoReturn:
 
 
 def _thoroughly_parsed(line: bytes, **options: Any) -> Any:
-    """Parse with the standard library, which accepts more than JSON and shows every pair of an object.
-
-    Raises:
-        _NoNumber, ValueError, RecursionError: It is not JSON, or nested too deeply.
-    """
+    """Parse with the standard library, which accepts more than JSON and shows every pair of an object."""
     return json.loads(line.decode(), parse_constant=_no_number, parse_int=float, **options)

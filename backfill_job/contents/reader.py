@@ -64,7 +64,6 @@ class Reading:
     """An object that was read to its end.
 
     Attributes:
-        size: Bytes read.
         proven: Whether the bytes have the listed checksum.
     """
 
@@ -147,9 +146,8 @@ class Contents:
         """Find out what it is. The bytes count and not the label: a load recognizes gzip when it opens a file."""
         self._begun = True
         if data.startswith(GZIP):
-            self._checker.note(
-                ProblemKind.COMPRESSED, "gzip; one load cannot mix it with objects that are not"
-            )
+            why = "gzip; one load cannot mix it with objects that are not"
+            self._checker.note(ProblemKind.COMPRESSED, why)
             self._unpacking = Unpacking(self._most)
         elif self._encoding == "gzip":
             self._checker.note(ProblemKind.BAD_ENCODING, "labelled gzip and is not")
@@ -157,17 +155,12 @@ class Contents:
             self._checker.note(ProblemKind.OTHER_ENCODING, f"labelled {self._encoding!r:.40}")
 
     def report(self, *, proven: bool = True) -> ContentsReport:
-        """What is in the object.
-
-        Args:
-            proven: Whether the bytes have the listed checksum.
-        """
+        """What is in the object; `proven` says whether the bytes have the listed checksum."""
         complete = self._unpacking is None or self._unpacking.complete
         if self._unpacking is not None:
             if self._unpacking.stopped:
-                self._checker.note(
-                    ProblemKind.TOO_LARGE, f"unpacks to more than the {self._most:,} bytes that are judged"
-                )
+                why = f"unpacks to more than the {self._most:,} bytes that are judged"
+                self._checker.note(ProblemKind.TOO_LARGE, why)
             elif not complete:
                 self._checker.note(ProblemKind.BAD_ENCODING, "its gzip data are damaged or cut off")
         if not proven:
@@ -182,7 +175,6 @@ class Unpacking:
 
     Args:
         most: Bytes to unpack; then it stops.
-        step: Bytes of a step.
     """
 
     def __init__(self, most: int, step: int = MIB) -> None:

@@ -71,7 +71,7 @@ from typing import Any
 
 from shared.verification import Severity
 
-__all__ = ["SCHEMA", "Field", "ProblemKind", "Problems", "Row", "RowRules", "Type"]
+__all__ = ["ROWS", "SCHEMA", "Field", "ProblemKind", "Problems", "Record", "Row", "Type"]
 
 
 class Type(Enum):
@@ -186,35 +186,15 @@ _JSON_TYPES = {
 _COLUMN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 
 
-class RowRules:
-    """Judges rows by a schema, and reads those that load."""
-
-    def __init__(self, fields: tuple[Field, ...] = SCHEMA) -> None:
-        self._root = _Record(fields, "")
-
-    def judge(self, parsed: Mapping[str, Any]) -> Problems:
-        """What is wrong with a row.
-
-        Args:
-            parsed: As orjson parses it. A name given twice is not seen here: a parsed object has its last value only.
-        """
-        found: Problems = {}
-        self._root.judge(parsed, found)
-        return found
-
-    def row(self, parsed: Mapping[str, Any]) -> Row:
-        """The row as BigQuery would hold it; only for an object with no problem but warnings."""
-        return self._root.row(parsed)
-
-
-class _Record:
-    """A RECORD's fields, by name."""
+class Record:
+    """A RECORD's fields, by name: judges values, and reads those that load."""
 
     def __init__(self, fields: tuple[Field, ...], path: str) -> None:
         self._columns = {field.name: _Column(field, path + field.name) for field in fields}
         self._path = path
 
     def judge(self, value: Mapping[str, Any], found: Problems) -> None:
+        """Note what is wrong with a value, as orjson parses it. A name given twice is not seen: the value has the last one only."""
         columns = self._columns
         known = 0
         for name, item in value.items():
@@ -241,6 +221,7 @@ class _Record:
         return column
 
     def row(self, value: Mapping[str, Any]) -> Row:
+        """The value as BigQuery would hold it; only for one with no problem but warnings."""
         given = {name.lower(): item for name, item in value.items()}
         return {name: column.value(given.get(name)) for name, column in self._columns.items()}
 
@@ -252,7 +233,7 @@ class _Column:
         self.path = path
         self._repeated = field.repeated
         self._wanted = path not in OPTIONAL
-        self._record = _Record(field.fields, path + ".")
+        self._record = Record(field.fields, path + ".")
         by_type: dict[Type, tuple[Callable[[Any, Problems], None], Callable[[Any], Any]]] = {
             Type.STRING: (self._judge_string, str),
             Type.TIMESTAMP: (self._judge_timestamp, _moment),
@@ -299,9 +280,8 @@ class _Column:
         elif isinstance(value, dict | list):
             self._wrong(value, "STRING", found)
         else:
-            found.setdefault(
-                ProblemKind.COERCED, f"{self.path}: {_JSON_TYPES[type(value)]} where STRING is wanted"
-            )
+            why = f"{self.path}: {_JSON_TYPES[type(value)]} where STRING is wanted"
+            found.setdefault(ProblemKind.COERCED, why)
 
     def _judge_timestamp(self, value: Any, found: Problems) -> None:
         if isinstance(value, bool | dict | list):
@@ -313,9 +293,8 @@ class _Column:
             found.setdefault(kind, f"{self.path}: {why}")
 
     def _wrong(self, value: Any, wanted: str, found: Problems) -> None:
-        found.setdefault(
-            ProblemKind.WRONG_TYPE, f"{self.path}: {_JSON_TYPES[type(value)]} where {wanted} is wanted"
-        )
+        why = f"{self.path}: {_JSON_TYPES[type(value)]} where {wanted} is wanted"
+        found.setdefault(ProblemKind.WRONG_TYPE, why)
 
 
 # --- TIMESTAMP ------------------------------------------------------------------------------------------------
@@ -352,7 +331,6 @@ _NUMBER = re.compile(r"[+-]?[0-9]{1,20}(?:\.[0-9]*)?(?:[eE][+-]?[0-9]{1,3})?")
 
 
 def _moment(value: str | float) -> _Moment:
-    """Read a TIMESTAMP from a text or a number."""
     if not isinstance(value, str):
         return _moment_of_number(value)
     match = _LOADS.fullmatch(value)
@@ -378,11 +356,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def _clock(year: str, month: str, day: str, *time: str | None) -> datetime:
-    """A date and time from its digits, in UTC.
-
-    Raises:
-        ValueError: It does not exist.
-    """
+    """A date and time from its digits, in UTC; a ValueError where it does not exist."""
     hour, minute, second = (int(part or 0) for part in time)
     return datetime(int(year), int(month), int(day), hour, minute, second, tzinfo=UTC)
 
@@ -420,3 +394,7 @@ def _other_form(text: str) -> tuple[ProblemKind, str]:
     )
     why = next((why for applies, why in reasons if applies), "a form that is not documented for loads")
     return ProblemKind.ODD_TIMESTAMP, why
+
+
+ROWS = Record(SCHEMA, "")
+"""Judges the rows of an export."""

@@ -31,7 +31,6 @@ def analyse(run: Run, lines: Lines | None = None) -> Inventory:
     """Compare both sides, and count what an execution would do.
 
     Args:
-        run: Both sides, and which names to look at.
         lines: ``objects.jsonl``; None where the run leaves none.
 
     Raises:

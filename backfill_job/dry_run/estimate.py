@@ -2,10 +2,14 @@
 
 Each figure is a simple estimate: the prices of one table (`PRICES`), no free quota, no retries, no network charges between buckets in
 two locations. `Estimate.charges` names everything else that costs, for buckets in a region and in several.
+
+`PRICES` has what Google Cloud charges, each price with its date and its source. Prices change, and differ by region; the page of each
+has today's. A public transcription of Cloud Storage's page of 2026-09-20 has the same prices in a region, for operations, storage
+and retrieval.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from enum import Enum
 from math import ceil, inf, log, log2
 from typing import Any
@@ -14,24 +18,84 @@ from backfill_job.copying.governor import DOUBLING_SECONDS, FIRST_RATE, seconds_
 from backfill_job.copying.work import Work
 from backfill_job.dry_run.inventory import Colder, Count, Inventory
 from backfill_job.dry_run.plan import Step
-from backfill_job.dry_run.prices import GIB, PRICES, Price
 from shared.text import dollars, duration
 
 __all__ = [
-    "Actual",
+    "GIB",
+    "PRICES",
     "ByBytes",
     "Charge",
-    "ColderCost",
     "Compared",
     "Cost",
     "Estimate",
     "Limit",
+    "Price",
     "compare",
     "estimate",
     "estimate_by_bytes",
     "estimate_colder",
+    "sources",
     "work_of",
 ]
+
+GIB = 2**30
+TIB = 2**40
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """One price.
+
+    Attributes:
+        region: Of `per` units, where the bucket lies in a single region, or for everything that is not a bucket's.
+        multi: The same, where the bucket lies in a dual-region or a multi-region.
+        per: How many units the price is of.
+    """
+
+    region: float
+    multi: float
+    per: float
+    as_of: str
+    source: str
+
+    def of(self, units: float) -> tuple[float, float]:
+        """What so many units cost: in a region, and in a dual- or multi-region."""
+        return units / self.per * self.region, units / self.per * self.multi
+
+
+_STORAGE = ("2025", "cloud.google.com/storage/pricing")
+_RUN = ("2025", "cloud.google.com/run/pricing (tier 1, billed by request)")
+
+PRICES: Mapping[str, Price] = {
+    # Standard storage. List, rewrite, insert; get, and the notification about each new object.
+    "class_a": Price(0.005, 0.010, 1_000, *_STORAGE),
+    "class_b": Price(0.0004, 0.0004, 1_000, *_STORAGE),
+    # A month.
+    "storage": Price(0.020, 0.026, GIB, *_STORAGE),
+    # Of what is written to a dual-region or a multi-region, by its default replication.
+    "replication": Price(0.0, 0.02, GIB, *_STORAGE),
+    # Publishing and delivering.
+    "messages": Price(40.0, 40.0, TIB, "2025", "cloud.google.com/pubsub/pricing"),
+    "invocations": Price(0.40, 0.40, 1_000_000, *_RUN),
+    "vcpu_seconds": Price(0.000024, 0.000024, 1, *_RUN),
+    "gib_seconds": Price(0.0000025, 0.0000025, 1, *_RUN),
+    # A CPU and a GiB of a job's task, which is billed while it runs.
+    "job_seconds": Price(0.000020, 0.000020, 1, "2025", "cloud.google.com/run/pricing (tier 1, jobs)"),
+    "logs": Price(0.50, 0.50, GIB, "2025", "cloud.google.com/stackdriver/pricing"),
+    "retrieval_nearline": Price(0.01, 0.01, GIB, *_STORAGE),
+    "retrieval_coldline": Price(0.02, 0.02, GIB, *_STORAGE),
+    "retrieval_archive": Price(0.05, 0.05, GIB, *_STORAGE),
+}
+"""Change prices only here."""
+
+
+def sources(prices: Mapping[str, Price]) -> dict[str, list[str]]:
+    """The sources, by the date of their prices."""
+    found: dict[str, list[str]] = {}
+    for day, page in dict.fromkeys((price.as_of, price.source) for price in prices.values()):
+        found.setdefault(day, []).append(page)
+    return found
+
 
 PAGE_SIZE = 1_000
 """The most objects in the answer of a list request (Cloud Storage JSON API, "Objects: list", maxResults)."""
@@ -74,15 +138,9 @@ LISTED_PER_SECOND = 50_000.0
 def work_of(findings: Inventory, ranges: int = 0) -> Work:
     """The work that a dry run found when it listed so many ranges."""
     steps = findings.steps
-    complete = (Step.COPY, Step.OVERWRITE, Step.EQUAL, Step.CONFLICT)
-    return Work(
-        findings.source.objects,
-        findings.destination.objects,
-        steps[Step.COPY].objects,
-        steps[Step.OVERWRITE].objects,
-        sum(steps[step].bytes for step in complete),
-        ranges,
-    )
+    in_the_end = sum(steps[step].bytes for step in (Step.COPY, Step.OVERWRITE, Step.EQUAL, Step.CONFLICT))
+    copies = (steps[Step.COPY].objects, steps[Step.OVERWRITE].objects)
+    return Work(findings.source.objects, findings.destination.objects, *copies, in_the_end, ranges)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +157,7 @@ class Charge:
     """One thing that costs.
 
     Attributes:
-        what: In words.
         units: How many, such as operations or bytes.
-        in_bytes: Whether the units are bytes.
         once: Whether every execution costs it, once: neither a month's storage, nor a retrieval from a colder class.
         region: US dollars, where the buckets lie in a single region.
         multi: US dollars, where they lie in a dual-region or a multi-region.
@@ -125,24 +181,10 @@ READ_PER_SECOND = 100_000_000.0
 """Bytes of both sides that one task reads for that; a guess for buckets in the region of the job."""
 
 
-@dataclass(frozen=True, slots=True)
-class ColderCost:
-    """What the colder class of some source objects costs, US dollars.
-
-    Attributes:
-        retrieval: For the copy, which reads them.
-        early_deletion: If they were deleted, or replaced, today.
-    """
-
-    retrieval: float
-    early_deletion: float
-
-
-def estimate_colder(storage_class: str, found: Colder) -> ColderCost:
-    """Estimate what a colder class costs."""
-    retrieval = PRICES[f"retrieval_{storage_class.lower()}"].region
-    month = COLDER_MONTH[storage_class]
-    return ColderCost(found.bytes / GIB * retrieval, found.early_byte_days / GIB * month / DAYS_A_MONTH)
+def estimate_colder(storage_class: str, found: Colder) -> tuple[float, float]:
+    """US dollars for the retrieval, which the copy needs; and for an early deletion, if the objects were deleted or replaced today."""
+    retrieval, _ = PRICES[f"retrieval_{storage_class.lower()}"].of(found.bytes)
+    return retrieval, found.early_byte_days / GIB * COLDER_MONTH[storage_class] / DAYS_A_MONTH
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,11 +203,11 @@ class ByBytes:
     seconds: float
 
 
-def estimate_by_bytes(unproven: Count, prices: Mapping[str, Price] = PRICES) -> ByBytes:
+def estimate_by_bytes(unproven: Count) -> ByBytes:
     """Estimate what it takes to compare objects by their bytes; each takes at least one request a side."""
     requests = 2 * (unproven.objects + unproven.bytes // BYTES_PER_REQUEST)
     seconds = max(unproven.objects / COMPARED_PER_SECOND, 2 * unproven.bytes / READ_PER_SECOND)
-    return ByBytes(unproven.objects, unproven.bytes, requests, _cost(0, requests, prices).dollars, seconds)
+    return ByBytes(unproven.objects, unproven.bytes, requests, _cost(0, requests, PRICES).dollars, seconds)
 
 
 class Limit(Enum):
@@ -184,17 +226,13 @@ class Estimate:
     Attributes:
         dry_run: One listing of both sides.
         execute: Two listings of both sides (plan, verification) and the copies.
-        tasks: How many tasks share the work.
         seconds: For copying with these tasks, as fast as both the bucket and the client can.
         listing_seconds: For listing both sides once with these tasks. The copying runs at the same time.
         ramp_seconds: For the bucket's ramp-up alone.
         speed: The assumed objects a second of all these tasks together.
-        one_task_seconds: For copying with one task.
         recommended_tasks: How many tasks make sense; more of them would only wait for the bucket.
-        recommended_seconds: For copying with the recommended tasks.
         second_copy_bytes: Bytes at the destination in the end.
         storage_dollars: US dollars a month for them, as long as both copies exist.
-        charges: Everything that an execution costs.
         limit: What decides how fast these tasks copy for most of the time; None where there is nothing to copy.
         request_seconds: How long one request takes; None where that is not known.
     """
@@ -223,24 +261,7 @@ class Estimate:
 
     def to_json(self) -> dict[str, Any]:
         """The figures under these names."""
-        prices = {name: asdict(price) for name, price in self.prices.items()}
-        limit = self.limit and self.limit.value
-        return {**asdict(replace(self, prices={})), "prices": prices, "limit": limit}
-
-
-@dataclass(frozen=True, slots=True)
-class Actual:
-    """The actual figures of a run.
-
-    Attributes:
-        class_a: Class A operations of all tasks: list, rewrite, insert.
-        class_b: Class B operations of all tasks: get.
-        seconds: From the first copy to the last.
-    """
-
-    class_a: int
-    class_b: int
-    seconds: float
+        return {**asdict(self), "limit": self.limit and self.limit.value}
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,11 +310,8 @@ def estimate(
     """Estimate what a migration takes.
 
     Args:
-        work: What there is to list and to copy.
         speed: Objects a second that one task can copy.
-        tasks: How many tasks share the work.
         ceiling: The most object writes a second of all tasks together; None for the bucket's ramp alone.
-        prices: What Cloud Storage charges.
         in_flight: Objects under way at once in one task.
         request_seconds: How long one request takes; None where that is not known.
 
@@ -302,16 +320,9 @@ def estimate(
     """
     if speed <= 0 or tasks < 1:
         raise ValueError(f"{tasks} tasks at {speed} objects/s copy nothing")
-    at_source, at_destination, copied = (
-        _pages(objects, work.ranges)
-        for objects in (
-            work.source_objects,
-            work.destination_objects,
-            work.destination_objects + work.new_objects,
-        )
-    )
-    plan_pass = LOOKS_AT_FOLDERS + at_source + at_destination
-    verification_pass = at_source + copied
+    at_source, there = work.source_objects, work.destination_objects
+    plan_pass = LOOKS_AT_FOLDERS + _pages(at_source, work.ranges) + _pages(there, work.ranges)
+    verification_pass = _pages(at_source, work.ranges) + _pages(there + work.new_objects, work.ranges)
     reads = ceil(work.copies * LOOKED_AGAIN) * READS_PER_LOOK
     bound = inf if ceiling is None else ceiling
     client, speed = speed, min(speed, in_flight / request_seconds if request_seconds else inf)
@@ -320,7 +331,7 @@ def estimate(
         return seconds_under_ramp(work.copies, cap=min(speed * count, bound))
 
     copying = seconds_with(tasks)
-    listing = max(work.source_objects, work.destination_objects) / (LISTED_PER_SECOND * tasks)
+    listing = max(at_source, there) / (LISTED_PER_SECOND * tasks)
     recommended = _recommended_tasks(work.copies, speed, bound, seconds_with(1))
     operations = plan_pass + work.copies + verification_pass
     return Estimate(
@@ -356,18 +367,18 @@ def _limit(writes: int, client: float, speed: float, tasks: int, bound: float) -
     return Limit.LATENCY if speed < client else Limit.CLIENT
 
 
-def compare(estimated: Estimate, actual: Actual) -> tuple[Compared, ...]:
-    """Put the actual figures of an execution beside the estimate for as many tasks.
+def compare(estimated: Estimate, class_a: int, class_b: int, seconds: float) -> tuple[Compared, ...]:
+    """Put the operations of all tasks, and the time from the first copy to the last, beside the estimate for as many tasks.
 
     Returns:
         Operations, their price, and the time of copying, for lines on a screen or for JSON.
     """
-    expected, counted = estimated.execute, _cost(actual.class_a, actual.class_b, estimated.prices)
+    expected, counted = estimated.execute, _cost(class_a, class_b, estimated.prices)
     return (
         Compared("class_a", expected.class_a, counted.class_a),
         Compared("class_b", expected.class_b, counted.class_b),
         Compared("dollars", expected.dollars, counted.dollars),
-        Compared("seconds", max(estimated.seconds, estimated.listing_seconds), actual.seconds),
+        Compared("seconds", max(estimated.seconds, estimated.listing_seconds), seconds),
     )
 
 

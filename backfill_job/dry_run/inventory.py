@@ -65,22 +65,14 @@ class Count:
 
 
 @dataclass(slots=True)
-class Colder:
+class Colder(Count):
     """Source objects in a class colder than the standard class.
 
     Attributes:
         early_byte_days: Bytes times the days for which their storage is billed even if they are deleted today.
     """
 
-    objects: int = 0
-    bytes: int = 0
     early_byte_days: int = 0
-
-    def add(self, size: int, days_left: int) -> None:
-        """Count one object."""
-        self.objects += 1
-        self.bytes += size
-        self.early_byte_days += size * days_left
 
 
 @dataclass(slots=True)
@@ -93,7 +85,6 @@ class Period:
         bytes: Their size at the source.
         copy: To copy to names where the destination has nothing.
         overwrite: To copy over something different.
-        equal: Already equal at the destination.
         conflict: Different, and left as they are.
     """
 
@@ -171,8 +162,6 @@ class Sizes:
 
     Attributes:
         smallest: Bytes of the smallest object; 0 without objects.
-        largest: Bytes of the largest object.
-        total: Bytes of all objects.
         histogram: Objects by the number of bits of their size: 0, 1, 2 to 3, 4 to 7, 8 to 15 … bytes.
     """
 
@@ -202,10 +191,7 @@ class Sizes:
         return (1 << bits - 1, (1 << bits) - 1) if bits else (0, 0)
 
     def quantile(self, share: float) -> float:
-        """Estimate the size that a share of the objects does not exceed.
-
-        Args:
-            share: Between 0 and 1; 0.5 for the median.
+        """Estimate the size that a share of the objects does not exceed; 0.5 for the median.
 
         Returns:
             Bytes, in the same power of two as the true value, as if sizes were spread evenly between its bounds.
@@ -228,8 +214,6 @@ class Inventory:
 
     Attributes:
         today: Later days are in the future; UTC, like the names of the exports.
-        source: All objects at the source.
-        destination: All objects at the destination.
         steps: The planned steps, in source bytes (EXTRA: destination bytes). EXCLUDED counts source objects only.
         named: Names to overwrite, in conflict, extra at the destination, or impossible.
         protected: Names to overwrite whose destination object has a hold or is retained today: the copy will be refused.
@@ -247,10 +231,8 @@ class Inventory:
         self.today = today
         self.source, self.destination = Count(), Count()
         self.steps = {step: Count() for step in Step}
-        self.named = {
-            step: Named()
-            for step in (Step.OVERWRITE, Step.CONFLICT, Step.ERASED, Step.EXTRA, Step.IMPOSSIBLE)
-        }
+        steps = (Step.OVERWRITE, Step.CONFLICT, Step.ERASED, Step.EXTRA, Step.IMPOSSIBLE)
+        self.named = {step: Named() for step in steps}
         self.protected = Named()
         self.held = Named()
         self.colder: dict[str, Colder] = {}
@@ -287,11 +269,8 @@ class Inventory:
         if step in self.named:
             because = tuple(what.value for what in line.because)
             self.named[step].offer(relative, because or ((line.note,) if line.note else ()))
-            if (
-                step is Step.OVERWRITE
-                and destination is not None
-                and (why := destination.protection(self.today))
-            ):
+            replaced = destination if step is Step.OVERWRITE else None
+            if replaced is not None and (why := replaced.protection(self.today)):
                 self.protected.offer(relative, (why,))
         for state, found in zip((source, destination), self._reserved, strict=True):
             _count_reserved(state, found)
@@ -308,7 +287,9 @@ class Inventory:
         if kept is not None and step in {Step.COPY, Step.OVERWRITE}:
             since = source.class_updated or source.created
             age = (self.today - date.fromisoformat(since[:10])).days if since else kept
-            self.colder.setdefault(source.storage_class, Colder()).add(source.size, max(0, kept - age))
+            colder = self.colder.setdefault(source.storage_class, Colder())
+            colder.add(source.size)
+            colder.early_byte_days += source.size * max(0, kept - age)
 
     def _describe(self, line: PlanLine, size: int) -> None:
         relative, step = line.relative, line.step
@@ -414,12 +395,11 @@ class Inventory:
     def to_json(self) -> dict[str, Any]:
         """All figures, and those derived from them, for ``plan.json``."""
         data_days = self.data_days
+        rare = {"protected": self.protected.total, "held": self.held.total}
+        rare |= {"colder": len(self.colder), "unproven": self.unproven.objects}
+        names = [*_IN_JSON, *(name for name, number in rare.items() if number)]
         return {
-            **{name: to_builtins(getattr(self, name)) for name in _IN_JSON},
-            **({"protected": to_builtins(self.protected)} if self.protected.total else {}),
-            **({"held": to_builtins(self.held)} if self.held.total else {}),
-            **({"colder": to_builtins(self.colder)} if self.colder else {}),
-            **({"unproven": to_builtins(self.unproven)} if self.unproven.objects else {}),
+            **{name: to_builtins(getattr(self, name)) for name in names},
             "writes": self.writes.to_json(),
             "months": to_builtins(self.months),
             "first_day": data_days[0].isoformat() if data_days else None,
@@ -436,23 +416,9 @@ class Inventory:
 
 
 _IN_JSON = (
-    "today",
-    "source",
-    "destination",
-    "steps",
-    "days",
-    "undated",
-    "gaps",
-    "future_days",
-    "impossible_dates",
-    "kinds",
-    "file_types",
-    "outside",
-    "strays",
-    "sizes",
-    "named",
-    "reserved",
-    "excluded",
+    *("today", "source", "destination", "steps", "days", "undated", "gaps", "future_days"),
+    *("impossible_dates", "kinds", "file_types", "outside", "strays", "sizes"),
+    *("named", "reserved", "excluded"),
 )
 
 
@@ -471,5 +437,4 @@ def _count_reserved(state: ObjectState | None, found: _Groups) -> None:
 
 
 def _ordered(groups: _Groups) -> dict[str, Count]:
-    """Sort by number of objects, the largest first."""
     return dict(sorted(groups.items(), key=lambda item: (-item[1].objects, item[0])))

@@ -35,11 +35,10 @@ class PlanLine:
     """One name, the step planned for it, and why.
 
     Attributes:
-        relative: The name below the prefixes.
-        step: COPY: the destination has nothing there. OVERWRITE: the copy replaces something different.
-            EQUAL: nothing to do. CONFLICT: different, and the destination is the source of truth. ERASED: it was
-            deleted at the destination, and is not brought back. EXTRA: only the destination has it. EXCLUDED: excluded on request, or never data. IMPOSSIBLE: the destination cannot have
-            this name.
+        step: COPY: the destination has nothing there. OVERWRITE: the copy replaces something different. EQUAL: nothing to do.
+            CONFLICT: different, and the destination is the source of truth. ERASED: it was deleted at the destination, and is not
+            brought back. EXTRA: only the destination has it. EXCLUDED: excluded on request, or never data. IMPOSSIBLE: the
+            destination cannot have this name.
         source: The source object as listed, None for EXTRA.
         destination: The destination object as listed, None when absent.
         because: For OVERWRITE and CONFLICT, how the two differ. For EQUAL, why the bytes have to be compared.
@@ -86,9 +85,8 @@ def _planned(line: DiffLine, migration: Migration, authority: Authority, erasure
     relative, verdict, source, destination, differing = line
     step = _STEPS.get(verdict)
     if step is not None:
-        return PlanLine(
-            relative, step, source, destination, note=_NEVER_DATA if migration.is_own(relative) else ""
-        )
+        note = _NEVER_DATA if migration.is_own(relative) else ""
+        return PlanLine(relative, step, source, destination, note=note)
     if destination is None:
         why = impossible(line, migration)
         erased = decide(source, None, authority, erasures.of(relative)).action is Action.ERASED

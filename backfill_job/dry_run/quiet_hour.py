@@ -75,17 +75,16 @@ class Writes:
 
     def to_json(self) -> dict[str, Any]:
         """The table, for ``plan.json``."""
-        by_weekday = {
-            name: self.counts[number * HOURS : (number + 1) * HOURS] for number, name in enumerate(WEEKDAYS)
-        }
+        days = [self.counts[first : first + HOURS] for first in range(0, WEEK, HOURS)]
+        by_weekday = dict(zip(WEEKDAYS, days, strict=True))
         return {"days": self.days, "writes": sum(self.counts), "by_hour_utc": by_weekday}
 
 
 def quietest(rates: Sequence[int], hours: int, but: Collection[int] = ()) -> int | None:
-    """The first hour of the window with the fewest writes; of several, the earliest in the week.
+    """The first hour of the window with the fewest writes; of several, the earliest in the week, which begins again after its end.
 
     Args:
-        rates: Of each hour of the week; the week begins again after its end.
+        rates: Of each hour of the week.
         hours: How long the window is.
         but: Hours that must not be in it.
 
@@ -141,10 +140,8 @@ class QuietHour:
         beside = quietest(rates, hours, busy)
         if beside is None:
             return said, "  MEETS the consumer's run, as every window so long does"
-        return (
-            said,
-            f"  MEETS the consumer's run; beside it {_window(beside, hours)}, {_expected(rates, beside, hours)}",
-        )
+        other = f"{_window(beside, hours)}, {_expected(rates, beside, hours)}"
+        return said, f"  MEETS the consumer's run; beside it {other}"
 
 
 def _window(start: int, hours: int) -> str:

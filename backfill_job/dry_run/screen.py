@@ -16,10 +16,17 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from backfill_job.bucket_settings import named_settings
-from backfill_job.dry_run.estimate import AT_MOST, Cost, Estimate, Limit, estimate_by_bytes, estimate_colder
+from backfill_job.dry_run.estimate import (
+    AT_MOST,
+    Cost,
+    Estimate,
+    Limit,
+    estimate_by_bytes,
+    estimate_colder,
+    sources,
+)
 from backfill_job.dry_run.inventory import Count, Inventory, Named, Period, Sizes
 from backfill_job.dry_run.plan import Step
-from backfill_job.dry_run.prices import sources
 from shared.migration import Migration
 from shared.partitions import Gap
 from shared.text import byte_count, counted, dollars, duration, listed, shown
@@ -98,32 +105,17 @@ def overview(
         parts += [Text(f"{counted(named.total, 'object')} {words}:", "bold red"), *_names(named, SHORT)]
     if findings.days:
         parts += _partitions(findings)
-    parts += [
-        *_gaps(findings, FEWEST),
-        *_aside(findings),
-        *_colder(findings),
-        *_settings(findings, migration),
-    ]
-    parts += _by_bytes(findings)
-    cost = estimate.once_dollars
-    parts.append(
-        Text(
-            f"About {duration(estimate.seconds)} to copy, {dollars(cost)}; "
-            f"the second copy {dollars(estimate.storage_dollars)} a month"
-        )
-    )
+    parts += [*_gaps(findings, FEWEST), *_aside(findings), *_colder(findings)]
+    parts += [*_settings(findings, migration), *_by_bytes(findings)]
+    copying = f"About {duration(estimate.seconds)} to copy, {dollars(estimate.once_dollars)}"
+    parts.append(Text(f"{copying}; the second copy {dollars(estimate.storage_dollars)} a month"))
     if estimate.limit is not None:
         parts.append(Text(f"Limited by: {_LIMITS[estimate.limit].partition(';')[0]}"))
     parts += map(Text, quiet)
-    planned = findings.steps
-    counts = (
-        (planned[Step.COPY], "to copy"),
-        (planned[Step.OVERWRITE], "to overwrite"),
-        (planned[Step.EQUAL], "equal"),
-        (planned[Step.EXCLUDED], "excluded"),
-    )
-    said = ", ".join(f"{count.objects:,} {words}" for count, words in counts)
-    parts.append(Text(f"Plan: {said}.", "bold red" if planned[Step.OVERWRITE].objects else "bold green"))
+    counts = {step: count.objects for step, count in findings.steps.items()}
+    said = f"{counts[Step.COPY]:,} to copy, {counts[Step.OVERWRITE]:,} to overwrite"
+    said += f", {counts[Step.EQUAL]:,} equal, {counts[Step.EXCLUDED]:,} excluded"
+    parts.append(Text(f"Plan: {said}.", "bold red" if counts[Step.OVERWRITE] else "bold green"))
     return Group(*parts)
 
 
@@ -154,11 +146,8 @@ def render(
     title += f" Names {narrowed}." if narrowed else ""
     if not findings.source.objects:
         return _nothing_there(findings, migration, narrowed)
-    parts: list[RenderableType] = [
-        *_question(migration, title),
-        *_alarm(findings, names),
-        _headline(findings),
-    ]
+    parts: list[RenderableType] = [*_question(migration, title), *_alarm(findings, names)]
+    parts.append(_headline(findings))
     for heading, body in (
         *_sections(findings, estimate, names),
         ("Writes by hour", [*map(Text, quiet)]),
@@ -225,33 +214,23 @@ def _sections(
     kinds = {kind.value: count for kind, count in findings.kinds.items()}
     yield "Date partitions", _partitions(findings, months=len(findings.months))
     yield "Gaps", list(_gaps(findings))
-    yield (
-        "Kinds and file types",
-        [_beside(_groups("kind", kinds), _groups("type", findings.file_types))] if kinds else (),
-    )
+    both = _beside(_groups("kind", kinds), _groups("type", findings.file_types))
+    yield "Kinds and file types", [both] if kinds else ()
     yield "Sizes", _sizes(findings.sizes) if findings.sizes.objects else ()
-    yield (
-        f"Outside every known layout: {counted(outside.named.total, 'object')}",
-        [_groups("folder", outside.folders), *_names(outside.named, outsiders)]
-        if outside.named.total
-        else (),
-    )
-    yield (
-        f"In a day's folder, but not one of its submissions: {counted(strays.total, 'object')}",
-        list(_names(strays, names)),
-    )
+    strangers = [_groups("folder", outside.folders), *_names(outside.named, outsiders)]
+    total = outside.named.total
+    yield f"Outside every known layout: {counted(total, 'object')}", strangers if total else ()
+    stray = f"In a day's folder, but not one of its submissions: {counted(strays.total, 'object')}"
+    yield stray, list(_names(strays, names))
     yield "Excluded, left behind", (_groups("name", findings.excluded),) if findings.excluded else ()
     yield "Metadata keys of Google's tools, not compared", _reserved(findings)
     yield f"Only at the destination, left alone: {counted(extra.total, 'object')}", list(_names(extra, names))
-    yield (
-        f"Held at the source, a deletion will leave them: {counted(findings.held.total, 'object')}",
-        list(_names(findings.held, names)),
-    )
+    held = f"Held at the source, a deletion will leave them: {counted(findings.held.total, 'object')}"
+    yield held, list(_names(findings.held, names))
     yield "Estimate", [*_estimate(estimate), *_colder(findings), *_by_bytes(findings)]
 
 
 def _settings(findings: Inventory, migration: Migration) -> Iterator[RenderableType]:
-    """What the settings of the buckets mean for a copy or a deletion."""
     for check in () if findings.buckets is None else named_settings(*findings.buckets, migration):
         yield Text(f"{check.name}: {shown(check.evidence)}. {shown(check.next_step)}")
 
@@ -283,13 +262,11 @@ PLANNED: Columns = (
 def span_table(
     days: Mapping[date, Period], undated: Period, columns: Columns, *, months: int = MONTHS
 ) -> Table:
-    """Lay out the days by month; by year where there are more than so many months.
+    """Lay out the days, in order, by month; by year where there are more than so many months.
 
     Args:
-        days: In order.
         undated: What has no day in its name.
         columns: The heading of each column after the days, and what it shows.
-        months: The most rows by month.
     """
     by_year = len({day.isoformat()[:7] for day in days}) > months
     width, heading = (4, "year") if by_year else (7, "month")
@@ -319,10 +296,8 @@ def _gaps(findings: Inventory, rows: int = ROWS) -> Iterator[RenderableType]:
         yield Text(f"MISSING {days}{between}: {stretches}")
     elif data:
         yield Text(f"No day is missing between {data[0]} and {data[-1]}.")
-    hollow = [
-        day for day, period in findings.days.items() if not period.jsonl and day not in findings.future_days
-    ]
-    if hollow:
+    without = [day for day, period in findings.days.items() if not period.jsonl]
+    if hollow := [day for day in without if day not in findings.future_days]:
         empty = listed(map(str, hollow), rows)
         yield Text(f"{counted(len(hollow), 'day')} with objects but no JSONL: {empty}")
     if findings.future_days:
@@ -330,10 +305,8 @@ def _gaps(findings: Inventory, rows: int = ROWS) -> Iterator[RenderableType]:
         days = counted(len(findings.future_days), "day")
         yield Text(f"{days} in the FUTURE (after {findings.today}): {future}")
     if findings.impossible_dates:
-        dates = (
-            f"{text} ({counted(count.objects, 'object')})"
-            for text, count in findings.impossible_dates.items()
-        )
+        found = findings.impossible_dates.items()
+        dates = (f"{text} ({counted(count.objects, 'object')})" for text, count in found)
         yield Text(f"Dates that no calendar has: {listed(dates, rows)}")
 
 
@@ -345,13 +318,9 @@ def _sizes(sizes: Sizes) -> Sequence[RenderableType]:
             low, high = sizes.bounds(bits)
             label = f"{low:,} to {high:,}" if low < high else f"{low:,}"
             _add(bars, label, "█" * (-(-count * BAR // most)), f"{count:,}")
-    return [
-        Text(
-            f"{sizes.smallest:,} to {sizes.largest:,} bytes, mean {sizes.mean:,.0f}, "
-            f"median about {sizes.quantile(0.5):,.0f}, p99 about {sizes.quantile(0.99):,.0f}, {sizes.empty:,} empty"
-        ),
-        bars,
-    ]
+    median, p99 = sizes.quantile(0.5), sizes.quantile(0.99)
+    said = f"{sizes.smallest:,} to {sizes.largest:,} bytes, mean {sizes.mean:,.0f}"
+    return [Text(f"{said}, median about {median:,.0f}, p99 about {p99:,.0f}, {sizes.empty:,} empty"), bars]
 
 
 def _reserved(findings: Inventory) -> Sequence[RenderableType]:
@@ -401,18 +370,16 @@ def _charges(estimate: Estimate) -> Iterator[RenderableType]:
 
 
 def _colder(findings: Inventory) -> Iterator[RenderableType]:
-    """What it costs that objects to copy lie in a colder class."""
     for storage_class, found in findings.colder.items():
-        cost = estimate_colder(storage_class, found)
+        retrieval, early_deletion = estimate_colder(storage_class, found)
         yield Text(
             f"{counted(found.objects, 'object')} to copy in class {shown(storage_class)}, {byte_count(found.bytes)}: their retrieval "
-            f"costs {dollars(cost.retrieval)} more. Deleting them today would cost {dollars(cost.early_deletion)}. "
+            f"costs {dollars(retrieval)} more. Deleting them today would cost {dollars(early_deletion)}. "
             "The copies keep the class; --storage-class names another one."
         )
 
 
 def _by_bytes(findings: Inventory) -> Iterator[RenderableType]:
-    """What it takes to compare by their bytes what is equal by crc32c alone."""
     if not findings.unproven.objects:
         return
     cost = estimate_by_bytes(findings.unproven)

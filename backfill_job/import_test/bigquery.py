@@ -56,8 +56,8 @@ MAX_BYTES_BILLED = 10 * 1024**3
 EMULATOR = "BIGQUERY_EMULATOR_HOST"
 """The variable by which the official client finds an emulator, which needs no credentials."""
 
-_PROJECT = re.compile(r"[a-z0-9][a-z0-9.:-]*")
-_DATASET = re.compile(r"[A-Za-z0-9_]{1,1024}")
+_DATASET = re.compile(r"([a-z0-9][a-z0-9.:-]*)\.([A-Za-z0-9_]{1,1024})")
+_TABLE = re.compile(rf"{_DATASET.pattern}\.([A-Za-z0-9_-]{{1,1024}})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,13 +78,36 @@ class Dataset:
         Raises:
             UsageError: It is something else.
         """
-        project, _, name = text.rpartition(".")
-        if not (_PROJECT.fullmatch(project) and _DATASET.fullmatch(name)):
+        match = _DATASET.fullmatch(text)
+        if match is None:
             raise UsageError(f"--dataset {text!r} is not a dataset; PROJECT.DATASET is wanted")
-        return Dataset(project, name)
+        return Dataset(*match.groups())
 
     def __str__(self) -> str:
         return f"{self.project}.{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class TableName:
+    """A table or a view."""
+
+    dataset: Dataset
+    name: str
+
+    @staticmethod
+    def parse(text: str) -> "TableName":
+        """Read ``PROJECT.DATASET.TABLE``.
+
+        Raises:
+            UsageError: It is something else.
+        """
+        match = _TABLE.fullmatch(text)
+        if match is None:
+            raise UsageError(f"--table {text!r} is not a table; PROJECT.DATASET.TABLE is wanted")
+        return TableName(Dataset(match[1], match[2]), match[3])
+
+    def __str__(self) -> str:
+        return f"{self.dataset}.{self.name}"
 
 
 def connect(dataset: Dataset, location: str | None, environ: Mapping[str, str]) -> bigquery.Client:
@@ -111,10 +134,8 @@ class BigQueryEngine:
 
     Args:
         dataset: In the location of both buckets.
-        run: A name for this run, in the names and labels of the tables.
         stop: A stop also interrupts the wait for a job.
         note: Called with what an operator should know although the test goes on.
-        retry: How requests are repeated after a transient fault.
     """
 
     name = "bigquery"
@@ -132,7 +153,7 @@ class BigQueryEngine:
     ) -> None:
         self._client = client
         self._dataset = dataset
-        self._run = re.sub(r"[^a-z0-9_]", "_", run.lower())[:63]
+        self._labels = labels("import-test", run)
         self._clock = clock
         self._stop = stop
         self._note = note
@@ -143,22 +164,19 @@ class BigQueryEngine:
 
         Raises:
             UsageError: The dataset does not exist, or the objects cannot be loaded into it from their location.
-            PermissionDenied: This account has no permission.
-            Unavailable, UnexpectedAnswer: BigQuery did not answer the question.
-            Interrupted: A stop was requested.
+            PermissionDenied, Unavailable, UnexpectedAnswer, Interrupted: There is no verdict.
         """
-        name = f"import_test_{self._run}_{table}"
+        name = f"import_test_{self._labels['run']}_{table}"
         with self._table(name) as full_name:
             problem = self._load(folder, full_name, job_id=name)
             return problem or self._sums(full_name)
 
     @contextmanager
     def _table(self, name: str) -> Iterator[str]:
-        """A table for the length of a block."""
         full_name = f"{self._dataset}.{name}"
         table = bigquery.Table(full_name, schema=schema_fields())
         table.expires = self._clock.now() + LIFETIME
-        table.labels = self._labels()
+        table.labels = self._labels
         try:
             # After a lost answer the retry finds the table there; no other run uses this name.
             self._client.create_table(table, exists_ok=True, retry=self._retry)
@@ -191,7 +209,7 @@ class BigQueryEngine:
             create_disposition=bigquery.CreateDisposition.CREATE_NEVER,
             ignore_unknown_values=False,
             max_bad_records=0,
-            labels=self._labels(),
+            labels=self._labels,
         )
         job = None
         try:
@@ -217,7 +235,7 @@ class BigQueryEngine:
 
     def _sums(self, full_name: str) -> Loaded:
         config = bigquery.QueryJobConfig(
-            maximum_bytes_billed=MAX_BYTES_BILLED, use_query_cache=False, labels=self._labels()
+            maximum_bytes_billed=MAX_BYTES_BILLED, use_query_cache=False, labels=self._labels
         )
         try:
             with self._stop.raising():
@@ -233,22 +251,23 @@ class BigQueryEngine:
         lanes = [int(row[f"lane_{number}"]) for number in range(LANES)]
         return Loaded(int(row["row_count"]), int(row["users"]), Fingerprint.of_lanes(lanes))
 
-    def _labels(self) -> dict[str, str]:
-        return {"purpose": "import-test", "run": self._run}
+
+def labels(purpose: str, run: str) -> dict[str, str]:
+    """The labels of a run's jobs and tables, in the form that BigQuery takes."""
+    return {"purpose": purpose, "run": re.sub(r"[^a-z0-9_]", "_", run.lower())[:63]}
 
 
-def schema_fields() -> list[bigquery.SchemaField]:
-    """The preset's schema."""
-    return [_schema_field(field) for field in SCHEMA]
-
-
-def _schema_field(field: Field) -> bigquery.SchemaField:
-    return bigquery.SchemaField(
-        field.name,
-        field.type.value,
-        mode="REPEATED" if field.repeated else "NULLABLE",
-        fields=tuple(_schema_field(inner) for inner in field.fields),
-    )
+def schema_fields(fields: Iterable[Field] = SCHEMA) -> list[bigquery.SchemaField]:
+    """A schema, by default the preset's."""
+    return [
+        bigquery.SchemaField(
+            each.name,
+            each.type.value,
+            mode="REPEATED" if each.repeated else "NULLABLE",
+            fields=schema_fields(each.fields),
+        )
+        for each in fields
+    ]
 
 
 def bigquery_sql(table: str) -> str:
@@ -321,7 +340,6 @@ def judged(result: Mapping[str, Any], errors: Iterable[Mapping[str, Any]], glob:
     Args:
         result: The job's ``errorResult``: what ended it.
         errors: The job's ``errors``: everything that it found.
-        glob: The objects to load.
 
     Raises:
         MigrationError: The job failed for a reason that is not in the folder.
@@ -352,11 +370,7 @@ def _for_reason(reason: str, said: str, about: str) -> MigrationError:
 
 
 def translated(error: Exception, about: str) -> MigrationError:
-    """Map an error of the client to one of this project.
-
-    Args:
-        about: The table or the objects of the request.
-    """
+    """Map an error of the client to one of this project; `about` is the table or the objects of the request."""
     cause = error.cause if isinstance(error, api.RetryError) and error.cause is not None else error
     match cause:
         case api.GoogleAPICallError() if cause.code is not None:
@@ -369,9 +383,8 @@ def translated(error: Exception, about: str) -> MigrationError:
         case auth.GoogleAuthError() if not cause.retryable and not isinstance(cause, auth.TransportError):
             return PermissionDenied(about, f"the credentials were refused and could not be renewed ({cause})")
         case JobTimeout():
-            return Unavailable(
-                about, f"BigQuery's job did not end within {PATIENCE_SECONDS / 60:.0f} minutes"
-            )
+            why = f"BigQuery's job did not end within {PATIENCE_SECONDS / 60:.0f} minutes"
+            return Unavailable(about, why)
         case _:
             return no_answer(cause, about)
 

@@ -78,7 +78,6 @@ class Fingerprint:
 
     Attributes:
         digits: 64 hexadecimal digits.
-        definition: How they were computed.
     """
 
     digits: str
@@ -194,7 +193,6 @@ class ImportDay:
     """A day's test.
 
     Attributes:
-        names: What the listings say about the difference.
         attempts: Attempts until both folders stayed unchanged.
         tested: When the last attempt ended.
     """
@@ -208,15 +206,10 @@ class ImportDay:
     tested: datetime
 
     def passed(self, *, allow_empty: bool) -> bool:
-        """Whether nothing is wrong with this day.
-
-        Args:
-            allow_empty: Whether a day without any object on both paths passes.
-        """
+        """Whether nothing is wrong with this day; with `allow_empty`, a day without any object on both paths passes."""
         absent_everywhere = self.legacy.outcome is None and self.new.outcome is None
-        return self.verdict is Verdict.EQUAL or (
-            allow_empty and self.verdict is Verdict.ABSENT and absent_everywhere
-        )
+        allowed = allow_empty and self.verdict is Verdict.ABSENT and absent_everywhere
+        return self.verdict is Verdict.EQUAL or allowed
 
     @property
     def sentence(self) -> str:
@@ -256,10 +249,7 @@ class ImportDay:
 
 
 def compare(legacy: Load, new: Load) -> Verdict:
-    """Judge a day by what was loaded from each path; the table is above.
-
-    Returns:
-        The verdict. It is never ``in_flight``, because no comparison shows that.
+    """Judge a day by what was loaded from each path; the table is above. No comparison shows ``in_flight``.
 
     Raises:
         ValueError: The fingerprints have different definitions and cannot be compared.
@@ -312,13 +302,6 @@ def _difference(legacy: Outcome | None, new: Outcome | None) -> str:
 
 
 def _where(names: NameDifferences) -> str:
-    counts = [
-        f"{number:,} {what}"
-        for number, what in (
-            (names.missing, "missing"),
-            (names.extra, "extra"),
-            (names.differing, "different"),
-        )
-        if number
-    ]
+    found = ((names.missing, "missing"), (names.extra, "extra"), (names.differing, "different"))
+    counts = [f"{number:,} {what}" for number, what in found if number]
     return f" (files on the new path: {', '.join(counts)})" if counts else ""

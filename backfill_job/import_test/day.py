@@ -11,6 +11,7 @@ was written a moment ago, the mirror gets its time before the difference counts.
 
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from itertools import chain, islice
@@ -109,7 +110,6 @@ def try_day(
 
     Args:
         migration: Its source is the legacy path, its destination the new path.
-        consumer: What it loads of a day.
         grace: How long an object may take to arrive on the other path before it counts as a difference.
 
     Raises:
@@ -146,11 +146,8 @@ def _load(engine: Engine, folder: Folder, table: str) -> Load:
     if not objects:
         return Load(objects, files, None)
     if not files:
-        return Load(
-            objects,
-            files,
-            NotLoadable(f"nothing in the folder matches {folder.glob}; the load would find no file"),
-        )
+        why = f"nothing in the folder matches {folder.glob}; the load would find no file"
+        return Load(objects, files, NotLoadable(why))
     return Load(objects, files, engine.load(folder, table))
 
 
@@ -169,10 +166,7 @@ def read_folder(store: ListingStore, path: Location, glob: str) -> Folder:
 
 
 def _unchanged(before: Folder, after: Folder) -> bool:
-    """Whether two listings of a folder show the same versions. If so, these were live all the time in between.
-
-    Cloud Storage never uses a generation twice.
-    """
+    """Whether two listings show the same versions. If so, these were live in between: no generation is used twice."""
     one, other = (
         {name: state.generation for name, state in folder.objects.items()} for folder in (before, after)
     )
@@ -221,21 +215,13 @@ _DIGITS = len("YYYYMMDD")
 
 
 def chosen_days(
-    dates: Sequence[str],
-    first: str | None,
-    last: str | None,
-    last_days: str | None,
-    *,
-    today: date,
+    dates: Sequence[str], first: str | None, last: str | None, last_days: str | None, *, today: date
 ) -> tuple[date, ...]:
-    """Read which days to test.
+    """Read which days to test: ``--date``, ``--from`` and ``--to``, or ``--last``; None for one that is not given.
 
     Args:
-        dates: The values of ``--date``, ``YYYYMMDD`` each, in any order.
-        first: The value of ``--from``; None where it is not given.
-        last: The value of ``--to``; None where it is not given.
-        last_days: The value of ``--last``; None where it is not given. It counts up to yesterday, because today is not
-            complete.
+        dates: ``YYYYMMDD`` each, in any order.
+        last_days: It counts up to yesterday, because today is not complete.
         today: The current day, UTC.
 
     Returns:
@@ -273,16 +259,10 @@ def one_day(text: str, option: str) -> date:
     Raises:
         UsageError: It is not one.
     """
-    if (
-        len(text) == _DIGITS
-        and text.isascii()
-        and text.isdecimal()
-        and _FIRST_YEAR <= text[:4] < _BEHIND_YEARS
-    ):
-        try:
+    is_number = len(text) == _DIGITS and text.isascii() and text.isdecimal()
+    if is_number and _FIRST_YEAR <= text[:4] < _BEHIND_YEARS:
+        with suppress(ValueError):
             return date(int(text[:4]), int(text[4:6]), int(text[6:]))
-        except ValueError:
-            pass
     raise UsageError(f"{option} {text!r} is not a day; YYYYMMDD is wanted, such as {option} 20240131")
 
 

@@ -12,12 +12,11 @@ It is a module of its own because DuckDB is optional.
 """
 
 import json
-import re
 import shutil
 from collections import deque
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -42,6 +41,7 @@ from backfill_job.import_test.compare import (
     Outcome,
 )
 from backfill_job.import_test.day import Folder
+from backfill_job.import_test.loaded import SIMPLE_NAME
 from backfill_job.run.stopping import Stop
 from shared.errors import CannotWrite, UsageError
 from shared.objects import ObjectRef, ObjectState
@@ -82,8 +82,10 @@ class EmbeddedEngine:
 
     Args:
         store: Read from by several threads at once.
-        readers: Objects read at once.
         consumer: What it loads; None for the preset's rows.
+
+    Attributes:
+        database: The temporary database, in which `keep` makes tables.
 
     Raises:
         CannotWrite: The temporary directory has no room.
@@ -110,8 +112,8 @@ class EmbeddedEngine:
             self._directory = TemporaryDirectory(prefix="import-test-")
             path = Path(self._directory.name)
             config = {**_CONFIG, "temp_directory": str(path / "spill")}
-            self._database = duckdb.connect(str(path / "import_test.duckdb"), config=config)
-            self._database.execute("SET TimeZone = 'UTC'")
+            self.database = duckdb.connect(str(path / "import_test.duckdb"), config=config)
+            self.database.execute("SET TimeZone = 'UTC'")
         except (OSError, duckdb.Error) as error:
             raise no_room(error) from error
         self._spool = path / "rows.jsonl"
@@ -123,7 +125,7 @@ class EmbeddedEngine:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._database.close()
+        self.database.close()
         self._directory.cleanup()
 
     def load(self, folder: Folder, table: str) -> Outcome:
@@ -134,11 +136,16 @@ class EmbeddedEngine:
             CannotWrite: The temporary directory has no room for the day.
             Interrupted: A stop was requested.
         """
-        try:
+        with self._room():
             if self._values is not None:
                 return self._load_values(folder, self._values)
-            problem = self._spool_rows(folder)
-            return problem or self._sums(table)
+            return self._spool_rows(folder) or self._sums(table)
+
+    @contextmanager
+    def _room(self) -> Iterator[None]:
+        """A piece of work in the temporary directory. It leaves no spooled rows."""
+        try:
+            yield
         except (OSError, duckdb.Error) as error:
             raise no_room(error) from error
         finally:
@@ -154,7 +161,7 @@ class EmbeddedEngine:
                     if data is None:
                         return NotLoadable(f"{uri} was deleted while it was read")
                     (self._files / f"{number:09}").write_bytes(data)
-            found = self._database.execute(sql, [str(self._files / "*")]).fetchone()
+            found = self.database.execute(sql, [str(self._files / "*")]).fetchone()
         except _UNREADABLE as error:  # its message may quote data
             return NotLoadable(f"{shown(folder.glob)}: DuckDB cannot read it ({type(error).__name__})")
         finally:
@@ -218,50 +225,37 @@ class EmbeddedEngine:
         finally:
             pool.shutdown(cancel_futures=True)
 
-    @property
-    def database(self) -> duckdb.DuckDBPyConnection:
-        """The temporary database, in which `keep` makes tables."""
-        return self._database
-
     def keep(self, folder: Folder, table: str) -> NotLoadable | NotJudged | None:
         """Load the preset's rows of a folder into a new temporary table, which stays; gives why that is not possible.
 
         Raises:
             StorageError, CannotWrite, Interrupted: As in `load`.
         """
-        try:
+        with self._room():
             problem = self._spool_rows(folder)
             if problem is None:
                 self._fill(table)
-        except (OSError, duckdb.Error) as error:
-            raise no_room(error) from error
-        finally:
-            with suppress(OSError):
-                self._spool.unlink(missing_ok=True)
         return problem
 
     def _sums(self, table: str) -> Loaded:
         try:
             self._fill(table)
-            found = self._database.execute(duckdb_sql(table)).fetchone()
+            found = self.database.execute(duckdb_sql(table)).fetchone()
         finally:
-            self._database.execute(f'DROP TABLE IF EXISTS "{table}"')
+            self.database.execute(f'DROP TABLE IF EXISTS "{table}"')
         return _loaded(found, DEFINITION)
 
     def _fill(self, table: str) -> None:
         """Make a temporary table of the spooled rows. It never outlives the connection."""
-        database = self._database
         columns = ", ".join(f'"{field.name}" {_duckdb_type(field)}' for field in SCHEMA)
-        spooled = {
-            field.name: "BIGINT" if field.type is Type.TIMESTAMP else _duckdb_type(field) for field in SCHEMA
-        }
+        times = {field.name for field in SCHEMA if field.type is Type.TIMESTAMP}
         values = ", ".join(
-            f"make_timestamp({field.name})" if field.type is Type.TIMESTAMP else field.name
-            for field in SCHEMA
+            f"make_timestamp({each.name})" if each.name in times else each.name for each in SCHEMA
         )
-        typed = ", ".join(f"{name}: '{kind}'" for name, kind in spooled.items())
-        database.execute(f'CREATE TEMPORARY TABLE "{table}" ({columns})')
-        database.execute(
+        kinds = {each.name: "BIGINT" if each.name in times else _duckdb_type(each) for each in SCHEMA}
+        typed = ", ".join(f"{name}: '{kind}'" for name, kind in kinds.items())
+        self.database.execute(f'CREATE TEMPORARY TABLE "{table}" ({columns})')
+        self.database.execute(
             f"INSERT INTO \"{table}\" SELECT {values} FROM read_json(?, format = 'newline_delimited', columns = {{{typed}}},"  # noqa: S608 -- names of ours
             f" maximum_object_size = {MAX_LINE_BYTES + 1})",
             [str(self._spool)],
@@ -302,11 +296,7 @@ def _duckdb_type(field: Field) -> str:
 
 
 def duckdb_sql(table: str) -> str:
-    """The query that gives row count, users and the sums of the lanes of a table (`compare` has the definition).
-
-    Args:
-        table: Its name, without a quote in it.
-    """
+    """The query that gives row count, users and the sums of the lanes of a table, whose name has no quote (see `compare`)."""
     return f"""
 WITH digests AS (SELECT user_id, {DIGEST_SQL} AS digest FROM "{table}")
 SELECT count(*) AS row_count, count(DISTINCT user_id) AS users, {_LANES_SQL}
@@ -369,12 +359,10 @@ def values_sql(consumer: Consumer) -> str:
     header = str(load.csv_header).lower()
     rows = _READERS[load.format].format(columns=values_columns(consumer), texts=texts, header=header)
     fields = "*"
-    if (
-        load.format is Format.CSV
-    ):  # DuckDB's reader makes NULL of a text that is not a time; a cast refuses it
-        fields = ", ".join(
-            f'CAST("{each.name}" AS {_type_of(each)}) AS "{each.name}"' for each in load.schema
-        )
+    if load.format is Format.CSV:
+        # DuckDB's reader makes NULL of a text that is not a time; a cast refuses it.
+        casts = (f'CAST("{each.name}" AS {_type_of(each)}) AS "{each.name}"' for each in load.schema)
+        fields = ", ".join(casts)
     users = f'count(DISTINCT "{_simple(load.key)}")' if load.key else "count(DISTINCT digest)"
     return f"""
 WITH files AS (SELECT {fields} FROM {rows}),
@@ -394,7 +382,7 @@ def values_columns(consumer: Consumer) -> str:
 
 
 def _simple(name: str) -> str:
-    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,299}", name):
+    if not SIMPLE_NAME.fullmatch(name):
         raise UsageError(f"the consumer's column {name!r} has no simple name (letters, digits, '_')")
     return name
 
@@ -405,9 +393,8 @@ def _type_of(column: Column) -> str:
     elif column.type in _TYPES:
         kind = _TYPES[column.type]
     else:
-        raise UsageError(
-            f"the consumer's column {column.name!r} has type {column.type!r}; known: {', '.join(_TYPES)}"
-        )
+        why = f"has type {column.type!r}; known: {', '.join(_TYPES)}"
+        raise UsageError(f"the consumer's column {column.name!r} {why}")
     return kind + ("[]" if column.mode == "REPEATED" else "")
 
 

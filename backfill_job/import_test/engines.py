@@ -19,6 +19,10 @@ from shared.gateway import Gateway
 
 __all__ = ["READERS", "EngineOf", "bigquery_table", "chosen_engine", "duckdb_table"]
 
+DUCKDB = ("duckdb", "DuckDB", "embedded")
+BIGQUERY = ("google.cloud.bigquery", "google-cloud-bigquery", "bigquery")
+"""Each engine's module, its package, and the extra of this project that installs it."""
+
 READERS = 32
 """Objects that the embedded engine reads at once."""
 
@@ -31,10 +35,6 @@ def chosen_engine(
 ) -> tuple[str, EngineOf]:
     """Choose the engine by ``--engine``, ``--dataset`` and ``--location``.
 
-    Args:
-        consumer: What it loads.
-        name: The name of the run.
-
     Returns:
         The engine's name, and what makes it.
 
@@ -45,7 +45,9 @@ def chosen_engine(
     if chosen == "duckdb":
         if arguments.dataset is not None or arguments.location is not None:
             raise UsageError("--dataset and --location are for --engine bigquery")
-        return chosen, _embedded(consumer, stop)
+        with _optional(*DUCKDB):
+            from backfill_job.import_test.duckdb import EmbeddedEngine  # noqa: PLC0415 -- optional, and heavy
+        return chosen, lambda gateway: EmbeddedEngine(gateway, readers=READERS, stop=stop, consumer=consumer)
     if arguments.dataset is None:
         raise UsageError("--engine bigquery needs --dataset PROJECT.DATASET for its temporary tables")
     if not consumer.of_qpi:
@@ -55,19 +57,9 @@ def chosen_engine(
     return chosen, _bigquery(arguments, io, name, clock, stop)
 
 
-def _embedded(consumer: Consumer, stop: Stop) -> EngineOf:
-    try:
-        from backfill_job.import_test.duckdb import EmbeddedEngine  # noqa: PLC0415 -- optional, and heavy
-    except ModuleNotFoundError as error:
-        raise _not_installed(error, "duckdb", "DuckDB", "embedded") from error
-    return lambda gateway: EmbeddedEngine(gateway, readers=READERS, stop=stop, consumer=consumer)
-
-
 def _bigquery(arguments: argparse.Namespace, io: ProcessIO, name: str, clock: Clock, stop: Stop) -> EngineOf:
-    try:
+    with _optional(*BIGQUERY):
         from backfill_job.import_test.bigquery import BigQueryEngine, Dataset, connect  # noqa: PLC0415 -- optional, and heavy
-    except ModuleNotFoundError as error:
-        raise _not_installed(error, "google.cloud.bigquery", "google-cloud-bigquery", "bigquery") from error
     dataset = Dataset.parse(arguments.dataset)
 
     def note(text: str) -> None:
@@ -90,38 +82,38 @@ def duckdb_table(
     Raises:
         UsageError: DuckDB is not installed, or there is no such table.
     """
-    try:
+    with _optional(*DUCKDB):
         from backfill_job.import_test.duckdb import EmbeddedEngine  # noqa: PLC0415 -- optional, and heavy
         from backfill_job.import_test.table_duckdb import DuckDbTable  # noqa: PLC0415 -- as above
-    except ModuleNotFoundError as error:
-        raise _not_installed(error, "duckdb", "DuckDB", "embedded") from error
     with EmbeddedEngine(gateway, readers=READERS, stop=stop) as engine:
         yield DuckDbTable(engine, database, table, consumer, stop)
 
 
 @contextmanager
 def bigquery_table(
-    arguments: argparse.Namespace, io: ProcessIO, table: str, consumer: Consumer, *, run: str, stop: Stop
+    arguments: argparse.Namespace, io: ProcessIO, table: str, *, run: str, stop: Stop
 ) -> Iterator[TableEngine]:
     """The consumer's table in BigQuery, by ``--location``, ``--partition`` and ``--maximum-bytes-billed``.
 
     Raises:
         UsageError: The client is not installed, has no credentials, or the name is not a table's.
     """
-    try:
-        from backfill_job.import_test.bigquery import Dataset, connect  # noqa: PLC0415 -- optional, and heavy
-        from backfill_job.import_test.table_bigquery import BigQueryTable, TableName  # noqa: PLC0415 -- as above
-    except ModuleNotFoundError as error:
-        raise _not_installed(error, "google.cloud.bigquery", "google-cloud-bigquery", "bigquery") from error
+    with _optional(*BIGQUERY):
+        from backfill_job.import_test.bigquery import TableName, connect  # noqa: PLC0415 -- optional, and heavy
+        from backfill_job.import_test.table_bigquery import BigQueryTable  # noqa: PLC0415 -- as above
     name = TableName.parse(table)
     most, partition = arguments.maximum_bytes_billed, arguments.partition
-    with closing(connect(Dataset(name.project, name.dataset), arguments.location, io.environ)) as client:
-        yield BigQueryTable(client, name, consumer, most=most, partition=partition, run=run, stop=stop)
+    with closing(connect(name.dataset, arguments.location, io.environ)) as client:
+        yield BigQueryTable(client, name, most=most, partition=partition, run=run, stop=stop)
 
 
-def _not_installed(error: ModuleNotFoundError, module: str, package: str, extra: str) -> UsageError:
-    if error.name is None or not (module + ".").startswith(error.name + "."):
-        raise error
-    return UsageError(
-        f"{package} is not installed; install it in the checkout with: pip install -e '.[job,{extra}]'"
-    )
+@contextmanager
+def _optional(module: str, package: str, extra: str) -> Iterator[None]:
+    """Imports of a package that may not be installed."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if error.name is None or not (module + ".").startswith(error.name + "."):
+            raise
+        how = f"install it in the checkout with: pip install -e '.[job,{extra}]'"
+        raise UsageError(f"{package} is not installed; {how}") from error

@@ -20,16 +20,17 @@ answered again after the night leaves one. They do not change the verdict.
 `join_sql` is the query of both engines. It gives counts, and no row leaves the engine.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Protocol
 
-from rich import box
 from rich.table import Table
 
 from backfill_job.consumer import Consumer
 from backfill_job.import_test.day import Folder
+from backfill_job.import_test.results import day_table
 from shared.loaded import LoadedDay, loaded_verdict
 from shared.objects import parse_time
 from shared.text import counted
@@ -47,6 +48,15 @@ __all__ = [
 
 MARGIN = timedelta(days=3)
 """How far before and after the days the table's rows are looked for, by their time: a client's clock may be wrong."""
+
+
+SAME_ROW = (
+    "t.user_id IS NOT DISTINCT FROM new.user_id AND t.submitted_at IS NOT DISTINCT FROM new.submitted_at"
+)
+"""Whether a row of the table has the user and the time of a new one, in the SQL of both engines."""
+
+SIMPLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,299}")
+"""A table's or column's name that needs no escaping in the SQL of either engine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +88,6 @@ class Found:
     """What an engine found of a day.
 
     Attributes:
-        rows: Rows of the path.
         loaded: How many of them are in the table.
         again: Rows that the table has beyond those of the path.
         changed: Rows not loaded whose user and time the table has, with other contents.
@@ -131,18 +140,9 @@ def loaded_day(path: PathDay, found: Found) -> LoadedDay:
     if not found.problem and found.outside:
         away = f"{counted(found.outside, 'row')} with a time more than {MARGIN.days} days away"
         found = replace(found, problem=away)
-    return LoadedDay(
-        path.day,
-        loaded_verdict(found.rows, found.loaded, found.again, found.problem),
-        len(path.folder.files),
-        path.late,
-        found.rows,
-        found.loaded,
-        found.again,
-        found.changed,
-        found.table_only,
-        found.problem,
-    )
+    verdict = loaded_verdict(found.rows, found.loaded, found.again, found.problem)
+    counts = (found.rows, found.loaded, found.again, found.changed, found.table_only)
+    return LoadedDay(path.day, verdict, len(path.folder.files), path.late, *counts, found.problem)
 
 
 # --- the query --------------------------------------------------------------------------------------------------
@@ -196,14 +196,8 @@ ORDER BY 1
 
 def loaded_table(days: Sequence[LoadedDay]) -> Table:
     """The days as a table for a console of 100 columns."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for heading in ("day", "verdict"):
-        table.add_column(heading, no_wrap=True)
-    for heading in ("files", "after the night", "rows", "loaded", "too many", "only in the table"):
-        table.add_column(heading, justify="right")
+    table = day_table("files", "after the night", "rows", "loaded", "too many", "only in the table")
     for each in days:
         figures = (each.files, each.late, each.rows, each.loaded, each.again, each.table_only)
-        table.add_row(
-            each.day.isoformat(), each.verdict.value.replace("_", " "), *(f"{n:,}" for n in figures)
-        )
+        table.add_row(f"{each.day}", each.verdict.value.replace("_", " "), *(f"{n:,}" for n in figures))
     return table

@@ -4,6 +4,8 @@ A run looks for an object of its own day before it loads the day before. Where i
 later run loads that day. So a night is lost although every object is on both paths. The branch of a past night depends on what lay
 there when the run began. An object lies there since its live version was written on the legacy path; a copy's own time says nothing.
 So a night whose early objects were all overwritten later looks emptier than it was.
+
+A module of its own because the command only chooses nights and shows them.
 """
 
 from collections.abc import Iterator, Mapping
@@ -77,7 +79,6 @@ class Night:
     """A run on both paths.
 
     Attributes:
-        run_date: The date of the run.
         day: The day that it loads.
     """
 
@@ -116,18 +117,14 @@ class Night:
 
 def _said(side: Side) -> str:
     files = counted(side.files, "file")
+    lost = f"; {files} LOST" if side.files else ""
     match side.branch:
         case Branch.LOADS:
             return f"loads {files}"
         case Branch.EMPTY:
-            first = (
-                "nothing of its day"
-                if side.first is None
-                else f"nothing of its day before {minute_text(side.first)}"
-            )
-            return f"{first}, so it ends green and loads nothing{f'; {files} LOST' if side.files else ''}"
+            first = "" if side.first is None else f" before {minute_text(side.first)}"
+            return f"nothing of its day{first}, so it ends green and loads nothing{lost}"
         case Branch.UPSTREAM:
-            lost = f"; {files} LOST" if side.files else ""
             return f"{listed(side.missing, 3)} matches nothing, so nothing is loaded{lost}"
         case Branch.NO_FILE:
             return "the load finds no file and fails"
@@ -141,15 +138,7 @@ class Player:
         self._read = lru_cache(_KEPT)(self._times)
 
     def play(self, run_date: date, *, at: datetime | None = None) -> Night:
-        """Play the run of a date, as it was at its time, or as it would be now.
-
-        Args:
-            run_date: The date of the run.
-            at: When it begins; None for now, with everything that lies there.
-
-        Raises:
-            StorageError: A listing failed.
-        """
+        """Play the run of a date; `at` is when it begins, None for now, with everything that lies there."""
         day = self._consumer.day_of_run(run_date)
         legacy, new = (
             self._side(path, run_date, day, at)
@@ -224,19 +213,11 @@ def conclusion(nights: list[Night]) -> str:
     """What the past nights say, in one sentence."""
     if not nights:
         return "no past night was played"
-    differing = [night.run_date.isoformat() for night in nights if night.differs]
-    lost = {
-        name: [night.day.isoformat() for night in nights if getattr(night, name).lost]
-        for name in ("legacy", "new")
-    }
-    branches = (
-        f"{len(differing):,} with different branches{f' ({listed(differing, 5)})' if differing else ''}"
-    )
-    sides = (
-        f"{len(days):,} lost on the {name} path{f' ({listed(days, 5)})' if days else ''}"
-        for name, days in lost.items()
-    )
-    return f"{counted(len(nights), 'past night')}: {branches}; {'; '.join(sides)}"
+    found = {"with different branches": [f"{night.run_date}" for night in nights if night.differs]}
+    for name in ("legacy", "new"):
+        found[f"lost on the {name} path"] = [f"{night.day}" for night in nights if getattr(night, name).lost]
+    said = (f"{len(days):,} {what}{f' ({listed(days, 5)})' if days else ''}" for what, days in found.items())
+    return f"{counted(len(nights), 'past night')}: {'; '.join(said)}"
 
 
 def _by(times: Mapping[str, datetime], at: datetime | None) -> list[str]:

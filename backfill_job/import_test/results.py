@@ -13,7 +13,7 @@ from shared.errors import MigrationError
 from shared.migration import Migration
 from shared.text import counted
 
-__all__ = ["KIND", "REPORT_NAME", "REPORT_SCHEMA", "Results", "details", "table_of"]
+__all__ = ["KIND", "REPORT_NAME", "REPORT_SCHEMA", "Results", "day_table", "details", "table_of"]
 
 KIND = "import-test"
 REPORT_NAME = "import-test.json"
@@ -33,9 +33,6 @@ class Results:
     """A run of the command.
 
     Attributes:
-        run: The name of the run.
-        asked: The days to test.
-        days: The days that are done.
         consumer: The consumer's identity; empty where it is not known.
     """
 
@@ -89,16 +86,22 @@ class Results:
         return f"{tested} tested; the new path gives what the legacy path gives{but}."
 
 
+def day_table(*figures: str) -> Table:
+    """A table of days and their verdicts, with columns for figures."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in ("day", "verdict"):
+        table.add_column(heading, no_wrap=True)
+    for heading in figures:
+        table.add_column(heading, justify="right")
+    return table
+
+
 def table_of(days: Sequence[ImportDay]) -> Table:
     """The results as a table for a console of 100 columns.
 
     A cell has one figure if both paths give the same, otherwise ``legacy / new``.
     """
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for heading in ("day", "verdict"):
-        table.add_column(heading, no_wrap=True)
-    for heading in ("objects", "rows", "users", "fingerprint"):
-        table.add_column(heading, justify="right")
+    table = day_table("objects", "rows", "users", "fingerprint")
     for day in days:
         table.add_row(
             day.day.isoformat(),

@@ -5,60 +5,33 @@ said beforehand. It is BigQuery's estimate for the table and the listing's bytes
 module of its own because BigQuery's client is optional.
 """
 
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import date, timedelta
+from typing import Any
 
 from google.cloud import bigquery
 from google.cloud.bigquery.retry import DEFAULT_RETRY
 
-from backfill_job.consumer import Consumer
 from backfill_job.import_test.bigquery import (
     CLIENT_ERRORS,
     DIGEST_SQL,
     KEY_SQL,
     PATIENCE_SECONDS,
+    TableName,
     judged,
+    labels,
     schema_fields,
     translated,
 )
-from backfill_job.import_test.loaded import MARGIN, NO_PATH, Found, PathDay, join_sql
+from backfill_job.import_test.loaded import MARGIN, NO_PATH, SAME_ROW, SIMPLE_NAME, Found, PathDay, join_sql
 from backfill_job.run.stopping import Stop
 from shared.errors import UnexpectedAnswer, UsageError
 from shared.text import byte_count
 
-__all__ = ["BigQueryTable", "TableName"]
+__all__ = ["BigQueryTable"]
 
 MAX_URIS = 10_000
 """Source URIs of one query (BigQuery documentation, "Quotas: external tables")."""
-
-_TABLE = re.compile(r"([a-z0-9][a-z0-9.:-]*)\.([A-Za-z0-9_]{1,1024})\.([A-Za-z0-9_-]{1,1024})")
-_COLUMN = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,299}")
-
-
-@dataclass(frozen=True, slots=True)
-class TableName:
-    """A table or a view."""
-
-    project: str
-    dataset: str
-    name: str
-
-    @staticmethod
-    def parse(text: str) -> "TableName":
-        """Read ``PROJECT.DATASET.TABLE``.
-
-        Raises:
-            UsageError: It is something else.
-        """
-        match = _TABLE.fullmatch(text)
-        if match is None:
-            raise UsageError(f"--table {text!r} is not a table; PROJECT.DATASET.TABLE is wanted")
-        return TableName(*match.groups())
-
-    def __str__(self) -> str:
-        return f"{self.project}.{self.dataset}.{self.name}"
 
 
 class BigQueryTable:
@@ -67,7 +40,6 @@ class BigQueryTable:
     Args:
         most: Bytes that the query may bill.
         partition: The column by which the table is partitioned, where that is not the rows' time; empty for none.
-        run: A name for this run, in the labels of its jobs.
 
     Raises:
         UsageError: The column has no simple name.
@@ -79,25 +51,18 @@ class BigQueryTable:
         self,
         client: bigquery.Client,
         table: TableName,
-        consumer: Consumer,
         *,
         most: int,
         partition: str,
         run: str,
         stop: Stop,
     ) -> None:
-        if partition and not _COLUMN.fullmatch(partition):
+        if partition and not SIMPLE_NAME.fullmatch(partition):
             raise UsageError(f"--partition {partition!r} is not a column")
-        self.table = str(table)
-        self._client, self._consumer, self._most, self._partition, self._stop = (
-            client,
-            consumer,
-            most,
-            partition,
-            stop,
-        )
-        self._name = table
-        self._labels = {"purpose": "loaded", "run": re.sub(r"[^a-z0-9_]", "_", run.lower())[:63]}
+        self.table, self._name = str(table), table
+        self._client, self._stop = client, stop
+        self._most, self._partition = most, partition
+        self._labels = labels("loaded", run)
 
     def scanned(self, days: Sequence[PathDay]) -> int | None:
         """See `TableEngine`; a dry run, which is free.
@@ -129,25 +94,22 @@ class BigQueryTable:
         except CLIENT_ERRORS as error:
             if job is not None and job.error_result:
                 found = judged(job.error_result, job.errors or (), self.table)
-                raise UnexpectedAnswer(
-                    self.table, f"BigQuery cannot read the path: {found.reason}"
-                ) from error
+                why = f"BigQuery cannot read the path: {found.reason}"
+                raise UnexpectedAnswer(self.table, why) from error
             raise translated(error, self.table) from error
         return {row["day"]: _found(row) for row in rows if row["day"] is not None}
 
     def again(self, day: PathDay) -> str:
         """See `TableEngine`."""
         table, scratch = self._name, f"reload_{self._name.name}_{day.day:%Y%m%d}"
-        whole, target = f"`{table.project}.{table.dataset}.{scratch}`", f"`{table}`"
-        project = f"--project_id={table.project}"
-        same = "t.user_id IS NOT DISTINCT FROM new.user_id AND t.submitted_at IS NOT DISTINCT FROM new.submitted_at"
+        whole, target = f"`{table.dataset}.{scratch}`", f"`{table}`"
+        project = f"--project_id={table.dataset.project}"
         like = f"CREATE TABLE {whole} LIKE {target} OPTIONS (expiration_timestamp = TIMESTAMP_ADD(CURRENT_TIMESTAMP(), INTERVAL 1 DAY))"
-        insert = f"INSERT INTO {target} SELECT * FROM {whole} AS new WHERE NOT EXISTS (SELECT 1 FROM {target} AS t WHERE {same})"  # noqa: S608
+        insert = f"INSERT INTO {target} SELECT * FROM {whole} AS new WHERE NOT EXISTS (SELECT 1 FROM {target} AS t WHERE {SAME_ROW})"  # noqa: S608
         query = f"bq query {project} --use_legacy_sql=false"
         load = f"bq load {project} --noreplace --source_format=NEWLINE_DELIMITED_JSON"
-        return (
-            f"{query} '{like}' && {load} {table.dataset}.{scratch} '{day.folder.glob}' && {query} '{insert}'"
-        )
+        filled = f"{load} {table.dataset.name}.{scratch} '{day.folder.glob}'"
+        return f"{query} '{like}' && {filled} && {query} '{insert}'"
 
     def _job(self, days: Sequence[PathDay], *, dry_run: bool) -> bigquery.QueryJob:
         there = [day for day in days if day.folder.files]
@@ -192,14 +154,9 @@ class BigQueryTable:
 
 
 def _found(row: bigquery.Row) -> Found:
-    return Found(
-        int(row["row_count"]),
-        int(row["loaded_rows"]),
-        int(row["again"]),
-        int(row["changed"]),
-        int(row["outside"]),
-        int(row["table_only"]),
-    )
+    columns = ("row_count", "loaded_rows", "again", "changed", "outside", "table_only")
+    counts: list[Any] = [int(row[column]) for column in columns]
+    return Found(*counts)
 
 
 def _sql_text(text: str) -> str:

@@ -4,7 +4,6 @@ The file is attached read-only. Of the path's rows only digests stay, in the eng
 because DuckDB is optional.
 """
 
-import re
 import shlex
 from collections.abc import Sequence
 from datetime import date
@@ -14,21 +13,18 @@ import duckdb
 
 from backfill_job.consumer import Consumer
 from backfill_job.import_test.duckdb import DIGEST_SQL, KEY_SQL, EmbeddedEngine, no_room, values_columns
-from backfill_job.import_test.loaded import MARGIN, Found, PathDay, join_sql
+from backfill_job.import_test.loaded import MARGIN, SAME_ROW, SIMPLE_NAME, Found, PathDay, join_sql
 from backfill_job.run.stopping import Stop
 from shared.errors import UsageError
 from shared.text import shown
 
 __all__ = ["DuckDbTable"]
 
-_PART = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,299}")
-
 
 class DuckDbTable:
     """A `TableEngine`.
 
     Args:
-        database: The consumer's file.
         table: ``TABLE`` or ``SCHEMA.TABLE`` in it.
 
     Raises:
@@ -41,20 +37,15 @@ class DuckDbTable:
         self, engine: EmbeddedEngine, database: Path, table: str, consumer: Consumer, stop: Stop
     ) -> None:
         parts = table.split(".")
-        if len(parts) > 2 or not all(map(_PART.fullmatch, parts)):  # noqa: PLR2004 -- a schema and its table
+        if len(parts) > 2 or not all(map(SIMPLE_NAME.fullmatch, parts)):  # noqa: PLR2004 -- a schema and its table
             raise UsageError(
                 f"--table {table!r} is not a table of a DuckDB file; TABLE or SCHEMA.TABLE is wanted"
             )
         if not database.is_file():
             raise UsageError(f"--database {database}: there is no such file")
         self.table = f"{database}: {table}"
-        self._engine, self._file, self._name, self._consumer, self._stop = (
-            engine,
-            database,
-            table,
-            consumer,
-            stop,
-        )
+        self._engine, self._file, self._name = engine, database, table
+        self._consumer, self._stop = consumer, stop
         self._schema = ".".join(f'"{part}"' for part in parts)
         quoted = str(database).replace("'", "''")
         try:
@@ -65,9 +56,8 @@ class DuckDbTable:
             views = "SELECT count(*) FROM duckdb_views() WHERE database_name = 'consumer' AND lower(view_name) = ?"
             self._is_view = engine.database.execute(views, [parts[-1].lower()]).fetchall() != [(0,)]
         except duckdb.Error as error:
-            raise UsageError(
-                f"--database {database} --table {table}: {str(error).splitlines()[0]}"
-            ) from error
+            why = str(error).splitlines()[0]
+            raise UsageError(f"--database {database} --table {table}: {why}") from error
 
     def scanned(self, days: Sequence[PathDay]) -> int | None:
         """See `TableEngine`: a file costs nothing."""
@@ -119,10 +109,9 @@ class DuckDbTable:
         if self._is_view:
             return f"{self._name} is a view; run this command again with --table and the table behind it"
         columns = values_columns(self._consumer)
-        same = "t.user_id IS NOT DISTINCT FROM new.user_id AND t.submitted_at IS NOT DISTINCT FROM new.submitted_at"
         sql = (
             f"SET TimeZone = 'UTC'; INSERT INTO {self._schema} BY NAME SELECT * FROM read_json('/dev/stdin', format = 'newline_delimited', "  # noqa: S608
-            f"columns = {{{columns}}}) AS new WHERE NOT EXISTS (FROM {self._schema} AS t WHERE {same})"
+            f"columns = {{{columns}}}) AS new WHERE NOT EXISTS (FROM {self._schema} AS t WHERE {SAME_ROW})"
         )
         cat = shlex.join(["gcloud", "storage", "cat", shown(day.folder.glob)])
         return f"{cat} | {shlex.join(['duckdb', str(self._file), sql])}"

@@ -133,11 +133,8 @@ def _comes_to(use: _Use, name: str, frame: Frame, readers: Readers) -> bool:
     """Whether a name of a module is the new bucket's, as a text."""
     values = readers.evaluator.name(name, frame)
     texts = {value.chars for value in values if isinstance(value, Text)}
-    return (
-        texts == use.wanted
-        and len(texts) == len(values)
-        and _is_text(frame.scope.names[name], frame, readers)
-    )
+    is_new = texts == use.wanted and len(texts) == len(values)
+    return is_new and _is_text(frame.scope.names[name], frame, readers)
 
 
 def _is_text(bindings: Sequence[Binding], frame: Frame, readers: Readers, depth: int = 6) -> bool:
@@ -157,13 +154,9 @@ def _is_text(bindings: Sequence[Binding], frame: Frame, readers: Readers, depth:
             continue
         else:
             return False
-        if (
-            depth == 0
-            or not frames
-            or not all(
-                _is_text(home.scope.names.get(member, ()), home, readers, depth - 1) for home in frames
-            )
-        ):
+        if depth == 0 or not frames:
+            return False
+        if not all(_is_text(at.scope.names.get(member, ()), at, readers, depth - 1) for at in frames):
             return False
     return bool(bindings)
 
@@ -175,15 +168,14 @@ def _homes(use: _Use, readers: Readers) -> Iterator[tuple[Binding | None, Frame]
         own = readers.evaluator.module_frame(use.module)
         yield None, own
         found += [one for bindings in own.scope.names.values() for one in bindings]
-    for value in (
-        readers.evaluator.values(use.node.value, use.frame) if isinstance(use.node, ast.Attribute) else ()
-    ):
+    owner = use.node.value if isinstance(use.node, ast.Attribute) else None
+    for value in () if owner is None else readers.evaluator.values(owner, use.frame):
         if isinstance(value, Ref) and isinstance(value.node, ast.ClassDef) and value.what is What.CLASS:
             yield None, readers.evaluator.class_frame(value.node, value.frame)
     for binding in found:
         package, _, member = binding.name.partition(":")
-        if isinstance(use.node, ast.Attribute):
-            written = ast.unparse(use.node.value)
+        if owner is not None:
+            written = ast.unparse(owner)
             package = written if binding.how is How.MODULE and "." in written else f"{package}.{member}"
         elif binding.how is not How.MEMBER:
             continue
@@ -224,9 +216,7 @@ def _beside(home: Frame, old: str, name: str, edits: Sequence[Edit]) -> Edit | N
         inside = [edit for edit in edits if edit.path == module.path and start <= edit.start < end]
         if len(home.scope.names[old]) != 1 or len(inside) != len(edits) or not edits:
             return None
-        moved = [
-            Edit(one.path, one.start - start, one.end - start, one.before, one.after, True) for one in inside
-        ]
+        moved = [replace(one, start=one.start - start, end=one.end - start) for one in inside]
         text = apply_edits(source.text[start:end], moved)
         number = source.line_of(module.end(node))
         at = source.starts[number - 1] + len(source.line(number))

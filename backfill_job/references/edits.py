@@ -15,6 +15,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import pairwise, takewhile
 from pathlib import Path
 
@@ -79,10 +80,8 @@ def edits_for(
     found: set[Edit] = set()
     for resolution in finding.resolutions:
         if resolution.kind in {Kind.LEGACY, Kind.MIXED}:
-            ways = {
-                tuple(_resolution_edits(resolution, target, source, of_bucket))
-                for target in resolution.targets
-            }
+            way = partial(_resolution_edits, resolution, source=source, of_bucket=of_bucket)
+            ways = {tuple(way(target)) for target in resolution.targets}
             if len(ways) != 1:
                 raise CannotEdit("each environment would need another text here")
             found.update(*ways)
@@ -243,8 +242,6 @@ class Readers:
 
 @dataclass
 class _Way:
-    """The ways of one edit's text."""
-
     readers: Readers
     edit: Edit
     edited: frozenset[Position]
@@ -331,7 +328,8 @@ class _Way:
             values = self.readers.evaluator.values(node, self.readers.index(module).frames[node])
         except (TooDeep, RecursionError):
             return True
-        return any(self._is_it(value, at) or (given and _has_hole(value)) for value in values)
+        has_hole = any(isinstance(value, Text) and HOLE in value.chars for value in values)
+        return (given and has_hole) or any(self._is_it(value, at) for value in values)
 
     def _is_it(self, value: Value, at: Position) -> bool:
         if isinstance(value, Text):
@@ -403,17 +401,12 @@ def _looked_up(call: ast.Call) -> set[str]:
 
 
 def _is_printed(node: ast.AST, index: _Index) -> bool:
-    """Whether a name is only printed or logged."""
     inner, outer = node, index.parents.get(node)
     while isinstance(outer, (ast.FormattedValue, ast.JoinedStr, ast.BinOp)):
         inner, outer = outer, index.parents.get(outer)
     if not isinstance(outer, ast.Call) or inner is outer.func:
         return False
     return _PRINTS.fullmatch(ast.unparse(outer.func)) is not None
-
-
-def _has_hole(value: Value) -> bool:
-    return isinstance(value, Text) and HOLE in value.chars
 
 
 def _place(module: Module, node: ast.AST) -> str:

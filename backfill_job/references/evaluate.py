@@ -373,7 +373,6 @@ class Evaluator:
                     yield slot, expression, frame
 
     def _item(self, value: Value, index: int) -> Values:
-        """The element of a list or tuple."""
         if isinstance(value, Ref) and isinstance(value.node, (ast.List, ast.Tuple)):
             elements = value.node.elts
             if index < len(elements) and not any(isinstance(element, ast.Starred) for element in elements):
@@ -381,7 +380,6 @@ class Evaluator:
         return NOTHING
 
     def _all(self, nodes: Iterable[ast.expr], container: Ref) -> list[Value]:
-        """Everything that some parts of a container may stand for."""
         return [value.through(container.loads) for value in self._each(nodes, container.frame)]
 
     def _elements(self, node: ast.expr, frame: Frame, steps: list[int]) -> list[Value]:
@@ -518,7 +516,6 @@ class Evaluator:
         return self._each(returns(function), frame)
 
     def _each(self, nodes: Iterable[ast.expr], frame: Frame) -> list[Value]:
-        """Everything that several expressions may stand for."""
         return [value for node in nodes for value in self.values(node, frame)]
 
     def _instance_member(self, base: Ref, name: str) -> list[Value]:

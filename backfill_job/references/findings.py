@@ -47,7 +47,6 @@ class Resolution:
     Attributes:
         bucket: The bucket's name; None when none was found.
         prefix: The prefix as it is spelled, without its final slash.
-        targets: The migrations that it concerns.
     """
 
     kind: Kind
@@ -179,7 +178,6 @@ class ScanResult:
     """What a scan found.
 
     Attributes:
-        files: How many files were read.
         skipped: Files and folders that were left out as asked.
         findings: In the order of paths and lines.
         code: How many of the files can read objects.

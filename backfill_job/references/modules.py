@@ -145,7 +145,6 @@ class Frame:
     """Where names are looked up, `depth` calls deep.
 
     Attributes:
-        given: What parameters stand for in this call.
         root: The function that was entered without knowing its callers; None outside of one.
     """
 

@@ -99,21 +99,17 @@ def scan_text(source: Source, targets: Targets, note: str = "") -> Iterator[Find
         return
     file = _File(source, targets)
     for number in sorted(numbers):
-        start = source.starts[number - 1]
-        text = file.text(start, start + len(source.line(number)))
+        start, line = source.starts[number - 1], source.line(number)
+        text = file.text(start, start + len(line))
         for mention in mentions(text, targets):
             spans = text.cut(mention.start, mention.end).spans
             # A value that a setting has from outside is written nowhere.
-            offset = (
-                spans[0].offset
-                if spans
-                else start + len(source.line(number)) - len(source.line(number).lstrip())
-            )
+            offset = spans[0].offset if spans else start + len(line) - len(line.lstrip())
             found = file.judge(text, mention, offset)
             counts = found.kind in {Kind.ELSEWHERE, Kind.UNRESOLVED} and (found.buckets or mention.is_open)
             if counts or not mention.weak:
                 noted = replace(found, note="; ".join(filter(None, (note, found.note))))
-                yield in_text(noted, source.line(number))
+                yield in_text(noted, line)
 
 
 def finding_at(source: Source, offset: int, resolution: Resolution, place: Place, note: str) -> Finding:
@@ -155,7 +151,6 @@ class _Language:
 
 
 def _language_of(path: PurePath, text: str) -> _Language:
-    """Tell a file's language by its name, or by its first line."""
     name = path.name.lower()
     data = _DATA.fullmatch(name) is not None
     if _DOCUMENTATION.fullmatch(name):
@@ -282,9 +277,8 @@ class _File:
         if mention.bucket is None and mention.bare and self._is_a_name(prefix, offset):
             is_old = prefix.chars in self.targets.old_prefixes
             if is_old and beside is not None and may_name_a_folder(self._own_name(offset)):
-                return Resolution(
-                    Kind.UNRESOLVED, None, prefix
-                ), "a name, or the folder of the bucket beside it"
+                note = "a name, or the folder of the bucket beside it"
+                return Resolution(Kind.UNRESOLVED, None, prefix), note
             return Resolution(Kind.OTHER, None, prefix), "a name, not a path"
         name = None if beside is None else beside.bucket
         found = resolve(text, mention, name, self.targets, certain=beside is None or beside.certain)
@@ -307,11 +301,8 @@ class _File:
         return self._assigned(match.group("name") + behind.group()) is None
 
     def _is_a_name(self, prefix: Text, offset: int) -> bool:
-        is_quoted = within(self._quoted, offset) or self.source.text[max(0, offset - 1) : offset] in {
-            "'",
-            '"',
-        }
-        if self._language.sql and not is_quoted:
+        before = self.source.text[max(0, offset - 1) : offset]
+        if self._language.sql and not within(self._quoted, offset) and before not in {"'", '"'}:
             return True
         line = self.source.line(self.source.line_of(offset))
         is_label = self._language.slash and _TERRAFORM_LABEL.match(line) is not None
@@ -343,11 +334,7 @@ class _File:
         return None
 
     def _surroundings(self, offset: int) -> Iterator[tuple[int, dict[str, Text], bool]]:
-        """The parts of the file around an offset, the nearest first.
-
-        Yields:
-            Where it begins, the names and values in it, and whether they certainly belong to the offset.
-        """
+        """The parts of the file around an offset, the nearest first: its begin, its names and values, whether they certainly belong."""
         around = sorted((pair for pair in self._braces if pair[0] < offset < pair[1]), reverse=True)
         blocks = list(self._mappings(offset)) if self._language.blocks else []
         for level, (start, end) in enumerate(around[:LEVELS]):

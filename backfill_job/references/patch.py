@@ -14,13 +14,14 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import groupby
 from pathlib import Path
 
 from backfill_job.references.constants import exchanged, proposed
 from backfill_job.references.edits import CannotEdit, Edit, Readers, apply_edits, edits_for, wanted
 from backfill_job.references.evaluate import Evaluator, TooDeep
 from backfill_job.references.findings import Finding, ScanResult
-from backfill_job.references.modules import Project
+from backfill_job.references.modules import Project, folders_above
 from backfill_job.references.scan import may_be_read, read_code, scan, walk_files
 from backfill_job.references.targets import Kind, Targets
 from backfill_job.references.texts import PYTHON, Position, Source, decode
@@ -52,7 +53,6 @@ class Proposal:
 
     Attributes:
         changes: The lines that change for each finding.
-        refusals: Why the others stay.
         contents: Each file's bytes before and after.
     """
 
@@ -65,7 +65,6 @@ def propose(result: ScanResult, *, skip: Sequence[str] = (), whole: bool = True)
     """Work out what can be changed; nothing is written.
 
     Args:
-        skip: What that scan left out.
         whole: Whether a file of which one place stays is left alone. Otherwise each place is looked at for itself.
 
     Raises:
@@ -131,14 +130,11 @@ class _Planner:
         return True
 
     def contents(self) -> dict[Path, tuple[bytes, bytes]]:
-        edits: dict[Path, set[Edit]] = defaultdict(set)
-        for found in self.edits.values():
-            for edit in found:
-                edits[edit.path].add(edit)
+        every = sorted({edit for found in self.edits.values() for edit in found})
         contents = {}
-        for path in sorted(edits):
+        for path, edits in groupby(every, key=lambda edit: edit.path):
             source = self.source(path)
-            contents[path] = (self.read(path), source.encode(apply_edits(source.text, edits[path])))
+            contents[path] = (self.read(path), source.encode(apply_edits(source.text, edits)))
         return contents
 
     def changed_lines(self, edits: Iterable[Edit]) -> tuple[LineChange, ...]:
@@ -187,13 +183,9 @@ class _Planner:
         dropped = True
         while dropped:
             dropped = False
-            edited = self._edited()
-            verdicts: dict[Edit, str] = {}
+            verdict = functools.cache(functools.partial(_verdict, readers, self._edited()))
             for finding, edits in list(self.edits.items()):
-                for edit in edits:
-                    if edit not in verdicts:
-                        verdicts[edit] = _verdict(readers, edit, edited)
-                reason = next(filter(None, (verdicts[edit] for edit in edits)), "")
+                reason = next(filter(None, map(verdict, edits)), "")
                 if reason:
                     self._refuse(finding, reason)
                     dropped = True
@@ -227,14 +219,13 @@ class _Planner:
         before = {(finding.path, finding.line) for finding in self.result.blocking}
         while self.edits:
             contents = self.contents()
-            broken = {path for path, (old, new) in contents.items() if not _still_parses(path, old, new)}
+            # A file that could not be parsed before need not be parsed now.
+            parsed = {path: new for path, (old, new) in contents.items() if _parses(path, old)}
+            broken = {path for path, new in parsed.items() if not _parses(path, new)}
             edited = {path: new for path, (_, new) in contents.items()}
+            given = self.result
             after = scan(
-                self.result.paths,
-                self.result.migrations,
-                skip=self.skip,
-                contents=edited,
-                settings=self.result.settings,
+                given.paths, given.migrations, skip=self.skip, contents=edited, settings=given.settings
             )
             blocking = {(finding.path, finding.line) for finding in after.blocking}
             still = blocking - {(finding.path, finding.line) for finding in self.refusals}
@@ -269,17 +260,12 @@ def _check_alone(finding: Finding, edits: Sequence[Edit]) -> None:
         raise CannotEdit("the prefix belongs to other calls of a function, too")
 
 
-def _verdict(readers: Readers, edit: Edit, edited: frozenset[Position]) -> str:
+def _verdict(readers: Readers, edited: frozenset[Position], edit: Edit) -> str:
     try:
         readers.check(edit, edited)
     except CannotEdit as reason:
         return str(reason)
     return ""
-
-
-def _still_parses(path: Path, before: bytes, after: bytes) -> bool:
-    """Whether a file can be parsed, unless it could not be parsed before either."""
-    return _parses(path, after) or not _parses(path, before)
 
 
 def _parses(path: Path, data: bytes) -> bool:
@@ -319,9 +305,8 @@ def checkout_of(paths: Iterable[Path], here: Path) -> Path:
 
 
 def _top(path: Path, here: Path) -> Path:
-    for folder in path.parents:
-        if (folder / ".git").exists():
-            return folder
+    if tops := folders_above(path.parent)[-1:]:
+        return tops[0]
     if not path.is_relative_to(here):
         why = f"{path} is in no checkout and not below {here}: a patch could not name it; change directory"
         raise UsageError(why)

@@ -57,28 +57,24 @@ def scan_python(
     for path in paths:
         project.set_from_outside.update(name.decode() for name in _SET_FROM_OUTSIDE.findall(read(path)))
     files, unparsed = _relevant(paths, holding, read, project, targets.seed_pattern)
-    spelled = (
-        name for file in files for statement in file.statements for name in statement.spelled.elements()
-    )
-    walk = Walk(Evaluator(project, targets.carries, targets.setting), targets, Counter(spelled))
+    spelled: Counter[str] = Counter()
+    for statement in (one for file in files for one in file.statements):
+        spelled.update(statement.spelled)
+    walk = Walk(Evaluator(project, targets.carries, targets.setting), targets, spelled)
     for file in files:
         if any(statement.live for statement in file.statements):
             try:
                 walk.module(file.module)
             except (TooDeep, RecursionError):
                 unparsed.append(file.module.path)
-    findings = [_in_module(finding, project) for finding in walk.findings()]
+    found = ((finding, project.module(finding.path)) for finding in walk.findings())
+    findings = [finding if module is None else in_module(finding, module) for finding, module in found]
     covered = {mark for finding in findings for mark in finding.evidence()}
     yield from findings
     for file in files:
         yield from (in_module(one, file.module) for one in _left_out(file.module, covered, targets))
     for path in unparsed:
         yield from scan_text(decode(path, read(path)), targets, UNPARSED)
-
-
-def _in_module(finding: Finding, project: Project) -> Finding:
-    module = project.module(finding.path)
-    return finding if module is None else in_module(finding, module)
 
 
 # --- which files matter ------------------------------------------------------------------------------------------
@@ -134,11 +130,9 @@ def _relevant(
 
 
 def _imported_words(data: bytes) -> frozenset[str]:
-    """Every word of a file's import statements."""
-    groups = [group for match in _IMPORTS.finditer(data) for group in match.groups() if group]
-    return frozenset(
-        word for group in groups for word in re.findall(r"\w+|\*", group.decode("utf-8", "replace"))
-    )
+    groups = (group for match in _IMPORTS.finditer(data) for group in match.groups() if group)
+    written = " ".join(group.decode("utf-8", "replace") for group in groups)
+    return frozenset(re.findall(r"\w+|\*", written))
 
 
 def _follow(files: Iterable[_File]) -> dict[str, set[str]]:
@@ -244,7 +238,6 @@ def _as_text(module: Module, offset: int, place: Place, targets: Targets) -> Fin
 
 
 def _tokens(module: Module) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
-    """Where strings and comments are."""
     strings: list[tuple[int, int]] = []
     comments: list[tuple[int, int]] = []
     source = module.source

@@ -43,10 +43,8 @@ OVERLAP = 4 * 1024
 """A larger file is searched in such pieces; a name with four bytes a character fits into the overlap."""
 
 SKIPPED_FOLDERS = frozenset(
-    {
-        *(".git", ".hg", ".svn", "node_modules", ".venv", "__pycache__", ".mypy_cache", ".ruff_cache"),
-        *(".pytest_cache", ".tox", ".nox"),
-    }
+    {".git", ".hg", ".svn", "node_modules", ".venv", "__pycache__", ".mypy_cache", ".ruff_cache"}
+    | {".pytest_cache", ".tox", ".nox"}
 )
 """What tools make: people write nothing in them by hand."""
 
@@ -153,9 +151,8 @@ def walk_files(paths: Sequence[Path], skip: Sequence[str]) -> Tree:
         waiting = [root]
         while waiting:
             path = waiting.pop()
-            if path != root and any(
-                fnmatch(name, one) for one in skip for name in (path.name, path.as_posix())
-            ):
+            names = (path.name, path.as_posix())
+            if path != root and any(fnmatch(name, one) for one in skip for name in names):
                 tree.skipped.append(path)
                 continue
             try:
@@ -199,11 +196,8 @@ def _is_made_by_tools(folder: Path) -> bool:
 
 def _is_met(real: Path, roots: Sequence[str]) -> bool:
     """Tell whether the walk comes to a path: from one of the roots, no folder on the way is made by tools."""
-    ways = [
-        [real, *real.parents][: len(real.parts) - len(Path(root).parts)]
-        for root in roots
-        if _is_within(str(real), [root])
-    ]
+    inside = [len(Path(root).parts) for root in roots if _is_within(str(real), [root])]
+    ways = ([real, *real.parents][: len(real.parts) - depth] for depth in inside)
     return any(not any(map(_is_made_by_tools, way)) for way in ways)
 
 
@@ -230,8 +224,6 @@ def may_be_read(paths: Sequence[Path]) -> Callable[[Path], bool]:
 
 
 class _Scan:
-    """One scan under way."""
-
     def __init__(self, targets: Targets, tree: Tree, contents: Mapping[Path, bytes]) -> None:
         self._targets = targets
         self._tree = tree
@@ -295,11 +287,10 @@ class _Scan:
         if not is_binary(data):
             return data
         plain = data.replace(b"\0", b"")  # a text of two or four bytes a character, without a mark
-        for each in (data, plain):
-            named = _holds(each, self._targets.key_bytes)
-            if named and self._targets.key_pattern.search(each.decode("latin-1")):
-                findings.append(self._unreadable(path, 0, "a binary file that holds the name"))
-                break
+        targets = self._targets
+        named = (each for each in (data, plain) if _holds(each, targets.key_bytes))
+        if any(targets.key_pattern.search(each.decode("latin-1")) for each in named):
+            findings.append(self._unreadable(path, 0, "a binary file that holds the name"))
         return None
 
     def _huge(self, path: Path) -> Iterator[Finding]:

@@ -52,20 +52,13 @@ def nothing_read(result: ScanResult) -> str:
 
 def recorded(result: ScanResult, state: State, verdict: str) -> Iterator[str]:
     """What the record says of the consumers: each reader of the legacy path, and how it stands now."""
-    gone, legacy = (
-        {site.name for site in found} for found in (gone_sites(result, state), sites_of(result, Kind.LEGACY))
-    )
+    gone = {site.name for site in gone_sites(result, state)}
+    legacy = {site.name for site in sites_of(result, Kind.LEGACY)}
     yield ""
     yield f"On record: {counted(len(state.sites), 'place')} that read the legacy path."
     for name in sorted(state.sites):
-        stands = (
-            "still reads it"
-            if name in legacy
-            else "GONE: not seen on the new path"
-            if name in gone
-            else "on the new path"
-        )
-        yield f"  {shown(name)}  {stands}"
+        now = "GONE: not seen on the new path" if name in gone else "on the new path"
+        yield f"  {shown(name)}  {'still reads it' if name in legacy else now}"
     for site in sites_of(result, Kind.ELSEWHERE):
         yield f"  {shown(site.name)}  reads {shown(site.reads)}"
     yield verdict

@@ -41,7 +41,7 @@ def in_module(finding: Finding, module: Module) -> Finding:
     """A finding with the function around it, and what it does."""
     around = list(_around(module, finding.offset))
     names = [node.name for node in around if isinstance(node, (*FUNCTIONS, ast.ClassDef))]
-    inner = [node for node in around if not isinstance(node, ast.stmt) or _is_simple(node)]
+    inner = [node for node in around if not (isinstance(node, ast.stmt) and hasattr(node, "body"))]
     if not any(isinstance(node, FUNCTIONS) for node in around):
         assigned = [target for node in inner if isinstance(node, ast.Assign) for target in node.targets]
         names += [spelling(target) for target in assigned if spelling(target)][:1]
@@ -60,9 +60,8 @@ def sites_of(result: ScanResult, kind: Kind) -> tuple[Site, ...]:
     for finding in result.findings:
         if finding.kind is kind and finding.place is Place.CODE:
             found[site_of(finding, result.paths)] += 1
-    return tuple(
-        replace(site, places=count) for site, count in sorted(found.items(), key=lambda one: one[0].name)
-    )
+    ordered = sorted(found.items(), key=lambda one: one[0].name)
+    return tuple(replace(site, places=count) for site, count in ordered)
 
 
 def with_accepted(result: ScanResult, state: State) -> ScanResult:
@@ -91,11 +90,8 @@ def gone_sites(result: ScanResult, state: State) -> tuple[Site, ...]:
 def site_of(finding: Finding, paths: Sequence[Path]) -> Site:
     """A finding's place by its name, in the checkout that one of a scan's paths belongs to."""
     elsewhere = finding.kind is Kind.ELSEWHERE
-    reads = {
-        f"gs://{readable(one.bucket.chars)}/{readable(one.prefix.chars)}/"
-        for one in finding.resolutions
-        if elsewhere and one.bucket is not None
-    }
+    named = ((one.bucket, one.prefix) for one in finding.resolutions if elsewhere)
+    reads = {f"gs://{readable(at.chars)}/{readable(prefix.chars)}/" for at, prefix in named if at is not None}
     return Site(
         file=_fit(_below_top(finding.path, paths)),
         scope=_fit(finding.scope),
@@ -123,9 +119,8 @@ def _around(module: Module, offset: int) -> Iterator[ast.AST]:
     node: ast.AST | None = module.tree
     while node is not None:
         yield node
-        node = next(
-            (child for child in _parts(node) if module.offset(child) <= offset < module.end(child)), None
-        )
+        inside = (part for part in _parts(node) if module.offset(part) <= offset < module.end(part))
+        node = next(inside, None)
 
 
 def _parts(node: ast.AST) -> Iterator[ast.expr | ast.stmt]:
@@ -134,10 +129,6 @@ def _parts(node: ast.AST) -> Iterator[ast.expr | ast.stmt]:
             yield child
         else:
             yield from _parts(child)
-
-
-def _is_simple(node: ast.stmt) -> bool:
-    return not hasattr(node, "body")
 
 
 def _operation(around: Sequence[ast.AST]) -> str:

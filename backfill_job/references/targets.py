@@ -141,7 +141,6 @@ class Targets:
     """Everything one scan looks for.
 
     Args:
-        migrations: What is looked for.
         settings: The values that settings have where the code is deployed, by name.
 
     Raises:
@@ -211,9 +210,8 @@ class Targets:
     def kinds(self, bucket: str, prefix: str) -> tuple[Kind, tuple[Target, ...]]:
         """The worst of what a bucket and a prefix are to any of the migrations, and to which."""
         kinds = [(target.kind(bucket, prefix), target) for target in self.targets]
-        if any(
-            kind not in {Kind.ELSEWHERE, Kind.OTHER} for kind, _ in kinds
-        ):  # it is another migration's bucket
+        if any(kind not in {Kind.ELSEWHERE, Kind.OTHER} for kind, _ in kinds):
+            # It is another migration's bucket.
             kinds = [(kind, target) for kind, target in kinds if kind is not Kind.ELSEWHERE]
         worst = min((kind for kind, _ in kinds), key=lambda kind: kind.rank)
         return worst, tuple(target for kind, target in kinds if kind is worst)

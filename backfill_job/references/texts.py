@@ -204,7 +204,6 @@ class Source:
 
     Attributes:
         bom: The byte order mark before it; empty for none.
-        starts: Where each line starts.
     """
 
     path: Path

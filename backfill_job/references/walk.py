@@ -594,13 +594,11 @@ def _counting(mention: Mention, ways: list[Resolution]) -> list[Resolution]:
 
 
 def _inside(node: ast.expr, frame: Frame) -> frozenset[Position]:
-    """Every character of an expression as it is written."""
     start, end = frame.module.offset(node), frame.module.end(node)
     return frozenset((frame.module.path, offset) for offset in range(start, end + 1))
 
 
 def _finding(node: ast.expr, resolutions: Sequence[Resolution], frame: Frame, note: str) -> Finding:
-    """A finding that shows an expression."""
     source = frame.module.source
     offset = frame.module.offset(node)
     written = " ".join(source.text[offset : frame.module.end(node)].split())

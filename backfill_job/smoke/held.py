@@ -3,6 +3,7 @@
 Cloud Storage is asked about an object of each area. Some areas have no object, and Cloud Storage may not answer. Then requests
 that cannot succeed show it. Each names an absent object, with a precondition that no object meets. A 404 or a 412 means that the
 account may send such a request. A 403 means that it may not (Cloud Storage documentation, "HTTP status and error codes for JSON").
+Only the command uses this module, as it uses `observe`: each looks at one thing, and the command decides which.
 """
 
 import secrets
@@ -81,7 +82,6 @@ def rights_checks(
     """Compare the permissions that an account holds with those that its part needs.
 
     Args:
-        part: The account's part.
         held: By area, the permissions that the account holds there, or why they are unknown.
         tried: The areas in which requests were tried that cannot succeed.
     """
@@ -92,10 +92,10 @@ def rights_checks(
         needs = {permission for right in rights for permission in right.role.permissions}
         if isinstance(has, str):
             if any(right.area is area for right in rights):
-                step = (
+                why = (
                     "run it again; where that does not help, the canary and the first execution will show it"
                 )
-                yield not_run(name, f"not known: {has}", step)
+                yield not_run(name, f"not known: {has}", why)
             continue
         missing, more = sorted(needs - has), sorted(has - needs)
         if missing:

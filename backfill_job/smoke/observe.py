@@ -36,9 +36,7 @@ class Observer:
     """Looks for one canary.
 
     Attributes:
-        apis: Asks both services.
         project: The project with the logs and metrics.
-        service: The mirror's service.
         clock: The waiting; may raise `Interrupted`.
         limit: Seconds to wait for each of the two.
     """
@@ -51,9 +49,8 @@ class Observer:
 
     def checks(self, uri: str, since: datetime) -> tuple[Check, Check]:
         """Look for the line of a canary, and for a point of the metric since a moment."""
-        return self._seen(_LINES, lambda: self._line(uri, since)), self._seen(
-            _POINT, lambda: self._point(since)
-        )
+        line = self._seen(_LINES, lambda: self._line(uri, since))
+        return line, self._seen(_POINT, lambda: self._point(since))
 
     def _seen(self, name: str, look: Callable[[], Check | None]) -> Check:
         waited = 0.0
@@ -76,31 +73,22 @@ class Observer:
         }
         # A delivery that is repeated writes other lines first.
         entries = self.apis.answer("logging", "POST", "/v2/entries:list", json=wanted).get("entries") or []
-        lines = [
-            line
-            for line in entries
-            if (line.get("jsonPayload") or {}).get("event") == Event.MIRRORED.event_name
-        ]
+        event = Event.MIRRORED.event_name
+        lines = [line for line in entries if (line.get("jsonPayload") or {}).get("event") == event]
         if not lines:
             return None
-        wrong = self._wrong(lines[0])
-        if wrong:
-            return failed(
-                _LINES, "; ".join(wrong), "the metrics' filters (monitoring/metrics) do not find such a line"
-            )
-        return passed(_LINES, f"{RESOURCE} {self.service}: {Event.MIRRORED.event_name}, copied, with its lag")
+        if wrong := self._wrong(lines[0]):
+            step = "the metrics' filters (monitoring/metrics) do not find such a line"
+            return failed(_LINES, "; ".join(wrong), step)
+        return passed(_LINES, f"{RESOURCE} {self.service}: {event}, copied, with its lag")
 
     def _wrong(self, line: Mapping[str, Any]) -> list[str]:
         """What of a line is not as the metrics' filters expect it."""
         resource, fields = line.get("resource") or {}, line["jsonPayload"]
-        lag = fields.get("lag_s")
+        labels, lag = resource.get("labels") or {}, fields.get("lag_s")
         expected = (
             ("resource.type", resource.get("type"), RESOURCE),
-            (
-                "resource.labels.service_name",
-                (resource.get("labels") or {}).get("service_name"),
-                self.service,
-            ),
+            ("resource.labels.service_name", labels.get("service_name"), self.service),
             ("severity", line.get("severity"), "INFO"),
             ("jsonPayload.outcome", fields.get("outcome"), "copied"),
             ("jsonPayload.lag_s", lag, lag if isinstance(lag, int | float) else "a number"),

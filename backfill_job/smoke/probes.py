@@ -1,7 +1,8 @@
 """The objects of ``smoke --wire``, and what is asked of them.
 
 Each probe gives the answer to one row of `RELIANCES`. It says what the client made of the answer; the statuses come from the
-exchanges. A probe that needs an object which could not be made says so, and the others go on.
+exchanges. A probe that needs an object which could not be made says so, and the others go on. Apart from `trial`, because nothing
+here knows which answer is expected.
 """
 
 import gzip
@@ -31,17 +32,8 @@ UNKNOWN = 1
 """A generation that no object has."""
 
 ODD_NAMES = (
-    *(
-        "a b",
-        "ünï/日本/ключ",
-        "e\u0301 and é",
-        "emoji-😀",
-        "has#hash",
-        "q?mark&x=1",
-        "pct%20lit",
-        "100%",
-        "%2Fx",
-    ),
+    *("a b", "ünï/日本/ключ", "e\u0301 and é", "emoji-😀", "has#hash", "q?mark&x=1"),
+    *("pct%20lit", "100%", "%2Fx"),
     *("dbl//slash", "trail/", "plus+plus", "semi;colon:at@", "quote'\"dq", "back\\slash", "bracket[1]*"),
     *("x/o/y", "dot/../b", "tilde~"),
 )
@@ -79,6 +71,9 @@ EXPECTED = {
     "described": DESCRIBED,
     "contexts": Metadata(content_type="application/json", contexts={"team": "QPI"}),
 }
+
+
+_Number = Callable[[], int]
 
 
 def _nothing() -> None:
@@ -150,7 +145,6 @@ class Bench:
         return self.made[relative]
 
     def _replace(self, relative: str, source: str) -> ObjectState:
-        """Replace an object by a copy of another one."""
         self.made[relative] = self.google.copy(
             self.at(source),
             self.at(relative),
@@ -172,13 +166,9 @@ class Bench:
     def _write_special(self, key: str, written: Written) -> str:
         self._ensure(key, written)
         found = self.fast.look(self.at(key))
-        as_written = (
-            found is not None
-            and (found.size, found.metadata) == (len(written.data), EXPECTED[key])
-            and found.crc32c
-            and found.md5
-        )
-        return "as written" if as_written else "another size, checksum or metadata"
+        wanted = (len(written.data), EXPECTED[key], True, True)
+        seen = found and (found.size, found.metadata, bool(found.crc32c), bool(found.md5))
+        return "as written" if seen == wanted else "another size, checksum or metadata"
 
     def _chunk(self) -> None:
         self._ensure("chunk", Written(bytes(range(256)) * (CHUNK // 256), {}))
@@ -210,19 +200,18 @@ class Bench:
             if f"odd/{name}" not in self.made:
                 self._ensure(f"odd/{name}")
 
+    def _wanted(self) -> list[str]:
+        return sorted((self.at(f"odd/{name}").name for name in self.odd_names), key=str.encode)
+
     def _every_name(self, client: Client) -> str:
         pages = client.pages(self._odd(), PAGE)
-        names = [state.name for page in pages for state in page]
-        wanted = sorted((self.at(f"odd/{name}").name for name in self.odd_names), key=str.encode)
-        if names != wanted:
+        if _names_in(pages) != self._wanted():
             return "others, or in another order"
         return "all, in order, over several pages" if len(pages) > 1 else "all, in one page"
 
     def _bounds(self, client: Client) -> str:
-        wanted = sorted((self.at(f"odd/{name}").name for name in self.odd_names), key=str.encode)
-        start, end = wanted[3], wanted[-3]
-        pages = client.pages(self._odd(), PAGE, start=start, end=end)
-        names = [state.name for page in pages for state in page]
+        wanted = self._wanted()
+        names = _names_in(client.pages(self._odd(), PAGE, start=wanted[3], end=wanted[-3]))
         return "from the start on, before the end" if names == wanted[3:-3] else "other names"
 
     def _look_each(self, client: Client) -> str:
@@ -234,23 +223,13 @@ class Bench:
 
     def _rewrites(self, client: Client) -> Iterator[Asked]:
         to = f"copies of {client.name[0]}/"
-        copied = (
-            "described",
-            "empty",
-            "gzip",
-            "composite",
-            f"odd/{self.odd_names[-1]}",
-            *(f"odd/{name}" for name in ODD_NAMES[:6]),
-        )
+        odd = (self.odd_names[-1], *ODD_NAMES[:6])
+        copied = ("described", "empty", "gzip", "composite", *(f"odd/{name}" for name in odd))
         right, stale = partial(self._generation, "described"), lambda: UNKNOWN
         copy = partial(self._copied, client, "described", f"{to}described")
         there = partial(self._generation, f"{to}described")
-        for key, names in (
-            ("rewrite-new", copied),
-            ("rewrite-contexts", ("contexts",)),
-            ("rewrite-large", ("large",)),
-        ):
-            yield Asked(key, client.name, partial(self._all_copied, client, names, to))
+        for key, names in (("new", copied), ("contexts", ("contexts",)), ("large", ("large",))):
+            yield Asked(f"rewrite-{key}", client.name, partial(self._all_copied, client, names, to))
         yield Asked("rewrite-times", client.name, partial(self._times, f"{to}described"))
         yield Asked("rewrite-there", client.name, partial(copy, right, lambda: ABSENT))
         yield Asked("rewrite-destination", client.name, partial(copy, right, stale))
@@ -276,12 +255,7 @@ class Bench:
         return "the same"
 
     def _copied(
-        self,
-        client: Client,
-        source: str,
-        target: str,
-        if_source: Callable[[], int],
-        if_destination: Callable[[], int],
+        self, client: Client, source: str, target: str, if_source: _Number, if_destination: _Number
     ) -> str:
         before = if_destination()
         made = client.copy(self.at(source), self.at(target), if_source=if_source(), if_destination=before)
@@ -318,10 +292,9 @@ class Bench:
             return ""
 
         def effect() -> str:
-            left = [state.name for page in client.pages(folder, PAGE) for state in page]
-            return (
-                "only the stale one is left" if left == [f"{folder.prefix}stale"] else f"{len(left)} are left"
-            )
+            left = _names_in(client.pages(folder, PAGE))
+            stale = [f"{folder.prefix}stale"]
+            return "only the stale one is left" if left == stale else f"{len(left)} are left"
 
         yield Asked("batch", client.name, delete)
         yield Asked("batch-effect", client.name, effect)
@@ -343,11 +316,8 @@ class Bench:
         def listed(which: str) -> str:
             found = {state.generation: until for state, until in client.soft_deleted(at)}
             until = found.get(self._generation(which))
-            return (
-                "not the generation"
-                if until is None
-                else f"the generation, held until {'a time' if until else '?'}"
-            )
+            held = f"the generation, held until {'a time' if until else '?'}"
+            return "not the generation" if until is None else held
 
         yield Asked("soft-overwritten", client.name, lambda: listed(f"{name}: overwritten"), overwrite)
 
@@ -410,11 +380,9 @@ class Bench:
 
         def prepare() -> None:
             self._ensure("patched")
+            first = self._generation("patched")
             self.made[copy] = self.google.copy(
-                self.at("patched"),
-                self.at(copy),
-                if_source=self._generation("patched"),
-                if_destination=ABSENT,
+                self.at("patched"), self.at(copy), if_source=first, if_destination=ABSENT
             )
 
         def patch(metageneration: int) -> str:
@@ -452,6 +420,10 @@ class Bench:
         yield Asked("resumable", name, upload)
         yield Asked("resumable-there", name, upload)
         yield Asked("insert-there", name, insert)
+
+
+def _names_in(pages: Sequence[Sequence[ObjectState]]) -> list[str]:
+    return [state.name for page in pages for state in page]
 
 
 def _seen(state: ObjectState | None) -> str:

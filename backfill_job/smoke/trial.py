@@ -1,19 +1,23 @@
-"""The trial: asks every question, compares the answers with `RELIANCES`, and removes what it wrote."""
+"""The trial: asks every question, compares the answers with `RELIANCES`, and removes what it wrote.
+
+`RELIANCES` is the table of ``smoke --wire``: what the code relies on, where it does so, and the answer that it expects. An answer is
+the statuses of the requests, each once, and what the client made of them. A client is asked only for what the code asks of it; so
+a row may have the answers of one client, or of both. Only the command uses this module: it knows nothing of arguments and screens.
+"""
 
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
+from enum import Enum
 from functools import partial
 from itertools import chain
-from typing import Any
+from typing import Any, NamedTuple
 
 from backfill_job.checks import Check, Standing, failed, passed
 from backfill_job.run.stopping import Stop
-from backfill_job.smoke.clients import Fast, Google, SpoiltAccess, SpoiltCredentials, opened
-from backfill_job.smoke.exchanges import Exchanges
+from backfill_job.smoke.clients import Exchanges, Fast, Google, SpoiltAccess, SpoiltCredentials, opened
 from backfill_job.smoke.probes import Asked, Bench
-from backfill_job.smoke.reliances import RELIANCES, Group, Reliance
 from shared.errors import Interrupted, MigrationError, StorageError
 from shared.gateway import Gateway
 from shared.gcs.api import AsyncApi, RetryPolicy
@@ -22,7 +26,131 @@ from shared.gcs.json_client import GOOGLE_HOST
 from shared.gcs.wire import proxy_for
 from shared.migration import Location
 
-__all__ = ["Answer", "Trial", "Way", "try_wire"]
+__all__ = ["RELIANCES", "Answer", "Group", "Reliance", "Trial", "Way", "try_wire"]
+
+
+class Group(Enum):
+    """What the rows are about; each is one line of the screen."""
+
+    NAMES = "names and listings"
+    METADATA = "metadata and checksums"
+    REWRITE = "rewrites"
+    ORDER = "patch and restore (later writes and erasures rest on it)"
+    BATCH = "batch delete"
+    SOFT_DELETE = "soft delete"
+    UPLOAD = "uploads"
+    READ = "reads"
+    TOKEN = "tokens"  # noqa: S105 -- not a password
+
+
+class Reliance(NamedTuple):
+    """One row.
+
+    Attributes:
+        key: The probe, and its rows in ``wire.json``.
+        where: The modules that rely on it.
+    """
+
+    key: str
+    group: Group
+    relies: str
+    where: str
+    answer: str
+
+
+_COPIES = "shared/replicate.py, backfill_job/copying/lane.py"
+_LISTINGS = "shared/gcs/listing.py, shared/gateway.py"
+_LATER = "shared/objects.py, shared/authority.py"
+_UNDO = "backfill_job/undo"
+
+RELIANCES = tuple(
+    Reliance(*row)
+    for row in (
+        ("every-name", Group.NAMES, "every name comes back, over pages, in the order of its UTF-8 bytes",
+         _LISTINGS, "200 all, in order, over several pages"),
+        ("bounds", Group.NAMES, "a listing begins with startOffset and ends before endOffset",
+         "backfill_job/run/key_ranges.py", "200 from the start on, before the end"),
+        ("look-each", Group.NAMES, "an object looked at alone is as its listing shows it",
+         "backfill_job/copying/lane.py", "200 each as listed"),
+        ("absent", Group.NAMES, "the 404 of an absent object says 'No such object'",
+         "shared/answers.py", "404 absent"),
+        ("no-bucket", Group.NAMES, "the 404 of an absent bucket says something else",
+         "shared/answers.py", "404 BucketNotFound"),
+        ("gzip", Group.METADATA, "an object labelled gzip has size and checksums as stored",
+         "shared/objects.py", "200 as written"),
+        ("described", Group.METADATA, "custom time and all metadata come back as they were written",
+         "shared/objects.py", "200 as written"),
+        ("contexts", Group.METADATA, "object contexts come back as they were written",
+         "shared/objects.py", "200 as written"),
+        ("empty", Group.METADATA, "an empty object has a crc32c and an md5",
+         "shared/objects.py", "200 as written"),
+        ("composite", Group.METADATA, "a composite object has a crc32c and no md5",
+         "shared/objects.py: proves", "200 crc32c, no md5"),
+        ("large", Group.METADATA, "over 64 MiB, composed of one object 17 times",
+         "shared/objects.py: proves", "200 crc32c, no md5"),
+        ("fields", Group.METADATA, "the object resource has no field that the code does not know",
+         "shared/objects.py: OBJECT_FIELDS", "none unknown"),
+        ("rewrite-new", Group.REWRITE, "a rewrite onto an absent name (ifGenerationMatch=0) carries everything over",
+         _COPIES, "200 the same"),
+        ("rewrite-contexts", Group.REWRITE, "a rewrite carries object contexts over",
+         _COPIES, "200 the same"),
+        ("rewrite-large", Group.REWRITE, "a rewrite of over 64 MiB ends, by tokens or at once",
+         _COPIES, "200 the same"),
+        ("rewrite-there", Group.REWRITE, "ifGenerationMatch=0 is refused where an object is",
+         _COPIES, "412 ConditionFailed"),
+        ("rewrite-destination", Group.REWRITE, "another generation at the destination is refused",
+         _COPIES, "412 ConditionFailed"),
+        ("rewrite-source", Group.REWRITE, "another generation at the source is refused",
+         _COPIES, "412 ConditionFailed"),
+        ("rewrite-over", Group.REWRITE, "with both generations right, a rewrite replaces the object",
+         _COPIES, "200 the same, another generation"),
+        ("rewrite-absent", Group.REWRITE, "an absent source is a 404 that says so",
+         _COPIES, "404 ObjectNotFound"),
+        ("rewrite-times", Group.REWRITE, "a copy is not older than its source; updated is its creation",
+         "shared/objects.py: proves", "created not before its source, updated then, metageneration 1"),
+        ("patch", Group.ORDER, "a change of metadata moves updated and metageneration, and nothing else",
+         _LATER, "200 updated later; created, generation as before; metageneration 2"),
+        ("patch-stale", Group.ORDER, "a patch with an old metageneration is refused",
+         _LATER, "412 ConditionFailed"),
+        ("patch-order", Group.ORDER, "who changes metadata after a copy is the later writer",
+         _LATER, "the patched one is later"),
+        ("restore", Group.ORDER, "a restored object has another generation, its contents, and is created then",
+         _UNDO, "200 the same, another generation, created after the deletion"),
+        ("batch", Group.BATCH, "each deletion of a batch has its own condition and its own answer",
+         "backfill_job/deletion/delete.py, shared/gcs/batch.py", "200 204 204 412 204 404"),
+        ("batch-effect", Group.BATCH, "the live version of a stale deletion stays, the good ones go",
+         "backfill_job/deletion/delete.py", "200 only the stale one is left"),
+        ("soft-deleted", Group.SOFT_DELETE, "a deleted generation is listed, with the time until which it is held",
+         _UNDO, "200 the generation, held until a time"),
+        ("soft-overwritten", Group.SOFT_DELETE, "so is an overwritten one",
+         "backfill_job/copying/extras.py", "200 the generation, held until a time"),
+        ("ended", Group.SOFT_DELETE, "its timeDeleted is not before its creation",
+         "backfill_job/copying/extras.py", "200 ended after its creation"),
+        ("restore-live", Group.SOFT_DELETE, "a restore onto a live object is refused (ifGenerationMatch=0)",
+         _UNDO, "412 ConditionFailed"),
+        ("restore-unknown", Group.SOFT_DELETE, "a restore of an unknown generation is a 404",
+         _UNDO, "404 ObjectNotFound"),
+        ("resumable", Group.UPLOAD, "an upload in pieces with ifGenerationMatch=0 makes the object",
+         "backfill_job/deletion/manifest_store.py", "200 308 200 whole"),
+        ("resumable-there", Group.UPLOAD, "and is refused where one is",
+         "backfill_job/deletion/manifest_store.py", "412 ConditionFailed"),
+        ("insert-there", Group.UPLOAD, "a small upload with ifGenerationMatch=0 is refused where an object is",
+         "shared/record.py, shared/state_changes.py", "412 ConditionFailed"),
+        ("range", Group.READ, "a range of a generation is that range",
+         "backfill_job/copying/by_bytes.py", "206 the bytes"),
+        ("range-gzip", Group.READ, "a range of an object labelled gzip is of the stored bytes",
+         "backfill_job/copying/by_bytes.py", "206 the bytes"),
+        ("whole-gzip", Group.READ, "an object labelled gzip can be read as it is stored",
+         "backfill_job/contents/reader.py", "200 the bytes"),
+        ("range-gone", Group.READ, "a generation that was overwritten cannot be read",
+         "backfill_job/copying/by_bytes.py", "404 ObjectNotFound"),
+        ("token-renewed", Group.TOKEN, "a token that is refused (401) is renewed, and the request sent again",
+         "shared/gcs/credentials.py", "401 200 there"),
+        ("token-refused", Group.TOKEN, "a token that stays refused is a missing permission, and not an absence",
+         "shared/answers.py", "401 PermissionDenied"),
+    )
+)  # fmt: skip
+
 
 PATIENCE = 20.0
 """Seconds of retries after transient faults: a person waits."""
@@ -57,12 +185,8 @@ class Answer:
     def to_json(self) -> dict[str, Any]:
         """The row with its answer."""
         row = {**self.row._asdict(), "group": self.row.group.value, "expected": self.row.answer}
-        return row | {
-            "client": self.client,
-            "answer": self.answer,
-            "error": self.error,
-            "deviates": self.deviates,
-        }
+        said = {"client": self.client, "answer": self.answer, "error": self.error}
+        return {**row, **said, "deviates": self.deviates}
 
 
 @dataclass
@@ -100,9 +224,8 @@ class Trial:
             elif answers:
                 yield passed(name, f"{len(answers)} answers, each as expected")
             else:
-                yield Check(
-                    name, Standing.NOT_APPLICABLE, "the new bucket has no soft delete, or keeps versions"
-                )
+                seen = "the new bucket has no soft delete, or keeps versions"
+                yield Check(name, Standing.NOT_APPLICABLE, seen)
         if self.left:
             at = f"gs://{self.exchanges.bucket}/{self.exchanges.folder}"
             step = f"gcloud storage rm --recursive '{at}' --impersonate-service-account=ACCOUNT"
@@ -154,28 +277,19 @@ class Way:
 
     def gateway(self, exchanges: Exchanges, credentials: SpoiltCredentials | None = None) -> Gateway:
         """Google's client."""
-        gateway = Gateway(
-            retry_deadline=PATIENCE, billing_project=self.billing_project, credentials=credentials
-        )
+        payer = self.billing_project
+        gateway = Gateway(retry_deadline=PATIENCE, billing_project=payer, credentials=credentials)
         gateway.listen(exchanges.heard)
         return gateway
 
     def token(self) -> str:
         """A token that is good."""
-        return (
-            dict(self.access().fetch().headers).get("authorization", "Bearer local").removeprefix("Bearer ")
-        )
+        headers = dict(self.access().fetch().headers)
+        return headers.get("authorization", "Bearer local").removeprefix("Bearer ")
 
 
 def try_wire(way: Way, folder: Location, *, soft_delete: bool, versioned: bool, stop: Stop) -> Trial:
-    """Write some 60 objects into a scratch folder, ask everything, and remove them.
-
-    Args:
-        way: The way to Cloud Storage.
-        folder: A folder that nothing else uses.
-        soft_delete: See `Bench`.
-        versioned: See `Bench`.
-        stop: Whether a signal asked to stop.
+    """Write some 60 objects into a folder that nothing else uses, ask everything, and remove them; see `Bench` for the bucket's settings.
 
     Raises:
         Interrupted: A signal stopped it. The objects are removed, or the message names what is left.
@@ -195,9 +309,8 @@ def try_wire(way: Way, folder: Location, *, soft_delete: bool, versioned: bool, 
     except Interrupted as error:
         if trial.left:
             left = "; ".join(trial.left)
-            raise Interrupted(
-                f"{error}; the objects in {folder.uri} could not be removed ({left})"
-            ) from error
+            why = f"{error}; the objects in {folder.uri} could not be removed ({left})"
+            raise Interrupted(why) from error
         raise
     return trial
 
@@ -241,12 +354,9 @@ def _removed(gateway: Gateway, folder: Location) -> list[str]:
 
     def removed(version: tuple[str, int]) -> str:
         name, generation = version
+        request = partial(delete, name=name, generation=generation)
         try:
-            gateway.ask(
-                folder.bucket,
-                f"gs://{folder.bucket}/{name}",
-                partial(delete, name=name, generation=generation),
-            )
+            gateway.ask(folder.bucket, f"gs://{folder.bucket}/{name}", request)
         except MigrationError as error:
             return str(error)
         return ""

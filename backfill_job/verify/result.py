@@ -10,7 +10,7 @@ from typing import Any
 
 from msgspec import to_builtins
 
-from backfill_job.contents.result import merged
+from backfill_job.contents.check import merged
 from backfill_job.copying.compare import Compared
 from backfill_job.verify.day_counts import DayCounts
 from shared.json_io import convert

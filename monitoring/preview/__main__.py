@@ -18,7 +18,7 @@ from markupsafe import Markup, escape
 
 from monitoring.files import load
 from monitoring.preview.entries import read_log
-from monitoring.preview.points import Source
+from monitoring.preview.queries import Source
 from monitoring.preview.tiles import LogLines, Section, clock, sections, tiles, window_of
 from shared.command_line import OneLineParser, as_program, one_line
 from shared.errors import UsageError

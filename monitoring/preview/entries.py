@@ -17,7 +17,7 @@ from typing import Any
 
 from monitoring.files import Values
 from monitoring.vocabulary import LIBRARY, line_problems
-from shared.env_file import DEPLOYED, deployed_name
+from shared.env_file import deployed_name
 from shared.errors import UsageError
 from shared.events_log import Event, JsonFormatter
 from shared.json_io import parse_json
@@ -143,11 +143,9 @@ def _entries(parsed: Iterable[tuple[Path, dict[str, Any]]], values: Values) -> I
         resource = last.get(path, JOB)
         payload = {key: value for key, value in line.items() if key not in {"severity", "time", "message"}}
         at = datetime.fromisoformat(line["time"]).timestamp()
-        job, service = (
-            {"job_name": deployed_name("backfill", values.env)},
-            {"service_name": _service(line, values)},
-        )
-        labels = job if resource == JOB else service
+        labels = {"service_name": _service(line, values)}
+        if resource == JOB:
+            labels = {"job_name": deployed_name("backfill", values.env)}
         yield Entry(at, line["severity"], line["message"], payload, resource, labels)
 
 
@@ -168,17 +166,6 @@ def _values(lines: Sequence[Mapping[str, Any]]) -> Values:
     started = next((line for line in ours if line["event"] == "run_started"), {})
     source = Location.parse(started.get("source") or "gs://legacy-bucket/legacy/")
     destination = Location.parse(started.get("destination") or "gs://new-bucket/new/")
-    return Values(
-        env=env,
-        project="local-preview",
-        region="local",
-        source_bucket=source.bucket,
-        source_prefix=source.prefix,
-        destination_bucket=destination.bucket,
-        mirror_service=deployed_name("mirror", env),
-        reverse_service=deployed_name("reverse", env),
-        jobs=DEPLOYED,
-        tasks=max((int(line["tasks"]) for line in ours if line.get("tasks")), default=1),
-        deletion_account="deletion@local-preview.iam.gserviceaccount.com",
-        runbook="docs/runbook-alerts.md",
-    )
+    tasks = max((int(line["tasks"]) for line in ours if line.get("tasks")), default=1)
+    paths = (source, destination)
+    return Values.of(env, "local-preview", "local", "docs/runbook-alerts.md", paths=paths, tasks=tasks)

@@ -10,9 +10,8 @@ from testing_commands import Commands, run_command
 from testing_deletion import Scene, day
 from testing_paths import Paths
 
-from backfill_job.dry_run.estimate import estimate_by_bytes
+from backfill_job.dry_run.estimate import PRICES, estimate_by_bytes
 from backfill_job.dry_run.inventory import Count
-from backfill_job.dry_run.prices import PRICES
 from shared.objects import Metadata, ObjectState, proves
 from shared.phase import Phase
 

@@ -20,10 +20,9 @@ from msgspec import to_builtins
 from testing_http import HASTY, answering, http
 from testing_paths import Paths
 
-from backfill_job.contents.check import Scope, check_contents
+from backfill_job.contents.check import EXAMPLES_OF_A_KIND, Scope, Side, Tally, check_contents, merged
 from backfill_job.contents.lines import Bounds, LineProblem
 from backfill_job.contents.reader import Limits, Unpacking, read_back
-from backfill_job.contents.result import EXAMPLES_OF_A_KIND, Side, Tally, merged
 from backfill_job.contents.rows import ProblemKind
 from backfill_job.copying.diff import DiffLine, merge_pages
 from backfill_job.run.stopping import Stop

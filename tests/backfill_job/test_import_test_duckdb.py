@@ -282,7 +282,7 @@ def test_one_engine_loads_again_and_again_and_leaves_nothing(
     paths.delete(FOLDER + "b.jsonl")
     assert load(engine, gateway, paths) == first
     assert not engine._spool.exists()
-    assert engine._database.execute("SELECT count(*) FROM duckdb_tables()").fetchone() == (0,)
+    assert engine.database.execute("SELECT count(*) FROM duckdb_tables()").fetchone() == (0,)
     with EmbeddedEngine(gateway, readers=1, stop=Stop()) as another:
         directory = another._spool.parent
         assert directory.exists()

@@ -16,7 +16,7 @@ from testing_paths import Paths
 
 from backfill_job.bucket_settings import RECORD, Below, deleting_rules, lifecycle_checks
 from backfill_job.checks import Standing
-from local_gcs.lifecycle import CONDITIONS, DELETE, due_action, parse_lifecycle
+from local_gcs.buckets import CONDITIONS, DELETE, due_action, parse_lifecycle
 from local_gcs.objects import NO_ATTRIBUTES, Content, ObjectVersion
 from shared.errors import PermissionDenied
 from shared.migration import Environment, qpi_exports

@@ -18,7 +18,7 @@ from backfill_job.deletion.prepare import DeletionRequest, deletion_readers_chec
 from backfill_job.readers.accounts import Accounts, own_accounts
 from backfill_job.readers.entries import items_of
 from backfill_job.references.scan import Checkouts
-from demo.audit_log import AIRFLOW, JOB, PERSON, PROJECT, Audit, a_fortnight, written
+from demo.data import AIRFLOW, JOB, PERSON, PROJECT, Audit, a_fortnight, written
 from shared.migration import Environment, qpi_exports
 from shared.phase import Phase
 from shared.report.next_steps import Target

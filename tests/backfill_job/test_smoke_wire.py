@@ -13,9 +13,9 @@ from testing_paths import Paths
 
 from backfill_job.run.stopping import Stop
 from backfill_job.smoke import trial
-from backfill_job.smoke.exchanges import Exchanges
+from backfill_job.smoke.clients import Exchanges
 from backfill_job.smoke.probes import Asked, Bench
-from backfill_job.smoke.reliances import RELIANCES, Group
+from backfill_job.smoke.trial import RELIANCES, Group
 from shared.migration import Location
 
 NEEDS = (

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from backfill_job.contents.result import Side, Tally
+from backfill_job.contents.check import Side, Tally
 from backfill_job.contents.rows import ProblemKind
 from backfill_job.copying.compare import Compared
 from backfill_job.verify.day_counts import DayCounts

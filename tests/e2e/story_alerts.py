@@ -10,7 +10,7 @@ from monitoring import log_filter
 from monitoring.checks import NEEDS_NO_ALERT
 from monitoring.files import Resource, Resources, Values, load, user_metric
 from monitoring.preview.entries import Entry
-from monitoring.preview.points import points
+from monitoring.preview.queries import points
 from monitoring.query import metric_filter
 
 __all__ = ["GRAVE", "needs_no_alert", "rings"]

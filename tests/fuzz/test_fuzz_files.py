@@ -44,7 +44,7 @@ READERS = {
     "shared/answers.py": "answers of the service, not files: tests/shared/test_answers.py",
     "shared/gcs/json_client.py": "answers of the service, not files: tests/shared/test_gcs_client.py",
     "mirror_function/handler.py": "messages, not files: tests/fuzz/test_fuzz_events.py",
-    "backfill_job/smoke/exchanges.py": "answers of the service, not files",
+    "backfill_job/smoke/clients.py": "answers of the service, not files",
     "deploy/facts.py": "answers of gcloud, not files: tests/deploy/test_deploy_check.py refuses each of them",
     "backfill_job/verify/certificate.py": "certificate",
     "backfill_job/contents/lines.py": "exports, not ours: tests/backfill_job/test_contents_lines.py",

@@ -8,7 +8,7 @@ import pytest
 from monitoring import log_filter
 from monitoring.files import Values, load, user_metric
 from monitoring.preview.entries import Entry
-from monitoring.preview.points import points
+from monitoring.preview.queries import points
 from monitoring.query import metric_filter
 
 VALUES = Values.of("dev", "proj-1", "europe-west1", "https://example.com/runbook-alerts.md", tasks=4)

@@ -17,11 +17,8 @@ from playwright.sync_api import Browser
 
 from monitoring.files import Resource, Resources, Values, load
 from monitoring.preview.__main__ import draw, main
-from monitoring.preview.drawing import Series, round_end
-from monitoring.preview.drawing import draw as placed
 from monitoring.preview.entries import Entry, json_line, read_log
-from monitoring.preview.points import Point, Source, points
-from monitoring.preview.queries import Evaluation, Window, lines, trailing
+from monitoring.preview.queries import Evaluation, Point, Source, Window, lines, points, trailing
 from monitoring.preview.tiles import (
     Card,
     Chart,
@@ -29,12 +26,15 @@ from monitoring.preview.tiles import (
     Header,
     LogLines,
     Nothing,
+    Series,
     Text,
     Tile,
+    round_end,
     sections,
     tiles,
     window_of,
 )
+from monitoring.preview.tiles import draw as placed
 from monitoring.query import promql
 from monitoring.vocabulary import Catalog, line_problems
 from shared.errors import UsageError
