@@ -14,10 +14,9 @@ from google_apis import Apis, serving
 from testing_commands import Commands, Ended, run_command
 from testing_paths import Paths
 
-from backfill_job.deletion.prepare import DeletionRequest, deletion_readers_check
+from backfill_job.checks import readers_check
 from backfill_job.readers.accounts import Accounts, own_accounts
 from backfill_job.readers.entries import items_of
-from backfill_job.references.scan import Checkouts
 from demo.audit_log import AIRFLOW, JOB, PERSON, PROJECT, Audit, a_fortnight, written
 from shared.migration import Environment, qpi_exports
 from shared.phase import Phase
@@ -370,8 +369,8 @@ def test_the_gate_wants_each_principal_acknowledged_by_name(recorded: Recorded) 
         True,
     )
     status = run_command("status", *recorded.where).out
-    assert "2 foreign principals on the legacy path" in status
-    assert "; all acknowledged" in status
+    assert "who else uses the legacy path: PASS, audit log from" in status
+    assert f"no foreign principal but those acknowledged: {AIRFLOW} (by Bob), {PERSON} (by Bob)" in status
 
 
 @pytest.mark.parametrize(
@@ -392,6 +391,9 @@ def test_without_a_look_of_the_last_day_the_gate_says_what_is_missing(
         recorded.record(days=days[0], ends=days[1])
     found = recorded.check("gate", *words)
     assert (found[0], said in found[1]) == (standing, True), found
+    why = ("--override", "readers", "--reason", "the log was switched off", "--by", "Ada")
+    blocks = standing == "NOT RUN"
+    assert recorded.check("gate", *words, *why)[0] == ("OVERRIDDEN" if blocks else standing)
 
 
 def test_what_cannot_be_trusted_is_not_recorded(recorded: Recorded) -> None:
@@ -426,6 +428,10 @@ def test_the_deletion_refuses_while_others_use_the_legacy_path(recorded: Recorde
     soon = timedelta(minutes=-5)
     before_the_cutover = recorded.read(PERSON, timedelta(days=2))
     ended = recorded.record(before_the_cutover)
+    status = run_command("status", *recorded.where).out
+    assert "legacy path: NOT RUN, audit log from" in status, (
+        "as the deletion has it, and no use of before the cutover counts"
+    )
     assert (
         "nothing is proven of the time from" in ended.words,
         PERSON in ended.out.partition("NOT RUN")[2],
@@ -442,6 +448,7 @@ def test_the_deletion_refuses_while_others_use_the_legacy_path(recorded: Recorde
         "FAIL",
         True,
     )
+    assert "legacy path: FAIL, 1 principal used" in run_command("status", *recorded.where).out
     why = ("--override", "readers", "--reason", "moves on Monday", "--by", "Ada")
     assert recorded.check("delete", *why)[0] == "OVERRIDDEN"
     recorded.run("--acknowledge", AIRFLOW, "--by", "Bob")
@@ -485,8 +492,7 @@ def test_the_deletion_looks_at_the_whole_soak(
     state = begun(State.initial(DEV), Phase.DUAL_WRITE, Stamp("begun", "Ada", days[0]))
     state = with_phase(state, Phase.CUT_OVER, Stamp("cut over", "Ada", days[0]))
     state = readers_seen(state, Stamp("look", "readers", NOON), ReadersRecord(days[1], days[1], NOON, used))
-    request = DeletionRequest(timedelta(days=7), Checkouts(), "Ada")
-    check = deletion_readers_check(state, Target.of(DEV), days[0], request, NOON)
+    check = readers_check(state, Target.of(DEV), NOON, audit_log="", soak=timedelta(days=7))
     assert (check.standing.value, said in check.evidence) == (standing, True), check
 
 
