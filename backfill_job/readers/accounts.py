@@ -61,7 +61,7 @@ class Row:
 
     Attributes:
         own: Which of the migration's own accounts it is; empty for another one.
-        uses: By use; None for listings, which name the bucket and not the prefix.
+        uses: By use; None for what names the bucket and not the prefix, as listings do.
         agents: Programs, as they name themselves, and `methods`; the first few of each.
         parts: The folders of the legacy path, up to `MOST_PARTS`.
     """
@@ -104,7 +104,7 @@ class Row:
             "own": self.own,
             "uses": [
                 {
-                    "use": "list the bucket" if use is None else use.value,
+                    "use": "the bucket" if use is None else use.value,
                     "count": tally.count,
                     "refused": tally.refused,
                     "last": utc_text(tally.last),
@@ -127,7 +127,7 @@ class Accounts:
         until: The present.
         rows: By the principal's name.
         read: Entries that were read, of whatever kind.
-        other: Entries of other buckets, or about something else than objects.
+        other: Entries of other buckets.
         elsewhere: Entries of the legacy bucket outside the prefix.
         outside: Entries before `since`, or in the future.
         writes: Entries that exist only while the log of writes is on.
@@ -174,7 +174,7 @@ class Accounts:
             return
         if seen.proves:
             self._minutes.add((seen.at - _START) // _MINUTE)
-        self.writes += seen.use is Use.WRITE
+        self.writes += seen.use is Use.WRITE and seen.method.startswith("storage.objects.")
         if seen.part is None and seen.use is not None:
             self.elsewhere += 1
             return
@@ -191,8 +191,8 @@ class Accounts:
         return sorted(found, key=lambda row: row.last, reverse=True)
 
     @property
-    def listed_only(self) -> list[Row]:
-        """Other principals that only listed the bucket: below which prefix, the log does not say."""
+    def bucket_only(self) -> list[Row]:
+        """Other principals that listed the bucket or looked at its settings: below which prefix, the log does not say."""
         return [row for row in self.rows.values() if not row.used and not row.own]
 
     @property

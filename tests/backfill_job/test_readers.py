@@ -36,35 +36,35 @@ NOT OURS
     wrote          1  last 2026-11-28 07:00 UTC  x/
     storage.objects.create; with no name of a program
   airflow@example-composer-dev.iam.gserviceaccount.com
-    listed        14  last 2026-11-27 12:00 UTC
+    bucket        14  last 2026-11-27 12:00 UTC
     read          42  last 2026-11-27 12:00 UTC  qpi_answers_20261114/ … qpi_answers_20261127/ (14)
     storage.objects.list, storage.objects.get; with apache-airflow/2.9.1 gcloud-python/2.16.0
   bqcx-442188550395-jujw@gcp-sa-bigquery-condel.iam.gserviceaccount.com for analyst@example.com
     read           1  last 2026-11-26 12:00 UTC  qpi_answers_20240101.jsonl
     storage.objects.get; with no name of a program
   ada@example.com
-    listed         1  last 2026-11-25 12:00 UTC
+    bucket         1  last 2026-11-25 12:00 UTC
     read           1  last 2026-11-25 12:00 UTC  qpi_questions_20240101.csv
     storage.objects.list, storage.objects.get; with apitools Python/3.6.8 gsutil/4.67 (darwin) analytics/enabled interactive/True command/cp g
   deleted:serviceAccount:old-loader@example-app-dev.iam.gserviceaccount.com?uid=123456789012345678901  (a deleted account)
     read           1 (1 refused)  last 2026-11-19 12:00 UTC  old/
     storage.objects.get; with no name of a program
 
-ONLY LISTED THE BUCKET
+ONLY THE BUCKET
   dataflow@example-app-dev.iam.gserviceaccount.com
-    listed         1  last 2026-11-28 10:00 UTC
+    bucket         1  last 2026-11-28 10:00 UTC
     storage.objects.list; with Google-Cloud-Scheduler
 
 OURS
   qpi-exports-backfill-dev@data-platform-dev.iam.gserviceaccount.com  (backfill)
-    listed        57  last 2026-11-28 12:00 UTC
+    bucket        57  last 2026-11-28 12:00 UTC
     read          14  last 2026-11-27 12:00 UTC  qpi_answers_20261114/ … qpi_answers_20261127/ (14)
     storage.objects.list, storage.objects.get; with qpi-exports
 
-134 entries read, 1 of other buckets or about settings.
+134 entries read, 1 of other buckets.
 Proven: the log was on from 2026-11-14 12:00 UTC to 2026-11-28 12:00 UTC, by reads and listings of the bucket without a hole of more than 25 hours.
 The log has no entry for reads of public objects, for what a lifecycle rule deletes, and for members that its setting exempts.
-A listing's entry names the bucket and not the prefix, so it never blocks.
+A listing's entry names the bucket and not the prefix, so it never blocks. Changes of managed folders are in another log.
 
 5 foreign principals on the legacy path: reports@example-bi-dev.iam.gserviceaccount.com for bob@example.com, \
 airflow@example-composer-dev.iam.gserviceaccount.com, \
@@ -207,6 +207,47 @@ def test_hostile_lines_are_counted_and_shown_or_end_with_one_line(
     assert (ended.code, said in (ended.out if code < 2 else ended.err)) == (code, True), ended
     assert len(ended.err.splitlines()) == (code == 2)
     assert all(line.isprintable() for line in ended.out.splitlines())
+
+
+BUCKET = "projects/_/buckets/data-bucket-dev"
+
+
+@pytest.mark.parametrize(
+    ("method", "of", "use"),
+    [
+        ("storage.objects.getIamPolicy", "/objects/QPI_exports/a", "read a"),
+        ("storage.objects.restore", "/objects/QPI_exports/x/a", "write x/"),
+        ("storage.objects.bulkRestore", "", "write "),
+        ("storage.objects.get", "/objects/elsewhere/a", "elsewhere"),
+        ("storage.multipartUploads.create", "/objects/QPI_exports/x/a", "write x/"),
+        ("storage.multipartUploads.listParts", "/objects/QPI_exports/x/a", "read x/"),
+        ("storage.multipartUploads.list", "", "the bucket"),
+        ("storage.managedFolders.get", "/managedFolders/QPI_exports/x/", "read x/"),
+        ("storage.managedFolders.getIamPolicy", "/managedFolders/QPI_exports", "read "),
+        ("storage.managedFolders.delete", "/managedFolders/QPI_exports/x", "write x/"),
+        ("storage.managedFolders.get", "/managedFolders/elsewhere/", "elsewhere"),
+        ("storage.managedFolders.list", "", "the bucket"),
+        ("storage.folders.rename", "/folders/QPI_exports/x/", "write x/"),
+        ("storage.buckets.get", "", "the bucket"),
+        ("storage.buckets.getIamPolicy", "", "the bucket"),
+        ("storage.getIamPermissions", "", "the bucket"),
+        ("storage.anywhereCaches.get", "/anywhereCaches/europe-west1-b", "the bucket"),
+        ("storage.objects.get", "/anywhereCaches/a", None),
+        ("storage.objects.get", "", None),
+    ],
+)
+def test_no_form_of_an_entry_hides_who_it_is(method: str, of: str, use: str | None) -> None:
+    """By "Cloud Audit Logs with Cloud Storage" and the resource names of its API: each is a use, the bucket's, or not readable."""
+    entry = AUDIT.entry(NOON, "ada@example.com", "a")
+    entry["protoPayload"] |= {"methodName": method, "resourceName": BUCKET + of}
+    seen = found(entry)
+    rows = [
+        "the bucket" if kind is None else f"{kind.value} {''.join(row.parts)}"
+        for row in seen.rows.values()
+        for kind in row.uses
+    ]
+    assert (seen.unreadable, seen.elsewhere, seen.other) == (use is None, use == "elsewhere", 0)
+    assert rows == ([] if use in {None, "elsewhere"} else [use])
 
 
 def test_what_is_not_a_file_is_one_line(folder: Path) -> None:
