@@ -103,6 +103,25 @@ def test_a_rule_in_the_way_stops_it_and_an_override_is_on_record(paths: Paths, c
 
 
 @pytest.mark.usefixtures("mirror")
+def test_of_two_cutovers_at_once_none_loses_its_override(paths: Paths, commands: Commands) -> None:
+    """The other one changed the phase after this one's look: what this one overrides is not on record, so it refuses."""
+    arguments = (*NOW, *everything_right(paths, commands))
+    paths.set_rules({"age": 3_650, "matchesPrefix": ["qpi_exports/"]})
+
+    def other(seconds: float) -> None:
+        if commands.state.phase is Phase.DUAL_WRITE:
+            commands.go(Phase.CUT_OVER)
+        commands.mirrors_work(seconds)
+
+    commands.pauses = other
+    over = ("--override", "path-lifecycle", "--reason", "kept for ten years", "--by", "Ada")
+    ended = commands.run("cutover", *arguments, *over)
+    assert (ended.code, len(ended.err.splitlines())) == (2, 1), ended
+    assert "another command changed the phase to cut_over meanwhile, and what this one overrides" in ended.err
+    assert commands.state.decisions[-1].by == "test"
+
+
+@pytest.mark.usefixtures("mirror")
 def test_what_was_written_until_everybody_had_seen_it_is_brought_over(
     paths: Paths, commands: Commands
 ) -> None:
