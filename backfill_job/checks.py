@@ -255,9 +255,7 @@ def references_check(result: ScanResult | None, state: State) -> Check:
             name, "no checkout of the consumers was named", "add --repo PATH, with the change prepared"
         )
     result = with_accepted(result, state)
-    where = f"{counted(result.files, 'file')} of {', '.join(map(str, result.paths))}"
-    if result.skipped:
-        where += f", {counted(len(result.skipped), 'path')} left out as asked: {listed(map(str, result.skipped), SHOWN)}"
+    where = f"{counted(result.files, 'file')} of {', '.join(map(str, result.paths))}{result.left_out}"
     problems = [f"{one.path}:{one.line} ({one.kind.value})" for one in result.blocking]
     problems += [f"{error.path} ({error.message})" for error in result.errors]
     if problems:
