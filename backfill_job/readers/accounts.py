@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 from backfill_job.readers.entries import Seen, Unreadable, decoded, seen_in
@@ -210,6 +211,15 @@ class Accounts:
         return max(first, self.since), max(self.since, min(last, self.until))
 
     @property
+    def hole(self) -> tuple[datetime, datetime] | None:
+        """The longest time in the proven time without an entry that proves it: there the log may have been off. None for none."""
+        if self.covered is None:
+            return None
+        seen = [_START + minute * _MINUTE for minute in sorted(self._minutes)]
+        holes = [pair for pair in pairwise(seen) if pair[0] >= self.covered[0]]
+        return max(holes, key=lambda pair: pair[1] - pair[0], default=None)
+
+    @property
     def clean(self) -> bool:
         """Whether no other principal used the legacy path, as far as the log is proven and could be read."""
         return not self.foreign and not self.unreadable and self.covered is not None
@@ -241,12 +251,14 @@ class Accounts:
 
     def to_json(self) -> dict[str, Any]:
         """Everything for ``--json``."""
-        rows, covered = sorted(self.rows.values(), key=lambda row: (bool(row.own), row.name)), self.covered
+        rows = sorted(self.rows.values(), key=lambda row: (bool(row.own), row.name))
+        covered, hole = self.covered, self.hole
         return {
             "source": self.migration.source.uri,
             "since": utc_text(self.since),
             "until": utc_text(self.until),
             "proven": None if covered is None else {"from": utc_text(covered[0]), "to": utc_text(covered[1])},
+            "longest_hole": None if hole is None else {"from": utc_text(hole[0]), "to": utc_text(hole[1])},
             "entries": self.read,
             "other": self.other,
             "elsewhere": self.elsewhere,

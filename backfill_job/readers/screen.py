@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 
 from backfill_job.readers.accounts import LONGEST_HOLE, Accounts, Row
 from shared.state import Use
-from shared.text import counted, listed, minute_text, shown
+from shared.text import counted, duration, listed, minute_text, shown
 
 __all__ = ["report", "setting", "summary"]
 
@@ -101,6 +101,12 @@ def _proven(found: Accounts) -> Iterator[str]:
         f"Proven: the log was on from {minute_text(begins)} to {minute_text(ends)}, by reads and listings of the bucket without a hole "
         f"of more than {hours:g} hours."
     )
+    if found.hole is not None:
+        off, on = found.hole
+        yield (
+            f"The longest time without one: {duration((on - off).total_seconds())}, to {minute_text(on)}. A log that was off in it, and a "
+            "reader then, are not seen."
+        )
     if begins - found.since > LONGEST_HOLE:
         yield f"That is less than asked, from {minute_text(found.since)}. An empty answer counts for the proven time alone."
     if not found.writes:

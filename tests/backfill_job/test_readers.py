@@ -63,6 +63,7 @@ OURS
 
 134 entries read, 1 of other buckets.
 Proven: the log was on from 2026-11-14 12:00 UTC to 2026-11-28 12:00 UTC, by reads and listings of the bucket without a hole of more than 25 hours.
+The longest time without one: 6 h 00 min, to 2026-11-14 18:00 UTC. A log that was off in it, and a reader then, are not seen.
 The log has no entry for reads of public objects, for what a lifecycle rule deletes, and for members that its setting exempts.
 A listing's entry names the bucket and not the prefix, so it never blocks. Changes of managed folders are in another log.
 
@@ -140,6 +141,24 @@ def test_only_the_time_counts_in_which_the_log_is_proven_to_be_on(
     """By reads and listings of that bucket, in any order, up to the newest hole; a write proves nothing about reads."""
     covered = found(*entries).covered
     assert (covered and tuple((NOON - at) / timedelta(hours=1) for at in covered)) == proven
+
+
+@pytest.mark.parametrize(
+    ("ago", "hole"),
+    [
+        ((), None),
+        ((3,), None),
+        ((9, 8, 3, 2, 0), (8, 3)),
+        ((60, 24, 2, 0), (24, 2)),
+        ((24 * 15, 4, 0), (4, 0)),
+    ],
+)
+def test_how_long_the_log_may_have_been_off_is_said_exactly(
+    ago: tuple[float, ...], hole: tuple[float, float] | None
+) -> None:
+    """Only between two entries that prove it: the longest such time, within the proven one."""
+    seen = found(*hours(*ago)).hole
+    assert (seen and tuple((NOON - at) / timedelta(hours=1) for at in seen)) == hole
 
 
 def test_a_log_that_is_off_or_short_is_said_with_the_setting_and_its_cost(folder: Path) -> None:
