@@ -255,9 +255,7 @@ def references_check(result: ScanResult | None, state: State) -> Check:
             name, "no checkout of the consumers was named", "add --repo PATH, with the change prepared"
         )
     result = with_accepted(result, state)
-    where = f"{counted(result.files, 'file')} of {', '.join(map(str, result.paths))}"
-    if result.skipped:
-        where += f", {counted(len(result.skipped), 'path')} left out as asked: {listed(map(str, result.skipped), SHOWN)}"
+    where = f"{counted(result.files, 'file')} of {', '.join(map(str, result.paths))}{result.left_out}"
     problems = [f"{one.path}:{one.line} ({one.kind.value})" for one in result.blocking]
     problems += [f"{error.path} ({error.message})" for error in result.errors]
     if problems:
@@ -330,7 +328,7 @@ DAY = timedelta(days=1)
 
 
 def readers_check(
-    state: State, target: Target, now: datetime, *, audit_log: str, since: datetime | None = None
+    state: State, target: Target, now: datetime, *, audit_log: str, soak: timedelta | None = None
 ) -> Check:
     """Each principal that used the legacy path must be the migration's own, or acknowledged by a person.
 
@@ -341,8 +339,10 @@ def readers_check(
         target: The migration, for the commands.
         now: The current time.
         audit_log: The project whose audit log has the entries of the legacy bucket; empty where none was named.
-        since: From when on each principal counts, and the log must be proven to be on; None for what the newest look proves.
+        soak: For the deletion: how long no other principal may have used the path, with the log proven to be on; a day at least.
+            None for the gate, which takes what the newest look proves.
     """
+    since = None if soak is None else max(now - max(soak, DAY), state.legacy_ended or now - max(soak, DAY))
     name, look = "readers", next(iter(state.readers), None)
     days = 14 if since is None else max(0, (now - since) // DAY) + 2
     words = ("--record", "--audit-log", audit_log or "PROJECT", "--days", str(days))

@@ -7,10 +7,11 @@ import os
 import re
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping
+from datetime import date, timedelta
 from difflib import get_close_matches
 from typing import Any, NoReturn
 
-from shared.text import counted
+from shared.text import counted, shown_value
 
 __all__ = ["OneLineParser", "as_program", "one_line"]
 
@@ -21,6 +22,9 @@ INTERRUPTED = 130
 """The exit code that shells give a program which Ctrl-C ended."""
 
 _OF_HELP = frozenset({"--help", "--help-all", "--version"})
+
+_DIGITS_OF_ASCII = re.compile("[!-^`-~]+(?: [!-^`-~]+)?")
+"""Printable, without ``_``; between a day and its time may be a space."""
 
 _UNKNOWN = re.compile(r"(?:unrecognized arguments: |invalid choice: ')([^\s']+)")
 
@@ -105,6 +109,16 @@ class OneLineParser(argparse.ArgumentParser):
     def format_help_all(self) -> str:
         """The help with every option."""
         return super().format_help()
+
+    def _get_value(self, action: argparse.Action, arg_string: str) -> Any:
+        """Take a number or a time in the digits 0 to 9 alone: Python reads the digits of every script, and ``1_000``."""
+        value = super()._get_value(action, arg_string)
+        counts = isinstance(value, int | float | timedelta | date) or callable(value)
+        if counts and not _DIGITS_OF_ASCII.fullmatch(arg_string):
+            raise argparse.ArgumentError(
+                action, f"{shown_value(arg_string)} is not written in the digits 0 to 9 alone"
+            )
+        return value
 
     def error(self, message: str) -> NoReturn:
         """Report the error in one line, with the word that was probably meant, and exit with 2."""

@@ -22,6 +22,7 @@ from backfill_job.run.run import Run
 from shared.command_line import OneLineParser
 from shared.errors import Interrupted, MigrationError
 from shared.migration import DEFAULT_EXCLUDES
+from shared.state import State
 from shared.text import duration
 
 __all__ = ["gathered"]
@@ -60,12 +61,15 @@ def gathered(run: Run, arguments: argparse.Namespace, options: GateOptions) -> G
         Interrupted: A signal stopped it.
     """
     not_made: dict[str, str] = {}
-    for each in _wanted(Evidence(run, options), arguments):
+    evidence = Evidence(run, options)
+    for each in _wanted(evidence, arguments):
         began = run.io.clock.now()
         why = _made(each, run.io)
         took = duration((run.io.clock.now() - began).total_seconds())
         run.say(f"{each.command}: {'NOT DONE, see below' if why else f'done in {took}'}")
         not_made |= {each.check: why} if why else {}
+    if why := _no_look(evidence):
+        run.say(f"readers: NOT LOOKED AT: {why}")
     canary = options.canary
     if canary is None and not options.no_mirror:
         canary = CANARY_SECONDS
@@ -92,6 +96,22 @@ def _wanted(evidence: Evidence, arguments: argparse.Namespace) -> Iterator[_Want
         named = ("--table", table) if table else ()
         words = everything.command("loaded", *last, *named, *_local_report(arguments, "loaded"))
         yield _Wanted("loaded", "loaded", _words(words))
+    if not _no_look(evidence) and _blocks("readers", evidence):
+        words = target.command("readers", "--record", "--audit-log", options.audit_log)
+        yield _Wanted("readers", "readers", _words(words))
+
+
+def _no_look(evidence: Evidence) -> str:
+    """Why no look at the audit log can be made here; empty where one can."""
+    state = evidence.state
+    if not evidence.options.audit_log:
+        return "no audit log is named (--audit-log, or AUDIT_LOG in deploy/ENV.env)"
+    looks = [each for each in state.history if each.readers is not None] if isinstance(state, State) else []
+    if not evidence.target.deployed("backfill") or any(each.note for each in looks):
+        return (
+            "only its operator knows which accounts are the migration's own: `readers --record --own MEMBER`"
+        )
+    return ""
 
 
 def _nothing_loads(evidence: Evidence) -> bool:

@@ -4,11 +4,12 @@ import argparse
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from datetime import datetime
+from datetime import datetime, timedelta
 from socket import create_server
 
 from werkzeug.serving import make_server
 
+from backfill_job.checks import readers_check
 from backfill_job.commands.signoff import signoffs_line, signoffs_table
 from backfill_job.run.arguments import from_one
 from backfill_job.run.command import Command, ExitCode, ProcessIO, add_migration_arguments, migration_from
@@ -19,12 +20,12 @@ from backfill_job.run.stopping import stopping_on_signals
 from backfill_job.verify.day_warnings import remark_lines
 from shared.errors import Interrupted, UsageError
 from shared.gateway import Gateway
-from shared.green_days import KEY, green_days
+from shared.green_days import GREEN_DAYS, KEY, green_days
 from shared.migration import Migration
 from shared.phase import Phase
 from shared.report.headline import Tone
 from shared.report.loading import Status, Unreadable, read_status
-from shared.report.next_steps import Step
+from shared.report.next_steps import Step, Target
 from shared.report.page import next_of_status, steps_of_status, verdict_of_status
 from shared.report.web import create_app
 from shared.state import State
@@ -87,6 +88,7 @@ def _show(migration: Migration, gateway: Gateway, io: ProcessIO, settings: str) 
         _show_state(data.known_state, console)
         for line in (
             *_comparison_lines(data.known_state),
+            *_readers_lines(data.known_state, Target.of(migration), now),
             *green_lines(data.known_state, gateway.server_time.now()),
         ):
             console.print(line, markup=False, soft_wrap=True)
@@ -147,14 +149,16 @@ def _comparison_lines(state: State) -> Iterator[str]:
     newest, unfinished = state.newest_comparison, state.unfinished_comparison
     if newest is not None:
         yield f"\nlatest comparison, begun {minute_text(newest.began)}: {newest.said}"
-    for look in state.readers[:1]:
-        left = sorted({each.name for each in look.principals}.difference(state.acknowledged))
-        known = "all acknowledged" if look.principals and not left else f"{len(left):,} not acknowledged"
-        yield f"latest look at who uses the legacy path: {look.said}" + (
-            f"; {known}" if look.principals else ""
-        )
     if unfinished is not None:
         yield f"not ended: the comparison by {unfinished.by} (run {unfinished.run}), begun {minute_text(unfinished.at)}"
+
+
+def _readers_lines(state: State, target: Target, now: datetime) -> Iterator[str]:
+    """What the gate or, after the cutover, the deletion makes of the looks at the audit log; nothing where there is none."""
+    if state.readers:
+        soak = None if state.phase.before_cutover else timedelta(days=GREEN_DAYS)
+        check = readers_check(state, target, now, audit_log="", soak=soak)
+        yield f"who else uses the legacy path: {check.standing.value}, {check.evidence}"
 
 
 def green_lines(state: State, now: datetime) -> Iterator[str]:

@@ -14,6 +14,7 @@ the tasks resume. So there is one verification, one manifest and one confirmatio
 """
 
 import argparse
+import re
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack
@@ -132,6 +133,7 @@ def _delete(command: str, arguments: argparse.Namespace, io: ProcessIO, settings
     ours.allow_empty = bool(arguments.allow_empty or arguments.resume)
     ours.tasks = 1 if apart else arguments.tasks
     mode = "delete" if arguments.confirm_delete else "dry-run"
+    request = _request(arguments, io)
     with opened(
         command,
         ours,
@@ -142,7 +144,6 @@ def _delete(command: str, arguments: argparse.Namespace, io: ProcessIO, settings
         in_tasks=True,
     ) as run:
         state = run.state()
-        request = _request(arguments, io)
         if not arguments.resume:
             request = replace(request, consumer=consumer_of(named, migration, run.gateway))
         if not arguments.confirm_delete:
@@ -428,16 +429,22 @@ def _names_in(file: Path | None) -> frozenset[str]:
     """The names in a list, one a line, below the prefix.
 
     Raises:
-        UsageError: It cannot be read.
+        UsageError: It cannot be read, or names nothing.
     """
     if file is None:
         return frozenset()
+    where = f"--erased: {shown(str(file))}"
     try:
-        return frozenset(filter(None, file.read_text(encoding="utf-8").split("\n")))
+        names = frozenset(filter(None, re.split("[\r\n]+", file.read_text(encoding="utf-8-sig"))))
     except OSError as error:
-        raise UsageError(f"--erased: {shown(str(file))} cannot be read ({error.strerror})") from error
+        raise UsageError(f"{where} cannot be read ({error.strerror})") from error
     except ValueError as error:
-        raise UsageError(f"--erased: {shown(str(file))} is not a text in UTF-8") from error
+        raise UsageError(f"{where} is not a text in UTF-8") from error
+    if not names:
+        raise UsageError(f"{where} holds no name: one below the prefix a line, as `verify` shows it")
+    if address := next((name for name in sorted(names) if name.startswith("gs://")), ""):
+        raise UsageError(f"{where} holds the address {shown(address)}: leave out the bucket and the prefix")
+    return names
 
 
 def _show(run: Run, prepared: Prepared, title: str, *, details: bool) -> None:

@@ -36,7 +36,6 @@ import uvloop
 
 from backfill_job.bucket_settings import PATH_LIFECYCLE, SafetyNet, lifecycle_checks, safety_net
 from backfill_job.checks import (
-    DAY,
     Check,
     attempted,
     failed,
@@ -78,7 +77,6 @@ __all__ = [
     "DeletionRequest",
     "Prepared",
     "deletion_phase_check",
-    "deletion_readers_check",
     "deletion_signoffs_check",
     "erased_checks",
     "late_writes_check",
@@ -181,7 +179,7 @@ def run_checks(run: Run, state: State, request: DeletionRequest, lines: LinesFil
         *_names(state, found, run.migration.excludes),
         *erased_checks(found),
         attempted("references", lambda: _references(request, run.migration, state)),
-        deletion_readers_check(state, Target.of(run.migration), cutover, request, now),
+        _readers(run, state, request),
         deletion_signoffs_check(state, run.migration),
         *_lifecycle(run),
     ]
@@ -202,6 +200,7 @@ def resumption_checks(
     """
     checks = [
         deletion_phase_check(state, GOES_ON_IN),
+        _readers(run, state, request),
         deletion_signoffs_check(state, run.migration),
         *_lifecycle(run),
     ]
@@ -220,6 +219,11 @@ def _references(request: DeletionRequest, migration: Migration, state: State) ->
     if consumer is not None and consumer.nothing_loads and not checkouts.paths:
         return not_applicable("references", consumer.not_loaded)
     return references_check(checkouts.scan(migration), state)
+
+
+def _readers(run: Run, state: State, request: DeletionRequest) -> Check:
+    target, log = Target.of(run.migration), request.audit_log
+    return readers_check(state, target, run.clock.now(), audit_log=log, soak=request.soak)
 
 
 def _names(state: State, found: Survey, excludes: Sequence[str]) -> tuple[Check, ...]:
@@ -332,15 +336,6 @@ async def _net(run: Run) -> SafetyNet:
 def deletion_phase_check(state: State, wanted: Collection[Phase]) -> Check:
     """The phase must be the one in which a deletion begins, or goes on."""
     return phase_check(state, wanted, lambda phase: IN_ANOTHER_PHASE[phase])
-
-
-def deletion_readers_check(
-    state: State, target: Target, cutover: datetime | None, request: DeletionRequest, now: datetime
-) -> Check:
-    """Within the soak no other principal may have used the legacy path; at least a day is looked at."""
-    since = now - max(request.soak, DAY)
-    since = since if cutover is None else max(since, cutover)
-    return readers_check(state, target, now, audit_log=request.audit_log, since=since)
 
 
 def deletion_signoffs_check(state: State, migration: Migration) -> Check:

@@ -54,7 +54,7 @@ from shared.text import listed
 
 __all__ = ["FORMAT", "GATE_CHECKS", "OVERRIDABLE", "GateCheck", "GateResult", "run_gate"]
 
-OVERRIDABLE = (NAMES, ACCESS, PATH_LIFECYCLE)
+OVERRIDABLE = (NAMES, "readers", ACCESS, PATH_LIFECYCLE)
 """The names that ``--override`` takes."""
 
 OF_THE_MIRROR = frozenset({"mirror lag", "mirror alive", "canary", "dead letters"})

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 from backfill_job.readers.entries import Seen, Unreadable, decoded, seen_in
@@ -61,7 +62,7 @@ class Row:
 
     Attributes:
         own: Which of the migration's own accounts it is; empty for another one.
-        uses: By use; None for listings, which name the bucket and not the prefix.
+        uses: By use; None for what names the bucket and not the prefix, as listings do.
         agents: Programs, as they name themselves, and `methods`; the first few of each.
         parts: The folders of the legacy path, up to `MOST_PARTS`.
     """
@@ -104,7 +105,7 @@ class Row:
             "own": self.own,
             "uses": [
                 {
-                    "use": "list the bucket" if use is None else use.value,
+                    "use": "the bucket" if use is None else use.value,
                     "count": tally.count,
                     "refused": tally.refused,
                     "last": utc_text(tally.last),
@@ -127,7 +128,7 @@ class Accounts:
         until: The present.
         rows: By the principal's name.
         read: Entries that were read, of whatever kind.
-        other: Entries of other buckets, or about something else than objects.
+        other: Entries of other buckets.
         elsewhere: Entries of the legacy bucket outside the prefix.
         outside: Entries before `since`, or in the future.
         writes: Entries that exist only while the log of writes is on.
@@ -174,7 +175,7 @@ class Accounts:
             return
         if seen.proves:
             self._minutes.add((seen.at - _START) // _MINUTE)
-        self.writes += seen.use is Use.WRITE
+        self.writes += seen.use is Use.WRITE and seen.method.startswith("storage.objects.")
         if seen.part is None and seen.use is not None:
             self.elsewhere += 1
             return
@@ -191,8 +192,8 @@ class Accounts:
         return sorted(found, key=lambda row: row.last, reverse=True)
 
     @property
-    def listed_only(self) -> list[Row]:
-        """Other principals that only listed the bucket: below which prefix, the log does not say."""
+    def bucket_only(self) -> list[Row]:
+        """Other principals that listed the bucket or looked at its settings: below which prefix, the log does not say."""
         return [row for row in self.rows.values() if not row.used and not row.own]
 
     @property
@@ -208,6 +209,15 @@ class Accounts:
             begins = minute
         first, last = _START + begins * _MINUTE, _START + minutes[0] * _MINUTE
         return max(first, self.since), max(self.since, min(last, self.until))
+
+    @property
+    def hole(self) -> tuple[datetime, datetime] | None:
+        """The longest time in the proven time without an entry that proves it: there the log may have been off. None for none."""
+        if self.covered is None:
+            return None
+        seen = [_START + minute * _MINUTE for minute in sorted(self._minutes)]
+        holes = [pair for pair in pairwise(seen) if pair[0] >= self.covered[0]]
+        return max(holes, key=lambda pair: pair[1] - pair[0], default=None)
 
     @property
     def clean(self) -> bool:
@@ -241,12 +251,14 @@ class Accounts:
 
     def to_json(self) -> dict[str, Any]:
         """Everything for ``--json``."""
-        rows, covered = sorted(self.rows.values(), key=lambda row: (bool(row.own), row.name)), self.covered
+        rows = sorted(self.rows.values(), key=lambda row: (bool(row.own), row.name))
+        covered, hole = self.covered, self.hole
         return {
             "source": self.migration.source.uri,
             "since": utc_text(self.since),
             "until": utc_text(self.until),
             "proven": None if covered is None else {"from": utc_text(covered[0]), "to": utc_text(covered[1])},
+            "longest_hole": None if hole is None else {"from": utc_text(hole[0]), "to": utc_text(hole[1])},
             "entries": self.read,
             "other": self.other,
             "elsewhere": self.elsewhere,

@@ -41,7 +41,12 @@ CHUNK = 256 * 1024
 KEPT = 300
 """Characters that are kept of a text that only people read."""
 
-_RESOURCE = re.compile(r"projects/[^/]+/buckets/([^/]+)(?:/objects/(.*))?", re.DOTALL)
+_RESOURCE = re.compile(r"projects/[^/]+/buckets/([^/]+)(?:/([^/]+)/(.*))?", re.DOTALL)
+"""A bucket, and what of it: its kind and its name."""
+
+_FOLDERS = frozenset({"managedFolders", "folders"})
+"""The kinds whose names are prefixes of objects' names."""
+
 _KIND = re.compile("^(?:serviceAccount|user|group):")
 _DIGEST = 16
 
@@ -113,8 +118,8 @@ class Seen:
         account: The principal's bare name, such as an address.
         agent: The program, as it names itself; may be empty.
         method: The request, such as ``storage.objects.get``.
-        use: What it did to an object; None for a listing, which names the bucket and not the prefix.
-        part: The first folder of the object below the legacy prefix, or its name; None for one outside the prefix.
+        use: What it did to an object or a folder; None for what names the bucket and not the prefix, as a listing does.
+        part: The first folder of the object below the legacy prefix, or its name; empty for all of it; None for one outside the prefix.
         refused: Whether the principal was not allowed to.
     """
 
@@ -134,7 +139,10 @@ class Seen:
 
 
 def seen_in(entry: Entry, migration: Migration) -> Seen | None:
-    """What an entry says about the legacy bucket's objects; None where it is about something else.
+    """What an entry says about the legacy bucket; None where it is about another one.
+
+    A request about the bucket itself, its listings, settings or caches, has no use. One for many objects that names only the
+    bucket (``storage.objects.bulkRestore``) counts as one for the whole path.
 
     Raises:
         Unreadable: It is of that bucket, and says neither what was done nor to what.
@@ -146,17 +154,12 @@ def seen_in(entry: Entry, migration: Migration) -> Seen | None:
         return None
     if not found or not audit.method_name:
         raise Unreadable("an entry of the bucket without a method or a resource")
-    name, method = found[2], audit.method_name
-    listing = name is None and method.endswith("objects.list")
-    if name is None and not listing:
-        if method.startswith("storage.objects."):
-            raise Unreadable("an entry of a request for an object, without its name")
-        return None
-    part = None
-    if name is not None and name.startswith(source.prefix):
-        folder, slash, _ = name.removeprefix(source.prefix).partition("/")
-        part = shown(folder + slash)[:KEPT]
-    reads = method.rpartition(".")[2].lower().startswith(("get", "list", "read"))
+    _, kind, name = found.groups()
+    method, verb = audit.method_name, audit.method_name.rpartition(".")[2].lower()
+    bulk = kind is None and verb.startswith("bulk")
+    if method.startswith("storage.objects.") and kind != "objects" and not bulk and (kind or verb != "list"):
+        raise Unreadable("an entry of a request for an object, without its name")
+    use = Use.READ if verb.startswith(("get", "list", "read")) else Use.WRITE
     account, principal = _principal(audit.authentication_info)
     return Seen(
         entry.timestamp,
@@ -164,10 +167,22 @@ def seen_in(entry: Entry, migration: Migration) -> Seen | None:
         account,
         shown(audit.request_metadata.caller_supplied_user_agent.removesuffix(",gzip(gfe)"))[:KEPT],
         shown(method)[:KEPT],
-        None if listing else Use.READ if reads else Use.WRITE,
-        part,
+        use if bulk or kind == "objects" or kind in _FOLDERS else None,
+        "" if bulk else _part(kind, name or "", source.prefix),
         audit.status.code in REFUSED,
     )
+
+
+def _part(kind: str | None, name: str, prefix: str) -> str | None:
+    """The part of the legacy path that a name is in, as `Seen.part`; a folder above the path has all of it."""
+    if kind in _FOLDERS:
+        name = f"{name.rstrip('/')}/"
+        if prefix.startswith(name):
+            return ""
+    if not name.startswith(prefix):
+        return None
+    folder, slash, _ = name.removeprefix(prefix).partition("/")
+    return shown(folder + slash)[:KEPT]
 
 
 def _principal(info: _Authentication) -> tuple[str, str]:

@@ -5,18 +5,18 @@ from collections.abc import Iterable, Iterator
 
 from backfill_job.readers.accounts import LONGEST_HOLE, Accounts, Row
 from shared.state import Use
-from shared.text import counted, listed, minute_text, shown
+from shared.text import counted, duration, listed, minute_text, shown
 
 __all__ = ["report", "setting", "summary"]
 
-WORDS = {Use.READ: "read", Use.WRITE: "wrote", None: "listed"}
+WORDS = {Use.READ: "read", Use.WRITE: "wrote", None: "bucket"}
 PARTS_SHOWN = 2
 AGENTS_SHOWN = 3
 LONGEST_AGENT = 90
 
 NOT_SHOWN = (
     "The log has no entry for reads of public objects, for what a lifecycle rule deletes, and for members that its setting exempts.",
-    "A listing's entry names the bucket and not the prefix, so it never blocks.",
+    "A listing's entry names the bucket and not the prefix, so it never blocks. Changes of managed folders are in another log.",
 )
 
 
@@ -30,7 +30,7 @@ def report(found: Accounts, origin: str, project: str) -> Iterator[str]:
     yield f"who used {shown(found.migration.source.uri)} since {minute_text(found.since)}, by {origin}"
     own = [row for row in found.rows.values() if row.own]
     yield from _section("NOT OURS", found.foreign)
-    yield from _section("ONLY LISTED THE BUCKET", found.listed_only)
+    yield from _section("ONLY THE BUCKET", found.bucket_only)
     yield from _section("OURS", sorted(own, key=lambda row: row.own))
     yield ""
     yield from _counted(found)
@@ -75,7 +75,7 @@ def _parts(row: Row) -> str:
 
 def _counted(found: Accounts) -> Iterator[str]:
     rest = {
-        "of other buckets or about settings": found.other,
+        "of other buckets": found.other,
         "outside the prefix": found.elsewhere,
         "at another time": found.outside,
         "NOT READABLE": found.unreadable,
@@ -101,6 +101,12 @@ def _proven(found: Accounts) -> Iterator[str]:
         f"Proven: the log was on from {minute_text(begins)} to {minute_text(ends)}, by reads and listings of the bucket without a hole "
         f"of more than {hours:g} hours."
     )
+    if found.hole is not None:
+        off, on = found.hole
+        yield (
+            f"The longest time without one: {duration((on - off).total_seconds())}, to {minute_text(on)}. A log that was off in it, and a "
+            "reader then, are not seen."
+        )
     if begins - found.since > LONGEST_HOLE:
         yield f"That is less than asked, from {minute_text(found.since)}. An empty answer counts for the proven time alone."
     if not found.writes:

@@ -10,6 +10,7 @@ from typing import Any
 from backfill_job.references.targets import Kind, Target, Targets
 from backfill_job.references.texts import Position, Source, Text, readable
 from shared.migration import Migration
+from shared.text import counted, listed, shown
 
 __all__ = [
     "ELSEWHERE",
@@ -178,7 +179,7 @@ class ScanResult:
     """What a scan found.
 
     Attributes:
-        skipped: Files and folders that were left out as asked.
+        skipped: Files and folders that were left out: as asked, and virtual environments.
         findings: In the order of paths and lines.
         code: How many of the files can read objects.
         without_code: The paths in which there is not one such file.
@@ -204,6 +205,12 @@ class ScanResult:
     def clean(self) -> bool:
         """Whether nothing blocks: there are no such findings, everything could be read, and there was code to read."""
         return not self.blocking and not self.errors and not self.without_code
+
+    @property
+    def left_out(self) -> str:
+        """What was left out, to follow the number of files; empty for nothing."""
+        paths = (shown(path.as_posix()) for path in self.skipped)
+        return f", {counted(len(self.skipped), 'path')} left out: {listed(paths, 3)}" if self.skipped else ""
 
     @property
     def counts(self) -> dict[Kind, int]:

@@ -12,6 +12,7 @@ own side. ``QPI_BUCKET`` belongs to ``QPI_PREFIX``. ``temp_bucket`` may belong t
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TypeVar
 
 from backfill_job.references.findings import Resolution
@@ -86,21 +87,22 @@ def names_objects(name: str) -> bool:
     return any(map(_OBJECTS.fullmatch, _words(name))) and not is_bucket_like(name)
 
 
-def _same_side(own: set[str], buckets: dict[str, set[str]]) -> dict[str, set[str]]:
+def _same_side(own: frozenset[str], buckets: dict[str, frozenset[str]]) -> dict[str, frozenset[str]]:
     side = next((words for words in (_SOURCE, _DESTINATION) if own & words), frozenset())
     same = {name: words for name, words in buckets.items() if words & side}
     neither = {name: words for name, words in buckets.items() if not words & (_SOURCE | _DESTINATION)}
     return same or neither or buckets
 
 
-def _is_plain(words: set[str], own: set[str]) -> bool:
+def _is_plain(words: frozenset[str], own: frozenset[str]) -> bool:
     sides = (own & _SOURCE and _SOURCE) or (own & _DESTINATION and _DESTINATION) or frozenset[str]()
     return words <= _PLAIN | own | sides
 
 
-def _words(name: str) -> set[str]:
+@lru_cache(maxsize=10_000)
+def _words(name: str) -> frozenset[str]:
     snake = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)
-    return set(re.findall(r"[a-z0-9]+", snake.lower()))
+    return frozenset(re.findall(r"[a-z0-9]+", snake.lower()))
 
 
 REACH = 1_000

@@ -7,8 +7,8 @@ Also for the parts of a Python file that are not expressions, and for Python tha
 """
 
 import re
-from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import PurePath
@@ -233,13 +233,35 @@ class _Beside:
     start: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Named:
+    """What a part of the file names.
+
+    Attributes:
+        buckets: The values of names that are buckets'; `UNKNOWN` where one has several.
+        alone: Whether every value of a name that is an object's holds the name of a prefix.
+    """
+
+    buckets: dict[str, Text]
+    alone: bool = True
+
+    def beside(self, other: "_Named") -> "_Named":
+        """What both parts name."""
+        buckets = dict(self.buckets)
+        for name, value in other.buckets.items():
+            buckets[name] = value if buckets.get(name, value).chars == value.chars else UNKNOWN
+        return _Named(buckets, self.alone and other.alone)
+
+
 @dataclass
 class _File:
-    """One file, and the judge of its mentions."""
+    """One file, and the judge of its mentions. What does not depend on the mention is found once, because a file may have thousands."""
 
     source: Source
     targets: Targets
     _values: dict[str, Text | None] = field(default_factory=dict)
+    _read: dict[tuple[int, ...], _Named] = field(default_factory=dict)
+    _blocks: dict[int, list[int]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._language = _language_of(self.source.path, self.source.text)
@@ -323,52 +345,75 @@ class _File:
     def _bucket(self, offset: int) -> _Beside | None:
         """The bucket that belongs to the prefix at an offset; None for none, or for several candidates."""
         name = self._own_name(offset) or "prefix"
-        if self._language.blocks and (number := self._key_line(self.source.line_of(offset))):
-            name = self._key(number)[0]
+        if self._language.blocks and (number := self._key_lines[self.source.line_of(offset)]):
+            name = self._keys[number][0]
         for start, named, certain in self._surroundings(offset):
-            found = bucket_for(name, named)
+            found = bucket_for(name, named.buckets)
             if found is not None:
-                others = [text for other, text in named.items() if names_objects(other)]
-                alone = certain and all(self.targets.carries(text.chars) for text in others)
-                return _Beside(found[0], certain=found[1] and certain, alone=alone, start=start)
+                return _Beside(
+                    found[0], certain=found[1] and certain, alone=certain and named.alone, start=start
+                )
         return None
 
-    def _surroundings(self, offset: int) -> Iterator[tuple[int, dict[str, Text], bool]]:
-        """The parts of the file around an offset, the nearest first: its begin, its names and values, whether they certainly belong."""
-        around = sorted((pair for pair in self._braces if pair[0] < offset < pair[1]), reverse=True)
-        blocks = list(self._mappings(offset)) if self._language.blocks else []
+    def _surroundings(self, offset: int) -> Iterator[tuple[int, _Named, bool]]:
+        """The parts of the file around an offset, the nearest first.
+
+        Yields:
+            Where it begins, the names and values in it, and whether they certainly belong to the offset.
+        """
+        around = self._around(offset)
         for level, (start, end) in enumerate(around[:LEVELS]):
-            yield start, self._pairs([(start + 1, end)], offset), level == 0 and self._language.data
-        for level, lines in enumerate(blocks):
-            spans = [self._span(number) for number in lines]
-            yield min(spans)[0], self._pairs(spans, offset), level == 0
+            yield start, self._named((start + 1, end), offset), level == 0 and self._language.data
+        number, blocks = self.source.line_of(offset), False
+        for level, lines in enumerate(self._mappings(number) if self._language.blocks else ()):
+            blocks = True
+            yield self._span(lines[0])[0], self._named_in_block(lines, number, offset), level == 0
         if blocks or (around and self._language.data):
             return
-        number = self.source.line_of(offset)
-        yield self._span(number)[0], self._pairs([self._span(number)], offset), True
+        yield self._span(number)[0], self._named(self._span(number), offset), True
         if self._language.hash and _FLAT.match(self.source.line(number)):
-            yield 0, self._pairs([(0, len(self.source.text))], offset), False
+            yield 0, self._named((0, len(self.source.text)), offset), False
 
     def _span(self, number: int) -> tuple[int, int]:
         start = self.source.starts[number - 1]
         return start, start + len(self.source.line(number))
 
-    def _pairs(self, spans: Iterable[tuple[int, int]], offset: int) -> dict[str, Text]:
-        """Names and values in parts of the file, without what is in inner braces that do not hold the offset."""
-        named: dict[str, Text] = {}
-        for start, end in spans:
+    def _named_in_block(self, lines: list[int], own: int, offset: int) -> _Named:
+        """What the lines of a mapping name, and the braces around the offset on its own line."""
+        found = self._read.get((lines[0],))
+        if found is None:
+            found = _Named({})
+            for number in lines:
+                found = found.beside(self._named(self._span(number), -1))
+            self._read[lines[0],] = found
+        if self._blocks.get(own) is lines and self._around(offset):
+            return found.beside(self._named(self._span(own), offset))
+        return found
+
+    def _named(self, span: tuple[int, int], offset: int) -> _Named:
+        """What a part of the file names, without what is in inner braces that do not hold the offset."""
+        start, end = span
+        held = [brace for brace in self._around(offset) if start <= brace[0] and brace[1] < end]
+        key = (start, end, held[0][0] if held else -1)
+        if key not in self._read:
             visible = list(self.source.text[start:end])
-            for first, last in self._braces:
-                if start <= first and last < end and not first < offset < last:
+            for first, last in self._braces[
+                bisect_left(self._braces, (start, 0)) : bisect_left(self._braces, (end, 0))
+            ]:
+                if last < end and (first, last) not in held:
                     visible[first - start : last + 1 - start] = " " * (last + 1 - first)
-            text = "".join(visible)
-            for match in (*_PAIR.finditer(text), *_FLAG.finditer(text)):
-                name = match.group("name").rpartition(".")[2]
-                if is_bucket_like(name) or names_objects(name):
-                    value = self._value(match, start)
-                    same = named.get(name, value).chars == value.chars or not is_bucket_like(name)
-                    named[name] = value if same else UNKNOWN
-        return named
+            self._read[key] = self._pairs("".join(visible), start)
+        return self._read[key]
+
+    def _pairs(self, text: str, start: int) -> _Named:
+        found, objects = _Named({}), dict[str, Text]()
+        for match in (*_PAIR.finditer(text), *_FLAG.finditer(text)):
+            name = match.group("name").rpartition(".")[2]
+            if is_bucket_like(name):
+                found = found.beside(_Named({name: self._value(match, start)}))
+            elif names_objects(name):
+                objects[name] = self._value(match, start)
+        return _Named(found.buckets, all(self.targets.carries(text.chars) for text in objects.values()))
 
     def _value(self, match: re.Match[str], start: int) -> Text:
         group = "quoted" if match.group("quoted") is not None else "bare"
@@ -379,9 +424,30 @@ class _File:
             return Text(given)
         return self.text(start + match.start(group), start + match.end(group))
 
+    def _around(self, offset: int) -> list[tuple[int, int]]:
+        """The pairs of braces that hold an offset, the innermost first."""
+        number = bisect_left(self._braces, (offset, 0)) - 1
+        found: list[tuple[int, int]] = []
+        while number >= 0:
+            if self._braces[number][1] > offset:
+                found.append(self._braces[number])
+            number = self._outer[number]
+        return found
+
+    @cached_property
+    def _outer(self) -> list[int]:
+        """For each pair of braces, where the pair around it is in `_braces`; -1 for none."""
+        found: list[int] = []
+        for number, (start, _) in enumerate(self._braces):
+            outer = number - 1
+            while outer >= 0 and self._braces[outer][1] < start:
+                outer = found[outer]
+            found.append(outer)
+        return found
+
     @cached_property
     def _braces(self) -> list[tuple[int, int]]:
-        """Every pair of braces that is structure: where it opens, where it closes."""
+        """Every pair of braces that is structure: where it opens, where it closes; in order."""
         masked = _NO_STRUCTURE.sub(lambda match: " " * len(match.group()), self.source.text)
         opened: list[int] = []
         pairs: list[tuple[int, int]] = []
@@ -390,52 +456,80 @@ class _File:
                 opened.append(match.start())
             elif opened:
                 pairs.append((opened.pop(), match.start()))
-        return pairs
+        return sorted(pairs)
 
     # --- YAML ----------------------------------------------------------------------------------------------------
 
-    def _key(self, number: int) -> tuple[str, int, bool]:
-        """A line's key, or nothing; the column where it begins; whether it begins an item of a list."""
+    @cached_property
+    def _keys(self) -> list[tuple[str, int, bool]]:
+        """Each line's key, or nothing; the column where it begins; whether it begins an item of a list. The first stands for no line."""
+        return [self._read_key(number) for number in range(len(self.source.starts) + 1)]
+
+    def _read_key(self, number: int) -> tuple[str, int, bool]:
         match = _KEY.match(self.source.line(number))
         if match is None:
             return "", self._indent(number), False
         return match.group("name").strip("\"'"), match.start("name"), bool(match.group("dashes"))
 
-    def _key_line(self, number: int) -> int:
-        """The line of the key that a line belongs to; 0 for none."""
-        indent = self._indent(number)
-        if not self._key(number)[0]:
-            number -= 1
-            while number and not (self._key(number)[0] and self._indent(number) <= indent):
-                number -= 1
-        return number
+    @cached_property
+    def _key_lines(self) -> list[int]:
+        """For each line, that of the key that it belongs to; 0 for none."""
+        found = [0]
+        for number in range(1, len(self._keys)):
+            indent, above = self._indent(number), number - 1
+            if self._keys[number][0]:
+                above = number
+            elif above and not self._keys[above][0] and self._indent(above) == indent:
+                above = found[above]
+            else:
+                while above and not (self._keys[above][0] and self._indent(above) <= indent):
+                    above = above - 1 if self._keys[above][0] else self._outer_keys[above]
+            found.append(above)
+        return found
 
     def _indent(self, number: int) -> int:
         line = self.source.line(number)
         return len(line) - len(line.lstrip(" "))
 
-    def _mappings(self, offset: int) -> Iterator[list[int]]:
-        """The lines of the mapping around an offset, then of those around it."""
-        number = self._key_line(self.source.line_of(offset))
+    def _mappings(self, number: int) -> Iterator[list[int]]:
+        """The lines of the mapping around a line, then of those around it."""
+        number = self._key_lines[number]
         for _ in range(LEVELS):
             if not number:
                 return
-            level = self._key(number)[1]
-            yield [number, *self._siblings(number, level, -1), *self._siblings(number, level, 1)]
-            number -= 1
-            while number and not (self._key(number)[0] and self._key(number)[1] < level):
-                number -= 1
+            yield self._block(number)
+            number = self._outer_keys[number]
+
+    @cached_property
+    def _outer_keys(self) -> list[int]:
+        """For each key's line, that of the key above which begins further left; for another line, the key above. 0 for none."""
+        found = [0]
+        for number in range(1, len(self._keys)):
+            key, level, _ = self._keys[number]
+            above = number - 1
+            while above and not (self._keys[above][0] and (not key or self._keys[above][1] < level)):
+                above = found[above]
+            found.append(above)
+        return found
+
+    def _block(self, number: int) -> list[int]:
+        """The lines of a key's mapping."""
+        if number not in self._blocks:
+            level = self._keys[number][1]
+            lines = sorted({number, *self._siblings(number, level, -1), *self._siblings(number, level, 1)})
+            self._blocks |= dict.fromkeys(lines, lines)
+        return self._blocks[number]
 
     def _siblings(self, number: int, level: int, step: int) -> Iterator[int]:
         """The lines of the same mapping above or below a key's: at its level, and within its item of a list."""
-        is_item = self._key(number)[2]
+        is_item = self._keys[number][2]
         while step > 0 or not is_item:
             number += step
             if not 1 <= number <= len(self.source.starts):
                 return
             if self.source.line(number).lstrip()[:1] in {"", "#"}:
                 continue
-            _, other, is_item = self._key(number)
+            _, other, is_item = self._keys[number]
             if other < level or (other == level and step > 0 and is_item):
                 return
             if other == level:

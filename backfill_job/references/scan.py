@@ -56,7 +56,7 @@ _REVIEWED = re.compile(r"references:[ \t]*reviewed\b[ \t:,-]*(?P<why>[^\r\n]*)",
 
 @dataclass
 class Tree:
-    """The files to be scanned: each once, in order; what was left out as asked, and what could not be looked at."""
+    """The files to be scanned: each once, in order; what was left out, and what could not be looked at."""
 
     files: list[Path] = field(default_factory=list)
     skipped: list[Path] = field(default_factory=list)
@@ -187,11 +187,19 @@ def _looked_at(path: Path, tree: Tree, seen: set[str], roots: Sequence[str], *, 
     elif stat.S_ISDIR(mode) and (asked or not _is_made_by_tools(path)):
         seen.add(real)
         return sorted(path.iterdir())
+    elif stat.S_ISDIR(mode) and path.name not in SKIPPED_FOLDERS:
+        tree.skipped.append(path)
     return []
 
 
 def _is_made_by_tools(folder: Path) -> bool:
-    return folder.name in SKIPPED_FOLDERS or (folder / "pyvenv.cfg").exists()
+    return folder.name in SKIPPED_FOLDERS or _is_virtual_environment(folder)
+
+
+def _is_virtual_environment(folder: Path) -> bool:
+    """Whether it also has what such a folder always has: a ``pyvenv.cfg`` alone must not hide a consumer."""
+    there = (folder / "pyvenv.cfg").exists()
+    return there and any((*folder.glob("lib/*/site-packages"), *folder.glob("Lib/site-packages")))
 
 
 def _is_met(real: Path, roots: Sequence[str]) -> bool:

@@ -45,9 +45,8 @@ def nothing_read(result: ScanResult) -> str:
     """In which paths there was no code to read; empty for none."""
     if not result.without_code:
         return ""
-    left_out = f", {counted(len(result.skipped), 'path')} left out as asked" if result.skipped else ""
     where = ", ".join(shown(path.as_posix()) for path in result.without_code)
-    return f"no code was read in {where} ({counted(result.files, 'file')}{left_out})"
+    return f"no code was read in {where} ({counted(result.files, 'file')}{result.left_out})"
 
 
 def recorded(result: ScanResult, state: State, verdict: str) -> Iterator[str]:
@@ -112,8 +111,7 @@ def _listed(heading: str, findings: Sequence[Finding]) -> Iterator[str]:
 
 def _summary(result: ScanResult, proposal: Proposal, written: str) -> Iterator[str]:
     counts = ", ".join(f"{count:,} {kind.value}" for kind, count in result.counts.items())
-    skipped = f", {counted(len(result.skipped), 'path')} left out as asked" if result.skipped else ""
-    yield f"{counted(result.files, 'file')} scanned{skipped}; in code: {counts}."
+    yield f"{counted(result.files, 'file')} scanned{result.left_out}; in code: {counts}."
     if written:
         yield written
     if result.clean:

@@ -113,7 +113,7 @@ def add_override_arguments(group: argparse._ArgumentGroup, names: Sequence[str],
         choices=names,
         default=[],
         metavar="CHECK",
-        help=f"override a failing check: {', '.join(names)}; wants --reason and --by; may be repeated",
+        help=f"override a failing check, with --reason and --by; repeatable: {', '.join(names)}",
     )
     group.add_argument("--reason", metavar="TEXT", help=f"why; goes into {recorded}")
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from backfill_job.run.clock import waiting
 from backfill_job.run.run import Run
-from shared.errors import MigrationError, StorageError
+from shared.errors import MigrationError, StorageError, UsageError
 from shared.events_log import Event
 from shared.migration import Location
 from shared.phase import CACHE_SECONDS, Phase, PhaseReader
@@ -117,6 +117,11 @@ def change_phase(
     def changed(state: State) -> State:
         if state.phase is not phase:
             check(state)
+        elif overridden and all(entry.change != stamp.change for entry in state.history):
+            raise UsageError(
+                f"another command changed the phase to {phase.value} meanwhile, and what this one overrides is not on record for it. "
+                "This one changed nothing: run it again"
+            )
         return with_phase(state, phase, stamp, overridden=overridden)
 
     try:

@@ -1,10 +1,13 @@
 """All commands as one program: what is said without arguments, what every help has, what a shell completes."""
 
 import argparse
+import contextlib
 import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
+from datetime import date, timedelta
 from importlib.metadata import entry_points, version
 from pathlib import Path
 
@@ -15,6 +18,7 @@ from testing_paths import Paths
 from backfill_job.__main__ import main
 from backfill_job.commands import COMMANDS, PROGRAMS, load, parser_of
 from backfill_job.run.command import RARE
+from shared.command_line import OneLineParser
 from shared.phase import Phase
 
 LINES = 40
@@ -59,6 +63,59 @@ def test_every_help_says_what_it_is_for_and_every_exit_code(name: str) -> None:
     assert "``" not in summary
     codes = re.findall(r"^  (\d)  \S", text.partition("\nexit codes:\n")[2], re.MULTILINE)
     assert codes in (["0", "1", "2"], ["0", "2"])
+
+
+WIDE = {ord("0") + digit: 0xFF10 + digit for digit in range(10)}
+"""The digits of a Japanese keyboard."""
+
+NUMBERS = ("4", "20261101", "2026-11-01", "7d")
+
+
+def counting_options(name: str, parser: OneLineParser) -> Iterator[tuple[str, str]]:
+    """The options of a command that read a number or a time, each with one that it takes."""
+    load(name).prepare(parser)
+    for action in parser._actions:
+        for text in NUMBERS if action.type and action.option_strings else ():
+            with contextlib.suppress(argparse.ArgumentTypeError, ValueError):
+                value = action.type(text)  # type: ignore[operator]  # it may be a name that argparse knows
+                if callable(value) or isinstance(value, int | timedelta | date):
+                    yield action.option_strings[-1], text
+                    break
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_number_has_the_digits_that_every_reader_reads(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Python reads those of every script, and 1_000: one line, exit code 2, whatever the option."""
+    parser = OneLineParser(prog=name)
+    for option, text in counting_options(name, parser):
+        for wrong in (
+            text.translate(WIDE),
+            f"{text[:-1]}{text[-1:].translate(WIDE)}",
+            f"{text[0]}_{text[1:]}",
+            f" {text}",
+        ):
+            if wrong != text:
+                with pytest.raises(SystemExit) as ended:
+                    parser.parse_args([option, wrong])
+                (line,) = capsys.readouterr().err.splitlines()
+                assert (ended.value.code, option in line) == (2, True), line
+
+
+def test_there_are_options_that_read_a_number() -> None:
+    """Else the test above proves nothing."""
+    found = {option for name in COMMANDS for option, _ in counting_options(name, OneLineParser(prog=name))}
+    assert found >= {
+        "--days",
+        "--import-days",
+        "--grace",
+        "--since",
+        "--soak-days",
+        "--port",
+        "--today",
+        "--tasks",
+    }
 
 
 @pytest.mark.parametrize("name", COMMANDS)

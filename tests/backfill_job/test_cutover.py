@@ -10,21 +10,23 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from google_apis import Apis, serving
 from hypothesis import given
 from hypothesis import strategies as st
-from testing_commands import Commands
+from testing_commands import Commands, run_command
 from testing_gate import FOLDER, everybody_signs, everything_right
 from testing_paths import Paths
 
 from backfill_job.commands.cutover import first_pass_open
 from backfill_job.run.phase_change import MARGIN_SECONDS
+from demo.data import AIRFLOW, PROJECT, Audit
 from demo.function import running_function
 from mirror_function.event import EventKind, ObjectEvent
 from mirror_function.mirror import MirrorOutcome
 from mirror_function.mirror import mirror as mirror_event
 from mirror_function.settings import MirrorSettings
 from shared.gateway import Gateway
-from shared.migration import Location, Migration
+from shared.migration import Environment, Location, Migration, qpi_exports
 from shared.phase import CACHE_SECONDS, Phase, PhaseReader
 from shared.record import update
 from shared.state import ComparisonRecord, Signatory, State
@@ -101,6 +103,25 @@ def test_a_rule_in_the_way_stops_it_and_an_override_is_on_record(paths: Paths, c
 
 
 @pytest.mark.usefixtures("mirror")
+def test_of_two_cutovers_at_once_none_loses_its_override(paths: Paths, commands: Commands) -> None:
+    """The other one changed the phase after this one's look: what this one overrides is not on record, so it refuses."""
+    arguments = (*NOW, *everything_right(paths, commands))
+    paths.set_rules({"age": 3_650, "matchesPrefix": ["qpi_exports/"]})
+
+    def other(seconds: float) -> None:
+        if commands.state.phase is Phase.DUAL_WRITE:
+            commands.go(Phase.CUT_OVER)
+        commands.mirrors_work(seconds)
+
+    commands.pauses = other
+    over = ("--override", "path-lifecycle", "--reason", "kept for ten years", "--by", "Ada")
+    ended = commands.run("cutover", *arguments, *over)
+    assert (ended.code, len(ended.err.splitlines())) == (2, 1), ended
+    assert "another command changed the phase to cut_over meanwhile, and what this one overrides" in ended.err
+    assert commands.state.decisions[-1].by == "test"
+
+
+@pytest.mark.usefixtures("mirror")
 def test_what_was_written_until_everybody_had_seen_it_is_brought_over(
     paths: Paths, commands: Commands
 ) -> None:
@@ -140,6 +161,7 @@ def test_what_the_gate_would_miss_is_made_first(paths: Paths, commands: Commands
     ended = commands.run("cutover", *NOW, *arguments, "--report", str(reports))
     assert (ended.code, ended.err) == (0, ""), ended.out
     assert re.findall(r"(?m)^(verify|import-test): done in [\d.]+ s$", ended.out) == ["verify", "import-test"]
+    assert "readers: NOT LOOKED AT: no audit log is named (--audit-log, or AUDIT_LOG" in ended.out
     assert "names compared" not in ended.out.partition("Canary gs://")[0], (
         "the commands' own screens are left out"
     )
@@ -158,6 +180,38 @@ def test_what_the_gate_would_miss_is_made_first(paths: Paths, commands: Commands
     assert {each["standing"] for each in content["checks"] if each["name"] not in {"loaded", "readers"}} == {
         "PASS"
     }
+
+
+@pytest.mark.parametrize("refused", [0, 403])
+def test_the_look_at_the_audit_log_is_made_first_too(
+    paths: Paths, gateway: Gateway, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refused: int
+) -> None:
+    """The same record as `readers --record` leaves by hand; where the service refuses, the gate says why."""
+    preset = Paths(paths.server, paths.client, qpi_exports(Environment.DEV))
+    for side in (preset.migration.source, preset.migration.destination):
+        if not paths.client.bucket(side.bucket).exists():
+            paths.client.create_bucket(side.bucket)
+    preset.begin()
+    preset.put("a")
+    audit, now = Audit(preset.migration), datetime.now(UTC)
+    night = now - timedelta(hours=9)
+    log = [*audit.sweeps(now - timedelta(days=9), now), audit.entry(night, AIRFLOW, "a")]
+    with serving(Apis(log, refused=refused)) as address:
+        monkeypatch.setenv("QPI_EXPORTS_APIS", address)
+        logs = ("--log-dir", str(tmp_path), "--grace", "0")
+        ended = run_command("cutover", "--env", "dev", *NOW, *logs, "--audit-log", PROJECT)
+    commands = Commands(preset, tmp_path, gateway)
+    looks = [entry for entry in commands.state.history if entry.readers is not None]
+    assert ended.code == 1
+    if not refused:
+        (look,) = looks
+        assert (look.by, "1 foreign principal on the legacy path" in look.what) == ("readers", True)
+        assert "readers: done in" in ended.out
+        assert f"{AIRFLOW} (read 1, last" in ended.words
+    else:
+        assert looks == []
+        assert "readers: NOT DONE, see below" in ended.out
+        assert "could not be made here: logging.googleapis.com answers 403" in ended.words
 
 
 def test_what_cannot_be_made_is_no_go_with_the_reason(

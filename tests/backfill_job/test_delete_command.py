@@ -5,7 +5,7 @@ import io
 import json
 import re
 from collections.abc import Callable, Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,9 @@ from shared.command_line import OneLineParser
 from shared.gateway import Gateway
 from shared.late_marks import mark_late_write
 from shared.phase import CACHE_SECONDS, Phase
-from shared.state import Light
+from shared.record import update
+from shared.state import Light, ReadersRecord, SeenPrincipal, State, Use
+from shared.state_changes import Stamp, readers_seen
 
 NAMES = (day(1), day(1, 2), day(2), "README", "qpi_answers_20230101.jsonl")
 DELETE = "storage.objects.delete"
@@ -254,6 +256,24 @@ def test_a_rule_that_came_during_a_deletion_stops_its_resumption(scene: Scene) -
     scene.paths.set_rules({"age": 90, "matchesPrefix": ["_migration/"]})
     ended = scene.delete(2, "--resume", manifest)
     assert (ended.code, "FAIL record-lifecycle: rule 1" in ended.words) == (2, True)
+
+
+def test_who_came_during_a_deletion_stops_its_resumption(scene: Scene) -> None:
+    """A principal that nobody acknowledged reads what is left; a person may override it, as at the beginning."""
+    manifest, _ = kept_by_a_late_writer(scene)
+    now = datetime.now(UTC)
+
+    def seen(state: State) -> State:
+        look = ReadersRecord(
+            now - timedelta(days=40), now - timedelta(days=40), now, (SeenPrincipal("x", Use.READ, 1, now),)
+        )
+        return readers_seen(state, Stamp("look", "readers", now), look)
+
+    update(scene.commands.gateway, scene.paths.migration, seen)
+    ended = scene.delete(2, "--resume", manifest)
+    assert (ended.code, "FAIL readers: 1 principal used the legacy path" in ended.words) == (2, True)
+    ended = scene.delete(2, "--resume", manifest, "--override", "readers")
+    assert (ended.code, "OVERRIDE readers: 1 principal" in ended.words) == (1, True), ended.out
 
 
 def test_a_new_bucket_whose_settings_may_not_be_read_refuses(scene: Scene) -> None:

@@ -436,7 +436,12 @@ def test_the_list_wants_a_name(scene: Scene, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("contents", "why"),
-    [(None, "cannot be read (No such file or directory)"), (b"\xff", "is not a text in UTF-8")],
+    [
+        (None, "cannot be read (No such file or directory)"),
+        (b"\xff", "is not a text in UTF-8"),
+        (b"\xef\xbb\xbf\r\n\n", "holds no name: one below the prefix a line, as `verify` shows it"),
+        (b"a\ngs://b/x/a\n", "holds the address gs://b/x/a: leave out the bucket and the prefix"),
+    ],
 )
 def test_a_list_that_cannot_be_read_is_named(
     scene: Scene, tmp_path: Path, contents: bytes | None, why: str
@@ -446,8 +451,10 @@ def test_a_list_that_cannot_be_read_is_named(
     names = tmp_path / "erased.txt"
     if contents is not None:
         names.write_bytes(contents)
+    scene.paths.server.reset_stats()
     ended = scene.delete(1, "--erased", str(names))
     assert (ended.code, ended.err) == (2, f"delete_old_qpi_exports: --erased: {names} {why}\n")
+    assert scene.paths.server.stats()["methods"] == {}
 
 
 def test_an_undo_leaves_what_was_erased_since_and_can_include_it(scene: Scene) -> None:

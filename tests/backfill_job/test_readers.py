@@ -14,10 +14,9 @@ from google_apis import Apis, serving
 from testing_commands import Commands, Ended, run_command
 from testing_paths import Paths
 
-from backfill_job.deletion.prepare import DeletionRequest, deletion_readers_check
+from backfill_job.checks import readers_check
 from backfill_job.readers.accounts import Accounts, own_accounts
 from backfill_job.readers.entries import items_of
-from backfill_job.references.scan import Checkouts
 from demo.data import AIRFLOW, JOB, PERSON, PROJECT, Audit, a_fortnight, written
 from shared.migration import Environment, qpi_exports
 from shared.phase import Phase
@@ -37,35 +36,36 @@ NOT OURS
     wrote          1  last 2026-11-28 07:00 UTC  x/
     storage.objects.create; with no name of a program
   airflow@example-composer-dev.iam.gserviceaccount.com
-    listed        14  last 2026-11-27 12:00 UTC
+    bucket        14  last 2026-11-27 12:00 UTC
     read          42  last 2026-11-27 12:00 UTC  qpi_answers_20261114/ … qpi_answers_20261127/ (14)
     storage.objects.list, storage.objects.get; with apache-airflow/2.9.1 gcloud-python/2.16.0
   bqcx-442188550395-jujw@gcp-sa-bigquery-condel.iam.gserviceaccount.com for analyst@example.com
     read           1  last 2026-11-26 12:00 UTC  qpi_answers_20240101.jsonl
     storage.objects.get; with no name of a program
   ada@example.com
-    listed         1  last 2026-11-25 12:00 UTC
+    bucket         1  last 2026-11-25 12:00 UTC
     read           1  last 2026-11-25 12:00 UTC  qpi_questions_20240101.csv
     storage.objects.list, storage.objects.get; with apitools Python/3.6.8 gsutil/4.67 (darwin) analytics/enabled interactive/True command/cp g
   deleted:serviceAccount:old-loader@example-app-dev.iam.gserviceaccount.com?uid=123456789012345678901  (a deleted account)
     read           1 (1 refused)  last 2026-11-19 12:00 UTC  old/
     storage.objects.get; with no name of a program
 
-ONLY LISTED THE BUCKET
+ONLY THE BUCKET
   dataflow@example-app-dev.iam.gserviceaccount.com
-    listed         1  last 2026-11-28 10:00 UTC
+    bucket         1  last 2026-11-28 10:00 UTC
     storage.objects.list; with Google-Cloud-Scheduler
 
 OURS
   qpi-exports-backfill-dev@data-platform-dev.iam.gserviceaccount.com  (backfill)
-    listed        57  last 2026-11-28 12:00 UTC
+    bucket        57  last 2026-11-28 12:00 UTC
     read          14  last 2026-11-27 12:00 UTC  qpi_answers_20261114/ … qpi_answers_20261127/ (14)
     storage.objects.list, storage.objects.get; with qpi-exports
 
-134 entries read, 1 of other buckets or about settings.
+134 entries read, 1 of other buckets.
 Proven: the log was on from 2026-11-14 12:00 UTC to 2026-11-28 12:00 UTC, by reads and listings of the bucket without a hole of more than 25 hours.
+The longest time without one: 6 h 00 min, to 2026-11-14 18:00 UTC. A log that was off in it, and a reader then, are not seen.
 The log has no entry for reads of public objects, for what a lifecycle rule deletes, and for members that its setting exempts.
-A listing's entry names the bucket and not the prefix, so it never blocks.
+A listing's entry names the bucket and not the prefix, so it never blocks. Changes of managed folders are in another log.
 
 5 foreign principals on the legacy path: reports@example-bi-dev.iam.gserviceaccount.com for bob@example.com, \
 airflow@example-composer-dev.iam.gserviceaccount.com, \
@@ -143,6 +143,24 @@ def test_only_the_time_counts_in_which_the_log_is_proven_to_be_on(
     assert (covered and tuple((NOON - at) / timedelta(hours=1) for at in covered)) == proven
 
 
+@pytest.mark.parametrize(
+    ("ago", "hole"),
+    [
+        ((), None),
+        ((3,), None),
+        ((9, 8, 3, 2, 0), (8, 3)),
+        ((60, 24, 2, 0), (24, 2)),
+        ((24 * 15, 4, 0), (4, 0)),
+    ],
+)
+def test_how_long_the_log_may_have_been_off_is_said_exactly(
+    ago: tuple[float, ...], hole: tuple[float, float] | None
+) -> None:
+    """Only between two entries that prove it: the longest such time, within the proven one."""
+    seen = found(*hours(*ago)).hole
+    assert (seen and tuple((NOON - at) / timedelta(hours=1) for at in seen)) == hole
+
+
 def test_a_log_that_is_off_or_short_is_said_with_the_setting_and_its_cost(folder: Path) -> None:
     """An empty answer says nothing then; each command that is printed is one of gcloud's own."""
     (folder / "empty").write_text("")
@@ -208,6 +226,47 @@ def test_hostile_lines_are_counted_and_shown_or_end_with_one_line(
     assert (ended.code, said in (ended.out if code < 2 else ended.err)) == (code, True), ended
     assert len(ended.err.splitlines()) == (code == 2)
     assert all(line.isprintable() for line in ended.out.splitlines())
+
+
+BUCKET = "projects/_/buckets/data-bucket-dev"
+
+
+@pytest.mark.parametrize(
+    ("method", "of", "use"),
+    [
+        ("storage.objects.getIamPolicy", "/objects/QPI_exports/a", "read a"),
+        ("storage.objects.restore", "/objects/QPI_exports/x/a", "write x/"),
+        ("storage.objects.bulkRestore", "", "write "),
+        ("storage.objects.get", "/objects/elsewhere/a", "elsewhere"),
+        ("storage.multipartUploads.create", "/objects/QPI_exports/x/a", "write x/"),
+        ("storage.multipartUploads.listParts", "/objects/QPI_exports/x/a", "read x/"),
+        ("storage.multipartUploads.list", "", "the bucket"),
+        ("storage.managedFolders.get", "/managedFolders/QPI_exports/x/", "read x/"),
+        ("storage.managedFolders.getIamPolicy", "/managedFolders/QPI_exports", "read "),
+        ("storage.managedFolders.delete", "/managedFolders/QPI_exports/x", "write x/"),
+        ("storage.managedFolders.get", "/managedFolders/elsewhere/", "elsewhere"),
+        ("storage.managedFolders.list", "", "the bucket"),
+        ("storage.folders.rename", "/folders/QPI_exports/x/", "write x/"),
+        ("storage.buckets.get", "", "the bucket"),
+        ("storage.buckets.getIamPolicy", "", "the bucket"),
+        ("storage.getIamPermissions", "", "the bucket"),
+        ("storage.anywhereCaches.get", "/anywhereCaches/europe-west1-b", "the bucket"),
+        ("storage.objects.get", "/anywhereCaches/a", None),
+        ("storage.objects.get", "", None),
+    ],
+)
+def test_no_form_of_an_entry_hides_who_it_is(method: str, of: str, use: str | None) -> None:
+    """By "Cloud Audit Logs with Cloud Storage" and the resource names of its API: each is a use, the bucket's, or not readable."""
+    entry = AUDIT.entry(NOON, "ada@example.com", "a")
+    entry["protoPayload"] |= {"methodName": method, "resourceName": BUCKET + of}
+    seen = found(entry)
+    rows = [
+        "the bucket" if kind is None else f"{kind.value} {''.join(row.parts)}"
+        for row in seen.rows.values()
+        for kind in row.uses
+    ]
+    assert (seen.unreadable, seen.elsewhere, seen.other) == (use is None, use == "elsewhere", 0)
+    assert rows == ([] if use in {None, "elsewhere"} else [use])
 
 
 def test_what_is_not_a_file_is_one_line(folder: Path) -> None:
@@ -370,8 +429,8 @@ def test_the_gate_wants_each_principal_acknowledged_by_name(recorded: Recorded) 
         True,
     )
     status = run_command("status", *recorded.where).out
-    assert "2 foreign principals on the legacy path" in status
-    assert "; all acknowledged" in status
+    assert "who else uses the legacy path: PASS, audit log from" in status
+    assert f"no foreign principal but those acknowledged: {AIRFLOW} (by Bob), {PERSON} (by Bob)" in status
 
 
 @pytest.mark.parametrize(
@@ -392,6 +451,9 @@ def test_without_a_look_of_the_last_day_the_gate_says_what_is_missing(
         recorded.record(days=days[0], ends=days[1])
     found = recorded.check("gate", *words)
     assert (found[0], said in found[1]) == (standing, True), found
+    why = ("--override", "readers", "--reason", "the log was switched off", "--by", "Ada")
+    blocks = standing == "NOT RUN"
+    assert recorded.check("gate", *words, *why)[0] == ("OVERRIDDEN" if blocks else standing)
 
 
 def test_what_cannot_be_trusted_is_not_recorded(recorded: Recorded) -> None:
@@ -426,6 +488,10 @@ def test_the_deletion_refuses_while_others_use_the_legacy_path(recorded: Recorde
     soon = timedelta(minutes=-5)
     before_the_cutover = recorded.read(PERSON, timedelta(days=2))
     ended = recorded.record(before_the_cutover)
+    status = run_command("status", *recorded.where).out
+    assert "legacy path: NOT RUN, audit log from" in status, (
+        "as the deletion has it, and no use of before the cutover counts"
+    )
     assert (
         "nothing is proven of the time from" in ended.words,
         PERSON in ended.out.partition("NOT RUN")[2],
@@ -442,6 +508,7 @@ def test_the_deletion_refuses_while_others_use_the_legacy_path(recorded: Recorde
         "FAIL",
         True,
     )
+    assert "legacy path: FAIL, 1 principal used" in run_command("status", *recorded.where).out
     why = ("--override", "readers", "--reason", "moves on Monday", "--by", "Ada")
     assert recorded.check("delete", *why)[0] == "OVERRIDDEN"
     recorded.run("--acknowledge", AIRFLOW, "--by", "Bob")
@@ -485,8 +552,7 @@ def test_the_deletion_looks_at_the_whole_soak(
     state = begun(State.initial(DEV), Phase.DUAL_WRITE, Stamp("begun", "Ada", days[0]))
     state = with_phase(state, Phase.CUT_OVER, Stamp("cut over", "Ada", days[0]))
     state = readers_seen(state, Stamp("look", "readers", NOON), ReadersRecord(days[1], days[1], NOON, used))
-    request = DeletionRequest(timedelta(days=7), Checkouts(), "Ada")
-    check = deletion_readers_check(state, Target.of(DEV), days[0], request, NOON)
+    check = readers_check(state, Target.of(DEV), NOON, audit_log="", soak=timedelta(days=7))
     assert (check.standing.value, said in check.evidence) == (standing, True), check
 
 

@@ -2,6 +2,7 @@
 
 import codecs
 import contextlib
+import cProfile
 import io
 import json
 import os
@@ -19,6 +20,7 @@ from backfill_job.references.scan import scan
 
 LEGACY = 'read("gs://data-bucket-dev/QPI_exports/")\n'
 MIGRATED = 'read("gs://de-bigquery-data-export-dev/qpi_exports/")\n'
+PACKAGES = "env/lib/python3.11/site-packages"
 
 
 @dataclass(frozen=True)
@@ -315,11 +317,44 @@ def test_a_file_that_python_cannot_read_is_still_searched(data: bytes, tmp_path:
 def test_what_tools_make_is_not_scanned(tmp_path: Path) -> None:
     """.git, node_modules, .venv and any virtual environment are left alone; a folder that is named by the user is not."""
     tree = {
-        f"{folder}/a.py": LEGACY for folder in [".git", "node_modules", ".venv", "__pycache__", "env/lib"]
+        f"{folder}/a.py": LEGACY
+        for folder in [".git", "node_modules", ".venv", "__pycache__", PACKAGES, "w/Lib/site-packages"]
     }
-    root = write_tree(tmp_path, tree | {"env/pyvenv.cfg": ""})
-    assert scan([root], MIGRATIONS).files == 0
+    root = write_tree(tmp_path, tree | {"env/pyvenv.cfg": "", "w/pyvenv.cfg": ""})
+    result = scan([root], MIGRATIONS)
+    assert result.files == 0
+    assert result.left_out == f", 2 paths left out: {root}/env, {root}/w"
     assert len(scan([root / "node_modules"], MIGRATIONS).blocking) == 1
+
+
+def test_a_stray_file_of_a_virtual_environment_hides_no_consumer(tmp_path: Path) -> None:
+    """Without the folder of packages it is not one, whatever else is there."""
+    root = write_tree(tmp_path, {"dags/pyvenv.cfg": "", "dags/a.py": LEGACY, "dags/lib/b.py": LEGACY})
+    result = scan([root], MIGRATIONS)
+    assert [finding.path.name for finding in result.blocking] == ["a.py", "b.py"]
+    assert result.left_out == ""
+
+
+@pytest.mark.parametrize(
+    ("head", "line"),
+    [
+        ("bucket: data-bucket-dev\n", "table_{0}_prefix: QPI_exports/{0}/\n"),
+        ("bucket: data-bucket-dev\na:\n  b:\n", "    t{0}: QPI_exports/{0}/\n"),
+        ("bucket: data-bucket-dev\n", "t{0}: {{prefix: QPI_exports/{0}/}}\n"),
+        ("bucket: data-bucket-dev\nprefixes:\n", "  - QPI_exports/{0}/\n"),
+        ("bucket: data-bucket-dev\nscript: |\n", "  run --prefix QPI_exports/{0}/\n"),
+    ],
+)
+def test_the_work_grows_with_the_file_and_not_with_its_square(head: str, line: str, tmp_path: Path) -> None:
+    """By the calls that are made: each place is judged beside every other, which is read once."""
+    calls = []
+    for count in (50, 400):
+        (tmp_path / "a.yaml").write_text(head + "".join(line.format(number) for number in range(count)))
+        with cProfile.Profile() as profile:
+            result = scan([tmp_path], MIGRATIONS)
+        assert [finding.kind.value for finding in result.findings] == ["legacy"] * count
+        calls.append(sum(entry.callcount for entry in profile.getstats()))
+    assert calls[1] < 12 * calls[0], calls
 
 
 def test_links_are_followed_once(tmp_path: Path) -> None:
@@ -345,7 +380,7 @@ def test_a_link_out_of_the_tree_is_not_followed_and_blocks(linked: str, tmp_path
     assert scan([root], MIGRATIONS, skip=["code.py"]).clean
 
 
-@pytest.mark.parametrize("folder", [".venv", "env", "node_modules/x"])
+@pytest.mark.parametrize("folder", [".venv", PACKAGES, "node_modules/x"])
 def test_a_link_into_what_tools_make_blocks(folder: str, tmp_path: Path) -> None:
     """The walk does not come to its target; where a person names the folder, it does."""
     tree = {"a.py": MIGRATED, f"{folder}/x.py": LEGACY, "env/pyvenv.cfg": ""}
@@ -408,7 +443,7 @@ def test_where_everything_is_left_out_there_is_no_verdict(tmp_path: Path) -> Non
     """--skip that matches all of it proves nothing."""
     ran = references(write_tree(tmp_path, {"a.py": MIGRATED}), "--skip", "*.py")
     assert ran.code == 2
-    assert "1 path left out as asked" in ran.err
+    assert "1 path left out: " in ran.err
 
 
 def test_code_that_reads_neither_path_is_not_called_clean(tmp_path: Path) -> None:
@@ -424,7 +459,7 @@ def test_what_is_left_out_is_named(tmp_path: Path) -> None:
     root = write_tree(tmp_path / "tree", {"tests/a.py": LEGACY, "b.py": MIGRATED})
     ran = references(root, "--skip", "tests", "--json", tmp_path / "x.json")
     assert ran.code == 0
-    assert "1 path left out as asked" in ran.out
+    assert "1 path left out: " in ran.out
     assert json.loads((tmp_path / "x.json").read_text())["skipped"] == [f"{root}/tests"]
 
 

@@ -17,15 +17,17 @@ from werkzeug.serving import make_server
 from werkzeug.wrappers import Request, Response
 
 from shared.loaded import LoadedVerdict
+from shared.migration import Environment, qpi_exports
 from shared.phase import Phase
 from shared.report.loading import Status, Unreadable
 from shared.report.next_steps import Target
-from shared.report.page import render_report, render_status, render_unknown
+from shared.report.page import render_hours, render_report, render_status, render_unknown
 from shared.report.web import create_app
 
 pytestmark = needs_chromium
 
 NOW = datetime(2026, 11, 23, 6, 0, tzinfo=UTC)
+DEV = qpi_exports(Environment.DEV)
 TARGET = Target("dev", samples.SOURCE, samples.DESTINATION)
 
 
@@ -50,6 +52,10 @@ PAGES: dict[str, Callable[[], str]] = {
         Unreadable("gs://b/state.json: no answer"), samples.read(samples.clean(7))
     ),
     "unknown": lambda: render_unknown("gs://b/state.json: no answer", NOW),
+    "writes": lambda: render_hours(
+        DEV, [number * 7_919 for number in range(24 * 7)], ["Quietest: Sun 05:00 to 06:00 UTC"], known=True
+    ),
+    "writes not known": lambda: render_hours(DEV, [0] * 24 * 7, ["Quietest hours: not known"], known=False),
 }
 
 
