@@ -371,7 +371,6 @@ class SafetyNet:
     """The settings of a bucket that still hold a deleted object.
 
     Attributes:
-        bucket: Its name.
         soft_delete: How long deleted objects can be restored; zero where they cannot; None where this is not known.
         versioning: Whether deleted objects stay as noncurrent versions.
         retention: How long objects may not be deleted; zero where there is no policy.

@@ -117,9 +117,7 @@ def overridden(checks: Iterable[Check], reasons: Mapping[str, str], by: str) -> 
     """Override the blocking checks that a person names. A check that is not overridable still blocks.
 
     Args:
-        checks: All checks.
         reasons: The person's reason, by the check's name; a check that passed stays as it is.
-        by: The person.
     """
     return tuple(
         replace(
@@ -247,7 +245,6 @@ def references_check(result: ScanResult | None, state: State) -> Check:
 
     Args:
         result: What a scan of the consumers' checkouts found; None where none was named.
-        state: The migration's, with the recorded readers.
     """
     name = "references"
     if result is None:
@@ -303,7 +300,6 @@ def names_check(names: int, measure: int, left_out: Sequence[str] = ()) -> Check
     """A listing must show nearly as many names as the comparison before: one that was cut short looks like a small path.
 
     Args:
-        names: How many it shows.
         measure: How many the comparison before showed; 0 where there is none.
         left_out: Patterns of names that it leaves out, and an earlier comparison did not: it is about a part.
     """
@@ -338,8 +334,6 @@ def readers_check(
     that the log is on, the check is not applicable. A look of an earlier phase says that it can be looked at again.
 
     Args:
-        target: The migration, for the commands.
-        now: The current time.
         audit_log: The project whose audit log has the entries of the legacy bucket; empty where none was named.
         since: From when on each principal counts, and the log must be proven to be on; None for what the newest look proves.
     """

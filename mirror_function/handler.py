@@ -66,13 +66,7 @@ BAD_REQUEST, METHOD_NOT_ALLOWED, UNAVAILABLE = 400, 405, 503
 
 @dataclass(frozen=True, slots=True)
 class _Worker:
-    """What one worker process keeps from its first event on.
-
-    Attributes:
-        api: The usual requests, in the event loop.
-        gateway: All others, on `threads`.
-        phases: Shares Cloud Storage's time with both clients.
-    """
+    """What one worker process keeps from its first event on."""
 
     settings: MirrorSettings
     api: AsyncApi
@@ -298,7 +292,6 @@ def trace_fields(headers: Mapping[str, str], project: str) -> dict[str, str]:
 
     Args:
         headers: The request's; ``X-Cloud-Trace-Context: TRACE/SPAN;o=1`` or ``traceparent: 00-TRACE-SPAN-01``.
-        project: The Google Cloud project of the trace.
 
     Returns:
         The fields; none where the project or the trace is unknown.

@@ -231,7 +231,6 @@ class EventLog:
 
     Attributes:
         context: Fields of every line of this log, such as the run.
-        logger: Gets the lines; the program's start gives it handlers.
     """
 
     context: Mapping[str, Any] = field(default_factory=dict)

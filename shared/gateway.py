@@ -75,14 +75,9 @@ class Gateway:
         retry_initial: Seconds before the first repetition; doubled each time up to a minute.
         request_timeout: Seconds after which one request counts as lost if its whole answer has not come; see `SLOWEST`.
             Rewrites of large objects need at least 30 (Cloud Storage reference, "Objects: rewrite").
-        operations: Counts every request; None for a counter of its own.
         server_time: Notes the time of every answer; None for one of its own.
         billing_project: Pays for the requests to a requester-pays bucket; empty for none.
         credentials: The account, as a `google.auth.credentials.Credentials`; None for the environment's.
-
-    Attributes:
-        operations: Counts the answered requests by the class in which they are billed.
-        server_time: Cloud Storage's time, as of the newest answer.
 
     Raises:
         UsageError: The environment has no credentials, or ``STORAGE_EMULATOR_HOST`` is not an address.

@@ -84,7 +84,6 @@ def decode(
 
     Args:
         kind: A dataclass whose fields are the file's.
-        contents: The file's.
         where: The file's name, for errors.
         written: How the value is written as JSON; None for a value that takes some of the file's fields only.
 
@@ -110,7 +109,6 @@ def convert(
 
     Args:
         kind: A dataclass, or what else msgspec knows.
-        content: What `parse_json` returned.
         written: How the value is written as JSON; None for a value that takes some of the fields only.
 
     Raises:

@@ -28,7 +28,6 @@ def mark_late_write(store: ContentsStore, migration: Migration, relative: str, w
     Args:
         migration: The migration, in its own direction.
         relative: The object's name below the prefix.
-        written: The version that was written.
 
     Raises:
         StorageError: The note may or may not have been written; mark the write again.

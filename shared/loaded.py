@@ -132,8 +132,6 @@ class LoadedRecord:
 
     Attributes:
         path: The path that was read, ``gs://bucket/prefix/``; `legacy` and `new` are the migration's.
-        table: The consumer's table, as the operator named it.
-        consumer: The consumer's identity.
         passed: It finished, compared at least one row, and every day is right.
     """
 
@@ -216,9 +214,6 @@ def _day_json(day: LoadedDay) -> dict[str, Any]:
 
 def read_loaded(contents: bytes, where: str) -> LoadedRecord:
     """Read a record: strictly, completely and without contradiction, or not at all.
-
-    Args:
-        where: The file's name, for errors.
 
     Raises:
         UsageError: It is another file, is damaged, or contradicts itself.

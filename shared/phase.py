@@ -309,11 +309,7 @@ def _equal_since(comparison: Any, begun: set[Any], migration: Migration) -> str 
 
 
 def _check_version_1(head: Phase, history: object, migration: Migration) -> None:
-    """Check a phase of version 1 against the sentences of its own history, as far as they can be read.
-
-    Raises:
-        PhaseUnknown: They tell of another phase.
-    """
+    """Check a phase of version 1 against the sentences of its own history, as far as they can be read."""
     entries = history if isinstance(history, list) else []
     sentences = (str(each.get("what")) for each in entries if isinstance(each, dict))
     changes = [found["to"] for each in sentences if (found := re.match(VERSION_1_CHANGE, each))]
@@ -445,7 +441,6 @@ class PhaseReader:
 
     Args:
         store: Shares its `ServerTime` with every client whose looks the phase is for.
-        monotonic: A clock in seconds that never goes back.
         pause: Waits while a change of the record is under way; takes seconds.
     """
 

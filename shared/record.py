@@ -250,7 +250,6 @@ def begin(
     the head, whose digests prove it. A lost or older head is made again from the entries. The runs of a lost head are lost.
 
     Args:
-        stamp: The person who begins it.
         phase: The phase of a migration without any record, or without its head: a person confirms what the entries say.
             None: it begins only where the destination and the migration's own folder are empty, so that nothing shows that it
             was under way.
@@ -352,11 +351,7 @@ def _mended(
     listed: Sequence[ObjectState],
     stamp: Stamp,
 ) -> tuple[Begin, State]:
-    """What the record should be, from all that is left of it.
-
-    Raises:
-        PhaseUnknown: Head and entries contradict each other, or an entry is in neither.
-    """
+    """What the record should be, from all that is left of it."""
     state = None if head is None else state_from_head(head[1], migration)
     if state is not None and state.version == 1:
         if listed:
@@ -407,11 +402,7 @@ def _adopted(old: State, stamp: Stamp) -> State:
 def _entries(
     store: RecordStore, migration: Migration, listed: Sequence[ObjectState]
 ) -> dict[int, tuple[str, HistoryEntry, bytes]]:
-    """The entries that have objects, by their numbers; each with name and contents of its object.
-
-    Raises:
-        PhaseUnknown: An object is not an entry, or is one that is there already.
-    """
+    """The entries that have objects, by their numbers; each with name and contents of its object."""
     found: dict[int, tuple[str, HistoryEntry, bytes]] = {}
     for each in listed:
         at = ObjectRef(history_ref(migration).bucket, each.name)
@@ -437,11 +428,7 @@ def _entries(
 
 
 def _entry(contents: bytes, migration: Migration) -> HistoryEntry:
-    """Read the contents of an entry's object.
-
-    Raises:
-        ValueError: They are not an entry of this migration.
-    """
+    """Read the contents of an entry's object."""
     content = parse_json(contents)
     if not isinstance(content, Mapping):
         raise ValueError("not a JSON object")  # noqa: TRY004 -- of the file, not of the program
@@ -456,11 +443,7 @@ def _entry(contents: bytes, migration: Migration) -> HistoryEntry:
 def _checked_record(
     head: tuple[int, bytes] | None, listed: Sequence[ObjectState], migration: Migration
 ) -> Record:
-    """The record, where head and history agree.
-
-    Raises:
-        PhaseUnknown: They do not, or one is damaged.
-    """
+    """The record, where head and history agree."""
     if head is None and not listed:
         return Record(Standing.NONE, State.initial(migration), ABSENT)
     phases = phases_of(listed, migration)

@@ -103,7 +103,6 @@ class Replication(NamedTuple):
         source: The source version that the outcome is about; None when there was none (superseded).
         destination: The destination as last seen; when copied or equal, the version with the source's content.
         straggler: Copied although the destination has the authority: a writer still uses the old path.
-        attempts: The number of looks and copies, for the log.
         taken_back: The copy that was deleted, because its source was deleted while it was made; None where there is none.
     """
 
@@ -355,11 +354,7 @@ def _settled(action: Action, now: LastSeen, ours: Replication | None, attempts: 
 
 
 def _check_progress(now: LastSeen, ours: Replication | None, destination: ObjectRef) -> None:
-    """Refuse to copy the same version with the same metadata over our own copy of it: that would not end.
-
-    Raises:
-        CopyNotProven: Our last copy was of this version, neither side changed since, and still they differ.
-    """
+    """Refuse to copy the same version with the same metadata over our own copy of it: that would not end."""
     if ours is None or now.destination is None or now.destination != ours.destination:
         return
     if now.source == ours.source and now.source is not None:
@@ -417,7 +412,6 @@ def propagate_delete(
     """Follow a deletion at the source, unless the source was written again. Not while the destination has the authority.
 
     Args:
-        deleted: The version that was deleted, as the event shows it.
         deleted_at: When it was deleted; aware. What was written at the destination later stays.
         authority: Which side wins; a function is called after every look at the destination.
         keep: As in `replicate`.

@@ -102,9 +102,7 @@ class SignOff:
     """One person's consent to the cutover, on behalf of one signatory.
 
     Attributes:
-        by: The person.
         at: Aware.
-        note: The person's comment; may be empty.
     """
 
     name: Signatory
@@ -118,9 +116,7 @@ class RunRecord:
     """One run of a command.
 
     Attributes:
-        run: Its name, as its log lines carry it.
         finished: Aware.
-        summary: Its last line.
         report: The location of its report; None without one.
         certificate_sha256: The certificate of what it verified, as 64 hexadecimal digits; None without one.
     """
@@ -158,9 +154,7 @@ class Begun:
     """A manifest that a deletion began with.
 
     Attributes:
-        name: The file name of its head.
         sha256: Of its head.
-        objects: How many it names.
     """
 
     name: _Line
@@ -185,7 +179,6 @@ class Site:
         scope: The functions and classes around it; empty at the top of the file.
         operation: ``presence``, ``load``, ``list``, or ``read``.
         reads: Where it reads; empty for the legacy path.
-        places: How many places have this name.
     """
 
     file: _Line
@@ -285,12 +278,10 @@ class ComparisonRecord:
 
     Attributes:
         begun: The id of the change that recorded its beginning.
-        run: The run's name, as its log lines carry it.
         began: Cloud Storage's time before the listing that it judges; not later than the first request of that listing.
         compared: Names on either side, without the excluded ones.
         wrong: How many of them are not proven equal on both sides.
         extra: How many of the wrong ones only the new path has.
-        excludes: Shell patterns of what was left out.
         data_sha256: Of what both sides hold, as a certificate states it; None where it was not computed.
         file_sha256: Of the verification's file; None for a command that leaves none.
         crc_alone: Names that are equal by crc32c alone, because a side has no md5.
@@ -341,22 +332,16 @@ class HistoryEntry:
         at: Aware; Cloud Storage's time.
         by: The person; the command of a comparison.
         change: The id of the change, unique in the history.
-        kind: What it is about.
         phase: The phase that holds after it.
-        was: The phase before a change of the phase.
         signatory: For whom the person signed.
         signed: When the sign-off was given that a later entry is about.
-        note: The person's comment.
         void: The sign-offs that a rollback voided, as ``NAME by WHO``.
         manifest: What a deletion began with.
-        overridden: The checks that the person overrode.
         before: The SHA-256 of the entry before, as its object holds it; empty for the first.
         run: The run whose comparison begins.
         comparison: What a comparison found that has ended.
         sites: The consumers' places that were seen, or that a person accepts as they are now. A person who accepts none of
             them says that there is no consumer.
-        erasure: What a person has erased by name.
-        readers: Who used the legacy path.
         principal: The one that a person acknowledges there, by its name.
         day: After the cutover, how a verification found the parts of its day (`shared.green_days`).
     """
@@ -451,7 +436,6 @@ class State:
 
     Attributes:
         source: ``gs://bucket/prefix/``.
-        destination: ``gs://bucket/prefix/``.
         since: The start of the phase; aware. None where the migration has not begun.
         signoffs: The consents to the next cutover, in the order given; after a cutover, to that one.
         runs: The newest runs, oldest first.

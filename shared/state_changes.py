@@ -137,9 +137,6 @@ def sign_off(state: State, name: Signatory, stamp: Stamp, note: str = "") -> Sta
 
     A person's second sign-off for the same signatory changes only the history.
 
-    Args:
-        stamp: The person who signs makes the change.
-
     Raises:
         UsageError: The phase has no cutover ahead, or the person's name or the note is not one line of plain text.
     """
@@ -153,9 +150,6 @@ def sign_off(state: State, name: Signatory, stamp: Stamp, note: str = "") -> Sta
 
 def withdraw(state: State, name: Signatory, stamp: Stamp, note: str = "") -> State:
     """Withdraw a person's sign-off. The history keeps both.
-
-    Args:
-        stamp: The person who signed makes the change.
 
     Raises:
         UsageError: The person has not signed for this signatory, or the phase has no cutover ahead.

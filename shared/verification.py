@@ -410,12 +410,7 @@ class NameDifference:
 
 @dataclass(frozen=True, slots=True)
 class CertificateSums:
-    """The checksums by which two people compare what they verified.
-
-    Attributes:
-        sha256: Of the certificate, the run's identity included.
-        data_sha256: Of what it says about the data.
-    """
+    """The checksums by which two people compare what they verified: of all, the run included, and of the data alone."""
 
     sha256: Sha256
     data_sha256: Sha256
@@ -428,9 +423,7 @@ class Verification:
     Attributes:
         env: ``dev``, ``stg``, ``prod`` or ``custom``.
         source: ``gs://bucket/prefix/``, as is the destination.
-        excludes: Shell patterns of what was left out.
         started: Aware; the evidence is as old as this.
-        tasks: Among how many tasks it was shared.
         finished: Aware.
         grace_s: Seconds that a changed source object had to arrive.
         clean: Something was compared, every name is equal, nothing is critical, and only the source's own data are broken.
@@ -540,10 +533,6 @@ def read_latest_verification(store: StateStore, migration: Migration) -> Verific
 
 def read_verification(contents: bytes, where: str) -> Verification:
     """Read ``verification.json``.
-
-    Args:
-        contents: The file's.
-        where: The file's name, for errors.
 
     Raises:
         UsageError: It is damaged, something else, or contradicts itself.

@@ -54,13 +54,7 @@ _Pair = tuple[str, _Generation, _Generation]
 
 @dataclass(frozen=True, slots=True)
 class _Proofs:
-    """An object of the record; its fields are those of the file.
-
-    Attributes:
-        legacy: The legacy path.
-        new: The new path.
-        pairs: Name below the prefixes, generation at the legacy path, generation at the new path. Their bytes are the same.
-    """
+    """An object of the record. A pair is a name with its legacy and its new generation, whose bytes are the same."""
 
     format: Literal["qpi-exports-migration/proofs/1"]
     run: str
@@ -73,7 +67,6 @@ class ByBytes:
     """Settles the lines of a diff whose checksums prove nothing.
 
     Args:
-        run: Reads both sides, and the record.
         authority: Where the source wins, such lines stay as they are: a copy settles them. None: it compares them in any phase.
         record: Whether to record what is found equal. Without it, nothing is written.
 
@@ -152,12 +145,7 @@ class ByBytes:
             )
 
     def _recorded(self) -> set[bytes]:
-        """The pairs on record.
-
-        Raises:
-            UsageError: An object of the record is damaged, or another migration's.
-            StorageError: It could not be read.
-        """
+        """The pairs on record."""
         gateway, folder = self._run.store, self._migration.own_ref(FOLDER, "")
         found: set[bytes] = set()
         for page in gateway.list_pages(folder.bucket, folder.name):

@@ -126,8 +126,6 @@ class CatchUp:
         """Write the command's report, log the figures, and print the summary with the later writes on the other path.
 
         Args:
-            run: The run of the command.
-            phase: The phase as read after the last pass.
             other_path: The path from which nothing is copied where it has the later write.
         """
         run.write(f"{run.command}.json", {"phase": phase, "handover": self.to_json()})
@@ -157,8 +155,6 @@ def catch_up(
     The later write wins, whatever the run's own authority is. Also returns when it stops before its end.
 
     Args:
-        run: From which path to which, and everything else.
-        arguments: With those of `add_pace_arguments`.
         allowed: The phases that allow it. Where the phase becomes another one, it stops, and the result says so.
         begun: The comparison that its last pass makes; it records what that found.
         settled_before: What the new path has had since before this moment is not a later write. Where it differs, a pass to

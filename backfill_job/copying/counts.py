@@ -28,7 +28,6 @@ class Counting(Generic[_Outcome]):
     """Which outcomes are counted, and under which names.
 
     Attributes:
-        outcomes: Every object ends in one of them; its values are the names in logs and reports.
         done: Outcomes of objects that the run wrote or deleted; their bytes are added up.
         not_right: Outcomes after which something is left to do.
         listed: The name of the total in logs and reports.
@@ -71,7 +70,6 @@ class Counts(Generic[_Outcome]):
     """Counts that grow while a run works. Not thread-safe: one thread counts.
 
     Attributes:
-        counting: Which outcomes are counted.
         listed: Objects that were listed, or lines that were taken.
         by_outcome: Objects by what became of them.
         bytes: Bytes of the objects that the run wrote or deleted.
@@ -89,13 +87,7 @@ class Counts(Generic[_Outcome]):
         self.listed += objects
 
     def add(self, outcome: _Outcome, size: int = 0, *, objects: int = 1) -> None:
-        """Count what became of listed objects.
-
-        Args:
-            outcome: What became of them.
-            size: Their bytes.
-            objects: How many.
-        """
+        """Count what became of listed objects; `size` is their bytes."""
         self.by_outcome[outcome] += objects
         if outcome in self.counting.done:
             self.bytes += size

@@ -117,8 +117,6 @@ async def merge_pages(
 
     Args:
         source: The source listing; pages in the order of the names. Closed at the end.
-        destination: The destination listing, likewise.
-        migration: Which names are excluded.
 
     Yields:
         Parts of the diff in the order of the names; the caller reads or drops each.
@@ -170,8 +168,6 @@ async def diff(
     """Compare both sides of a migration.
 
     Args:
-        api: Lists both sides.
-        migration: What is compared.
         ranges: The pieces of the key space to compare; started in this order.
         at_once: How many of them it lists at once.
 

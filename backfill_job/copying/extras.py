@@ -48,13 +48,10 @@ async def follow_deletions(
     """Delete those extras that are proven copies of deleted sources. Any number of runs may do so at once.
 
     Args:
-        extras: Names that only the destination has, as the listings showed them.
         api: Lists the versions of the source's bucket.
         store: Used from several threads.
-        migration: Gives the names of an object on both sides.
         authority: Which side wins; read for every extra.
         told: Receives the name and the outcome of each extra that is a proven copy.
-        stop: Whether a signal asked the process to stop.
 
     Raises:
         StorageError: An extra could not be followed; the others may or may not have been.

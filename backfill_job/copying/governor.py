@@ -224,7 +224,6 @@ class Simulation:
     """A run of several tasks without a storm.
 
     Attributes:
-        seconds: How long it takes.
         peak_rate: The most writes a second, all tasks together.
         mean_rate: Writes a second on average, all tasks together.
     """
@@ -248,12 +247,7 @@ def simulate(
     Each step sends at the rate of its start, so the result is a little slower than the governors are.
 
     Args:
-        objects: Objects to be written.
-        tasks: How many tasks share them.
         client_speed: Objects a second that one task can send.
-        start: Writes a second at first, all tasks together.
-        doubling: Seconds in which the ramp doubles.
-        ceiling: The most writes a second of all tasks together; None for the ramp alone.
 
     Raises:
         ValueError: Objects are below zero, or another figure is not above zero.
@@ -288,9 +282,6 @@ def seconds_under_ramp(
     """Seconds for ramped-up writes without a storm: the inverse of the ramp's integral. `simulate` finds the same.
 
     Args:
-        writes: Object writes.
-        start: Writes a second at first.
-        doubling: Seconds in which the rate doubles.
         cap: The most writes a second, such as the client's own limit.
 
     Raises:

@@ -83,18 +83,13 @@ async def copy_lines(
     Args:
         batches: The diff in parts, without lines of objects that only the destination has. The lane draws line by line,
             and closes it at the end.
-        api: Sends the rewrites.
         store: Everything else; used from several threads.
-        migration: Gives the names of an object on both sides.
         authority: Which side wins where the two differ; read for every line.
         report: Receives the result of every line drawn, in no order, in the event loop's thread.
-        stop: Whether a signal asked the process to stop.
         clock: The time, and the waiting for versions that are too young.
         governor: Decides when the lane may send the next rewrite; None for no limit.
         limits: How much at once.
-        settled_before: See `replicate`.
         deletes: See `replicate`. Costs one more look at the source for each copy.
-        storage_class: See `replicate`.
 
     Raises:
         PermissionDenied, BucketNotFound, PhaseChanged, PhaseUnknown: The failure concerns more than one object, so the lane

@@ -40,11 +40,9 @@ class Result(NamedTuple):
     A named tuple, because a run makes one for every object: a third of a frozen dataclass's time.
 
     Attributes:
-        account: How the run counts it.
         source: The source version it is about; for a failure the listed one.
         destination: The destination version that holds the content; for a conflict the one in the way.
         replaced: The different version that the copy replaced, if the diff saw one.
-        straggler: See `shared.replicate.Replication`.
         error: Why it failed, else None.
     """
 
@@ -104,15 +102,7 @@ def replicated(
     """Replicate the object of a line by the rule, whatever the listings showed, and record the result.
 
     Args:
-        line: The object, as both sides list it.
-        store: Holds both sides.
-        migration: Gives the names of the object on both sides.
-        authority: Which side wins where the two differ.
-        after: See `replicate`.
-        settling: See `replicate`.
         settled_before: What the new path has had since before this moment is not a later write; see `replicate`.
-        deletes: See `replicate`.
-        storage_class: See `replicate`.
 
     Returns:
         The result. A failure of Cloud Storage is a result, too.

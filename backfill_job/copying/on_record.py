@@ -41,7 +41,6 @@ class OnRecord:
         """What the record says of a comparison.
 
         Args:
-            compared: What it found.
             back: Whether it went from the new path to the legacy path.
         """
         counts, run = compared.counts, self.run
@@ -71,7 +70,6 @@ class OnRecord:
         """Record what the comparison found; gives the state that has it.
 
         Args:
-            found: As `found` gives it.
             also: A further change, made with it.
             day: How it found the parts of its day, by the state as it is then.
 
@@ -88,7 +86,6 @@ class OnRecord:
         """Record what a copy found in the end, and the run. Where that fails, the result says that it stopped; nothing is silent.
 
         Args:
-            result: How the copy ended.
             back: Whether it went from the new path to the legacy path.
             exit_code: Of the run; None for the result's own.
             summary: Of the run; empty for the result's own.

@@ -53,10 +53,8 @@ def showing(
 
     Args:
         console: Shows a bar if it is a terminal, else nothing.
-        what: The work, in a word.
         tell: Called every `LOG_SECONDS` and at the end with the facts, ``objects_per_s`` and ``elapsed_s``; by default nothing is.
         total: Objects expected; None where unknown. Where there are more, the bar ends with those.
-        monotonic: A clock in seconds that only grows.
 
     Yields:
         A function to call after every object. It calls its argument, which reads the counts, only a few times a second.

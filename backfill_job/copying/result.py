@@ -25,13 +25,10 @@ class RunResult:
     """How an execution ended.
 
     Attributes:
-        balance: How many objects were listed, and what happened to them.
         verification: How both sides compare afterwards; None when the run stopped before that.
         stopped: Why it stopped before its end; empty when it did not.
         denied: It stopped because a bucket or a permission is missing.
         copying_s: Seconds for listing and copying, without the verification.
-        work: What the listings showed.
-        operations: Requests to Cloud Storage, as they are billed.
         narrowed: The part of the names that the operator asked for, in words; empty for all.
         failures: Why objects failed: one entry for each cause.
         stopped_by: The cause for which it stopped before its end; None if that is not a failure of Cloud Storage.

@@ -68,11 +68,7 @@ class Waiting:
     """How a deleter waits.
 
     Attributes:
-        governor: Says when the next object may be deleted.
-        retry: For transient errors.
-        dice: Gives the jitter of the back-off.
         sleep: Takes seconds.
-        monotonic: Seconds that only grow.
     """
 
     governor: WriteGovernor
@@ -84,12 +80,7 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class _Try:
-    """A line that is not settled yet.
-
-    Attributes:
-        asked: Whether a request may have deleted it.
-        said: The last answer.
-    """
+    """A line that is not settled yet."""
 
     line: Line
     asked: bool = False
@@ -181,11 +172,7 @@ class Deleter:
         return results, again
 
     async def _rechecked(self, tries: Sequence[_Try], following: str) -> tuple[list[LineResult], list[_Try]]:
-        """Separate the lines whose destination still is the generation proven equal from the others.
-
-        Raises:
-            StorageError: A listing or look failed.
-        """
+        """Separate the lines whose destination still is the generation proven equal from the others."""
         there = await self._listed(tries, following)
         results: list[LineResult] = []
         go: list[_Try] = []
@@ -299,7 +286,6 @@ class Deletion:
 
     Attributes:
         batches: Limits the batches under way.
-        report: Gets the result of every line.
     """
 
     manifest: Manifest

@@ -105,12 +105,6 @@ class Consent:
 def delete(command: str, arguments: argparse.Namespace, io: ProcessIO, settings: Settings) -> int:
     """Show what would be deleted, or delete it.
 
-    Args:
-        command: The name in the names of its log files.
-        arguments: The command's.
-        io: What it reads from and writes to.
-        settings: Which task of which execution this is.
-
     Returns:
         The exit code.
 
@@ -216,11 +210,7 @@ def _begun(run: Run, arguments: argparse.Namespace, state: State, request: Delet
 
 
 def _resumed(run: Run, arguments: argparse.Namespace, state: State, request: DeletionRequest) -> Found:
-    """Find the manifest that a deletion was begun with, and have the deletion confirmed again.
-
-    Raises:
-        UsageError: It is damaged or another deletion's, a check fails, or the operator did not confirm.
-    """
+    """Find the manifest that a deletion was begun with, and have the deletion confirmed again."""
     found = find_manifest(run.gateway, arguments.resume)
     _refuse_foreign(found, run.migration)
     known = {begun.name: begun.sha256 for begun in state.manifests}
@@ -264,15 +254,10 @@ def _confirm(
     """Have the operator confirm the deletion: a text typed, then yes or no; or both options of the command line.
 
     Args:
-        run: The run.
         consent: What the command line says; where it says anything, no question is asked.
         objects: Objects in the manifest.
         critical: Objects that the consumer's file calls critical.
         settled: Gives the number of lines that earlier runs have settled; called only before a question.
-
-    Raises:
-        UsageError: The operator did not confirm.
-        Interrupted: The operator stopped it.
     """
     if consent.said or not run.io.stdin.isatty():
         consent.check(run.migration.deletion_text)
@@ -321,11 +306,7 @@ def _refuse_foreign(found: Found, migration: Migration) -> None:
 
 
 def _refuse(run: Run, why: str) -> None:
-    """Refuse where there is a reason.
-
-    Raises:
-        UsageError: There is one.
-    """
+    """Refuse where there is a reason."""
     if why:
         run.log.emit(Event.DELETION_REFUSED, error=why)
         raise UsageError(f"refused; nothing was deleted: {why}")
@@ -336,12 +317,7 @@ class _Blocked(UsageError):
 
 
 def _refuse_blocked(run: Run, state: State, checks: Sequence[Check]) -> None:
-    """Refuse where a check blocks.
-
-    Raises:
-        _Blocked: One does, and the screen says it.
-        UsageError: One does, and there is no screen.
-    """
+    """Refuse where a check blocks."""
     if not _said_blocked(run, state, checks):
         return
     why = refusal(checks)
@@ -425,11 +401,7 @@ def _request(arguments: argparse.Namespace, io: ProcessIO) -> DeletionRequest:
 
 
 def _names_in(file: Path | None) -> frozenset[str]:
-    """The names in a list, one a line, below the prefix.
-
-    Raises:
-        UsageError: It cannot be read.
-    """
+    """The names in a list, one a line, below the prefix."""
     if file is None:
         return frozenset()
     try:

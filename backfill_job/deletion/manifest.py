@@ -113,8 +113,6 @@ class Chunk:
 
     Attributes:
         offset: Bytes of the lines before it.
-        length: Bytes.
-        lines: Their number.
         first: The name in its first line.
         last: The name in its last line.
         sha256: Of its bytes, as 64 hexadecimal digits.
@@ -134,9 +132,7 @@ class Manifest:
 
     Attributes:
         name: The head's file name; that of the lines has an ``l`` more.
-        run: The run that wrote it.
         made: RFC 3339 UTC time at which it was written.
-        by: Who wants the deletion.
         objects: Lines, and so objects that may be deleted.
         size: Bytes of all objects.
         critical: Objects that are JSONL data.
@@ -289,12 +285,7 @@ def _plain(metadata: Metadata) -> dict[str, Any]:
 
 
 def chunk_lines(manifest: Manifest, number: int, data: bytes) -> list[Line]:
-    """Read a chunk from its bytes.
-
-    Args:
-        manifest: The head.
-        number: From 0.
-        data: The chunk's bytes.
+    """Read a chunk, whose number counts from 0, from its bytes.
 
     Raises:
         UsageError: The chunk is not what the head says, or names what may not be deleted.
@@ -322,10 +313,6 @@ def chunk_lines(manifest: Manifest, number: int, data: bytes) -> list[Line]:
 
 def read_manifest(contents: bytes, place: str) -> Manifest:
     """Read a head.
-
-    Args:
-        contents: The file's.
-        place: Where it lies, for errors.
 
     Raises:
         UsageError: It is not a manifest, comes from a newer program, or is damaged.
@@ -364,11 +351,7 @@ def _manifest(content: dict[str, Any]) -> Manifest:
 
 
 def _check(manifest: Manifest, content: dict[str, Any]) -> None:
-    """Check that the chunks hold every line once and in order.
-
-    Raises:
-        ValueError: They do not.
-    """
+    """Check that the chunks hold every line once and in order."""
     if content["lines"]["name"] != manifest.lines_name or "/" in manifest.name:
         raise ValueError(f"its lines are called {content['lines']['name']!r}")
     if manifest.name != manifest.name.strip() or not manifest.name.endswith(".json"):

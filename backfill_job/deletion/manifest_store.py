@@ -112,7 +112,6 @@ class Found:
     """A manifest that was read from its place.
 
     Attributes:
-        manifest: The head.
         sha256: Of the head.
         place: Where the head lies.
         folder: Its folder on this machine; None for Cloud Storage.
@@ -146,7 +145,6 @@ def find_manifest(gateway: Gateway, place: str) -> Found:
     """Read a manifest's head from a file or an object.
 
     Args:
-        gateway: Reads objects.
         place: A path, or ``gs://bucket/name``.
 
     Raises:
@@ -194,11 +192,7 @@ async def cloud_lines(api: AsyncApi, gateway: Gateway, at: ObjectRef, length: in
 
 
 def _object_at(place: str) -> ObjectRef:
-    """Read ``gs://bucket/name``.
-
-    Raises:
-        UsageError: It names no bucket or no object.
-    """
+    """Read ``gs://bucket/name``."""
     bucket, _, name = place.removeprefix("gs://").partition("/")
     if not name:
         raise UsageError(f"there is no manifest {place}")
@@ -319,12 +313,6 @@ def upload(gateway: Gateway, manifest: Manifest, folder: Path) -> None:
 
 async def prove_written(api: AsyncApi, gateway: Gateway, manifest: Manifest, folder: Path) -> CloudLines:
     """Read every byte of both files back, from both places.
-
-    Args:
-        api: Reads the lines.
-        gateway: Reads the head.
-        manifest: What must be there.
-        folder: Its place on this machine.
 
     Returns:
         The lines in Cloud Storage, for the deletion to read.

@@ -28,9 +28,7 @@ def begin(run: Run, manifest: Manifest, sha256: str, *, anew: bool) -> State:
     """Record that a deletion begins, and its manifest. Called before anything is deleted.
 
     Args:
-        run: The run.
         manifest: Written and read back.
-        sha256: Of its head.
         anew: Whether it deletes what an earlier deletion has left.
 
     Raises:
@@ -57,12 +55,6 @@ def begin(run: Run, manifest: Manifest, sha256: str, *, anew: bool) -> State:
 
 def finish(run: Run, by: str, record: RunRecord, *, done: bool) -> State:
     """Record how a deletion ended. The phase becomes ``deleted`` where every line of its manifest is settled.
-
-    Args:
-        run: The run.
-        by: Who wants the deletion.
-        record: How the run ended.
-        done: Whether every line is settled.
 
     Raises:
         StorageError: The state may or may not have been written.

@@ -126,8 +126,6 @@ def recorded(number: int, results: Iterable[LineResult], before: ChunkRecord | N
     """The record of a chunk after its lines, or those that an earlier run had kept, were tried.
 
     Args:
-        number: From 0.
-        results: Of the lines that were tried.
         before: The record of an earlier run; None where the whole chunk was tried.
     """
     tried = list(results)
@@ -153,9 +151,6 @@ class ChunkRecords:
     """The records of one manifest's chunks.
 
     Args:
-        api: Reads them.
-        gateway: Writes them.
-        manifest: Its head.
         sha256: The head's; a record of another head is ignored.
     """
 

@@ -66,9 +66,7 @@ class Pace:
     """How fast a deletion may be.
 
     Attributes:
-        governor: Says when the next object may be deleted.
         in_flight: Objects under way at once.
-        retry: For transient errors.
     """
 
     governor: WriteGovernor
@@ -138,10 +136,6 @@ def run_deletion(run: Run, found: Found, pace: Pace, by: str, unfinished: Sequen
     """Delete this process's part, and sum up.
 
     Args:
-        run: The run.
-        found: The manifest.
-        pace: How fast it may be.
-        by: Who wants the deletion.
         unfinished: Where something is left: the command that goes on, and that of the dry run.
 
     Raises:
@@ -239,11 +233,7 @@ async def _delete(
 
 
 async def _back_again(api: AsyncApi, manifest: Manifest, source: LinesSource) -> int:
-    """How many of a manifest's names are at the legacy path.
-
-    Raises:
-        StorageError: A listing failed.
-    """
+    """How many of a manifest's names are at the legacy path."""
     firsts = [chunk.first for chunk in manifest.chunks]
     there: defaultdict[int, set[str]] = defaultdict(set)
     async for page in list_pages(api, manifest.migration.source):

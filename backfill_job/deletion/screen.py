@@ -27,10 +27,6 @@ def overview(
     """Lay out what a deletion would take: at most 22 lines of 80 columns where nothing stands out.
 
     Args:
-        found: What may be deleted.
-        net: What would still hold it.
-        migration: The paths.
-        title: The first line.
         details: Whether each day, the folders and the layouts are there, too.
     """
     return Group(

@@ -216,7 +216,6 @@ def survey(
         cutover: When the new path became the source of truth; None if it has not.
         lines: Gets every name found equal; None where only figures are wanted.
         erased: Names that a person wants deleted although they were erased at the new path.
-        consumer: What reads the path.
         expected: Names that an earlier comparison showed, for the progress; None where there was none.
 
     Raises:

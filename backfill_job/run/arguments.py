@@ -48,7 +48,6 @@ def add_session_arguments(parser: argparse.ArgumentParser, *, in_parts: bool = T
     """Add the arguments that every command on both prefixes has, after those about the migration.
 
     Args:
-        parser: The command's.
         in_parts: Whether tasks can share the command's work and --since can narrow it. Otherwise it covers all names.
     """
     how = parser.add_argument_group("how")
@@ -104,7 +103,6 @@ def add_override_arguments(group: argparse._ArgumentGroup, names: Sequence[str],
     """Add ``--override`` and ``--reason``; the command itself adds ``--by``. Read them with `overrides_from`.
 
     Args:
-        names: The checks that a person may override.
         recorded: Where the reason is recorded, for the help.
     """
     group.add_argument(

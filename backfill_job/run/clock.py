@@ -14,8 +14,6 @@ class Clock:
 
     Attributes:
         now: Gives the current time, aware.
-        sleep: Waits for a number of seconds.
-        monotonic: Seconds that only grow.
     """
 
     now: Callable[[], datetime]

@@ -20,10 +20,6 @@ def say_end(run: Run, verdict: str, command: str, *, good: bool, fix_first: bool
     """Print the last two lines of a command.
 
     Args:
-        run: The run.
-        verdict: How it ended, in one line.
-        command: What to type next.
-        good: Whether all is as it should be.
         fix_first: Whether the command helps only after what stands above is fixed.
     """
     say_verdict(run.console, verdict, good=good)

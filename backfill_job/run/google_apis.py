@@ -62,7 +62,6 @@ class Apis:
     """Asks them.
 
     Attributes:
-        session: Sends the requests.
         environ: May name the address of the APIs; see `APIS`.
     """
 

@@ -16,9 +16,7 @@ class LateConsole:
     """Prints for the operator.
 
     Args:
-        file: Where to.
         width: Columns outside a terminal.
-        quiet: Prints nothing.
         only_progress: Prints no text, and draws progress: for a command that another one runs.
 
     Attributes:

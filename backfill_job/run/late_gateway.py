@@ -33,8 +33,6 @@ class LateGateway:
     """A `DeletingStore`, a `PhaseStore` and a `RecordStore`. Thread-safe.
 
     Args:
-        environ: The process's: which Cloud Storage, and the way to it.
-        connections: Requests of the gateway under way at once.
         billing_project: Pays for the requests to a requester-pays bucket; empty for none.
 
     Attributes:

@@ -38,8 +38,6 @@ def run_as_tasks(
 
     Args:
         command: Its name after ``python -m backfill_job``.
-        arguments: The command's.
-        io: The command's.
         report: The name of the report that combines the tasks' results.
         show: Makes the lines for the operator from that report.
 
@@ -100,14 +98,7 @@ def without_options(words: Sequence[str], options: Mapping[str, int]) -> tuple[s
 
 
 def _run_tasks(arguments: Sequence[str], count: int, execution: str, environ: Mapping[str, str]) -> int:
-    """Start the tasks with the variables that Cloud Run sets, pass signals on to all, and wait; gives the combined exit code.
-
-    Args:
-        arguments: The command of one task, program first.
-        count: How many tasks.
-        execution: The name of the execution that they share.
-        environ: Their environment, without those variables.
-    """
+    """Start the tasks with the variables that Cloud Run sets, pass signals on to all, and wait; gives the combined exit code."""
     tasks = [
         subprocess.Popen(
             arguments,

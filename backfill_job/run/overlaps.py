@@ -77,9 +77,6 @@ def refuse_overlaps(
     that is in phase ``deleted``, where neither of its paths overlaps this one's destination.
 
     Args:
-        store: Reads the records that are found.
-        environ: The process's: which Cloud Storage, and the way to it.
-        operations: Counts the requests.
         billing_project: Pays for them at a requester-pays bucket; empty for none.
 
     Raises:
@@ -136,11 +133,7 @@ def _traces(listed: Iterable[tuple[str, list[str]]]) -> list[_Trace]:
 
 
 def _read(store: PhaseStore, trace: _Trace) -> Migration:
-    """Read which migration a record is about. Every version of the head has these fields.
-
-    Raises:
-        UsageError: The head is missing or damaged, or contradicts its place.
-    """
+    """Read which migration a record is about. Every version of the head has these fields."""
     contents = store.read(trace.head)
     if contents is None:
         raise _unclear(trace, "its history is there, and the head is gone")

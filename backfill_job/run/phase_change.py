@@ -98,9 +98,6 @@ def change_phase(
     """Change the phase in the state, with an entry in its history. Atomic.
 
     Args:
-        run: The run of the migration.
-        phase: The new phase.
-        by: Who decides.
         check: Raises where the present state does not allow the change; runs on the very state that is changed.
         overridden: The checks that a person overrode for it; the history keeps them.
 
@@ -143,7 +140,6 @@ def phase_changed(
     """Add to each error of the block that the phase is changed already, and what to do. Reads the phase again for that.
 
     Args:
-        run: The run of the migration.
         phases: What the phase may be after the change.
         go_on: What to do where it still is one of them.
 

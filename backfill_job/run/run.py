@@ -60,14 +60,11 @@ class Run:
         command: Its name, as in the names of its log files.
         settings: Which task of which execution this is.
         console: Prints for the operator; prints nothing where lines are JSON.
-        log: Receives events.
         reports: The place for the reports of the whole run; None for no reports.
         store: Both clients: looks at and copies single objects of both sides, reads and writes the record.
-        operations: Counts requests to Cloud Storage, as they are billed.
         started: When it began, by Cloud Storage's clock.
         clock: Cloud Storage's time, for everything that has an age, and the waiting, which raises `Interrupted` after a
             signal. The operator's own clock, for durations, is that of `io`.
-        stop: Whether a signal asked the process to stop.
         phases: Reads the phase, at most once in a few seconds.
         authority: Which side is the source of truth where the two differ.
         ranges: This process's part of the key space.
@@ -188,7 +185,6 @@ def open_api(run: Run, in_flight: int = 0, *, patience: float | None = None) -> 
     """The fast client, with connections for listings and for `in_flight` objects at once.
 
     Args:
-        in_flight: Objects under way at once.
         patience: Seconds of retries after transient faults; None for the default.
     """
     return run.store.fast(in_flight + LISTING_CONNECTIONS, patience=patience)

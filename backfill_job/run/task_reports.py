@@ -50,11 +50,6 @@ def of_this_version(name: str) -> Iterator[None]:
 def complete_set(reports: Reports, name: str, settings: Settings) -> list[Mapping[str, Any]] | None:
     """The parts of a report from all tasks of an execution.
 
-    Args:
-        reports: The place for the reports of the whole execution.
-        name: The report's.
-        settings: The execution, and how many tasks it has.
-
     Returns:
         The parts in the order of the tasks; None while one is missing.
 

@@ -104,7 +104,6 @@ def restore_option(
     """Say what can be done, by the table above.
 
     Args:
-        line: Of the manifest.
         legacy: The live legacy object; None when absent.
         soft_deleted: The soft-deleted generation that the line names; None when absent.
         new_path: The live object at the new path; None when absent.
@@ -182,8 +181,6 @@ async def look(api: AsyncApi, migration: Migration, lines: Sequence[Line], follo
     """List what is there for some lines.
 
     Args:
-        api: Lists it.
-        migration: The manifest's.
         lines: Of one chunk, in order; at least one.
         following: The first name after the chunk; empty for none.
 

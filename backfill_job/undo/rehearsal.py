@@ -45,11 +45,7 @@ async def rehearse(
     """Rehearse.
 
     Args:
-        api: Does what an undo does.
-        gateway: Makes and removes the scratch copy.
-        migration: The paths.
         token: Makes the scratch prefix unique.
-        tell: Gets each step.
 
     Raises:
         UsageError: There is no place for the scratch prefix, or no object to rehearse with.

@@ -87,8 +87,6 @@ class Restored:
     """What became of a line.
 
     Attributes:
-        option: What could be done.
-        outcome: What was done.
         detail: Why it is not there, for a person; else empty.
         cause: The same, for the end of the run, where it failed.
     """
@@ -172,12 +170,7 @@ class Restorer:
         return Restored(option, UndoOutcome.FAILED, why, Cause.CHANGED)
 
     async def _before_request(self) -> None:
-        """Check that the phase allows it.
-
-        Raises:
-            PhaseChanged: It does not.
-            StorageError: The phase could not be read.
-        """
+        """Check that the phase allows it."""
         if self._authority is not None:
             await current_authority(self._authority)
         self.asked = True
@@ -289,7 +282,6 @@ class UndoResult:
         left: Lines whose object is not there because it was erased.
         as_listed: Those of them that a person named for the deletion (``--erased``).
         names: Some of the other lines, as a person reads them.
-        failures: Why lines failed.
     """
 
     counts: Counts[UndoOutcome] = field(default_factory=lambda: Counts(UNDO))
@@ -363,10 +355,6 @@ class Undo:
 
     async def execute(self, governor: WriteGovernor, in_flight: int) -> tuple[RestorePlan, UndoResult]:
         """Bring back what can be brought back, and look.
-
-        Args:
-            governor: Says when the next object may be written.
-            in_flight: Objects under way at once.
 
         Returns:
             What could be done, and what was.

@@ -109,7 +109,6 @@ def end_lines(plan: RestorePlan, result: UndoResult | None) -> list[str]:
     """What comes after the table.
 
     Args:
-        plan: What could be done.
         result: What was done; None in a dry run.
     """
     lines = []

@@ -15,7 +15,6 @@ async def case_siblings(api: AsyncApi, location: Location) -> tuple[Location, ..
     """Find the prefixes that differ from a location only by the case of its last part, in order.
 
     Args:
-        api: The fast client.
         location: A prefix; not a whole bucket.
 
     Raises:

@@ -202,11 +202,7 @@ def _sealed(made: Certificate) -> Certificate:
 
 
 def _check(made: Certificate) -> None:
-    """Refuse a certificate that contradicts itself, or whose digests do not fit.
-
-    Raises:
-        ValueError, UsageError: It does. The message begins with the field.
-    """
+    """Refuse a certificate that contradicts itself, or whose digests do not fit."""
     data = made.data
     if made.data_sha256 != data.sha256:
         raise ValueError(f"data_sha256 is {made.data_sha256!r}; its data has {data.sha256!r}")

@@ -56,7 +56,6 @@ class DayCounts:
     """Everything that a verification counts. Memory grows with the number of days.
 
     Attributes:
-        lag: How far the mirror is behind.
         days: By day; None for what has no day in its name.
         impossible_dates: Objects by eight digits that should be a date and are not.
         metadata_differences: Names by what differs in their metadata.

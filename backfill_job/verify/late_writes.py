@@ -33,7 +33,6 @@ def late_since(store: RecordStore, migration: Migration, cutover: datetime | Non
     """Begin to count since a cutover, with what the mirror saw.
 
     Args:
-        store: Holds the mirror's marks.
         migration: The migration, in its own direction.
         cutover: Since when the new path counts; None where it does not: nothing is late then.
 

@@ -30,10 +30,7 @@ class VerifyResult:
     """What was compared.
 
     Attributes:
-        compared: The verdicts on the names.
-        counts: Both sides of every day.
         contents: What reading the objects showed; None where they were not read.
-        operations: What was asked of Cloud Storage, as it is billed.
     """
 
     compared: Compared
@@ -101,8 +98,6 @@ def verification(
 
     Args:
         identity: Which run it is of; see `backfill_job.run.run.Run.identity`.
-        result: What was compared.
-        remarks: What else a person should know.
         finished: When it ended; aware.
         grace: How long a changed object had to arrive.
         narrowed: What was left out on request, in words; empty for nothing.

@@ -194,9 +194,7 @@ class AsyncApi:
         """Read bytes of one version of an object, as they are stored. Holds no more than what is asked for.
 
         Args:
-            at: The object.
             generation: Which version, so that all parts are of the same.
-            first: The first byte.
             size: How many bytes, at least 1; exactly these are returned.
             whole: These are all of the object's bytes, so no range is asked for.
 
@@ -260,10 +258,8 @@ class AsyncApi:
         """Delete live versions below a location in one request, sent once. Each has its own precondition and answer.
 
         Args:
-            location: Where they are.
             deletions: At most `MOST_CALLS` names below the prefix, each with the generation that its live version must
                 have. No version is named: on a versioned bucket that would delete it for good.
-            pacing: Hears of answers that ask for fewer requests; is not awaited.
 
         Returns:
             The answer to each, in their order. The request's success says nothing about any of them.
@@ -309,11 +305,8 @@ class AsyncApi:
         """Send one request of a listing, and give its answer. ``shared.gcs.listing`` makes whole listings of it.
 
         Args:
-            bucket: Bucket name.
             prefix: As in `ListingStore.list_pages`, and so are `start` and `end`.
             fields: What the answer holds (Cloud Storage documentation, "Partial responses").
-            start: Empty for no bound.
-            end: Empty for no bound.
             token: The previous answer's ``nextPageToken``; empty for the first page.
             limit: The most objects in the answer.
             more: Further parameters of the query, each with ``&`` before it.
@@ -340,12 +333,7 @@ class AsyncApi:
             raise _no_bucket(name, error) from error
 
     async def _require_buckets(self, error: ObjectNotFound, *buckets: str) -> None:
-        """Make sure that a 404 is about an object, and not about one of the buckets.
-
-        Raises:
-            BucketNotFound: A bucket is missing.
-            StorageError: A bucket cannot be listed, so this is not known.
-        """
+        """Make sure that a 404 is about an object, and not about one of the buckets."""
         if not names_object(error.detail):
             for bucket in buckets:
                 await self.list_page(bucket, "", "kind", limit=1)

@@ -89,7 +89,6 @@ class Access:
     """The current grant, renewed while requests go on. Belongs to one event loop.
 
     Args:
-        source: Where grants come from.
         now: The time in seconds since the epoch.
     """
 

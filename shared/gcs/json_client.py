@@ -127,14 +127,8 @@ class JsonClient:
         connections: Requests under way at once; more callers wait.
         timeout: Seconds without an answer after which one sending counts as lost. Rewrites need at least 30 (Cloud
             Storage reference, "Objects: rewrite").
-        retry: How transient faults are met.
-        operations: Counts every request that is sent.
-        server_time: Notes the time of every answer.
         proxy: None to connect directly.
         heard: Hears every answer; None where no caller listens.
-        dice: The backoff's source of randomness.
-        sleep: Waits for so many seconds.
-        monotonic: Seconds that only grow.
         now: The time in seconds since the epoch, for the expiry of tokens.
 
     Raises:
@@ -203,12 +197,9 @@ class JsonClient:
         """Send a request, again after transient faults, and read its answer.
 
         Args:
-            method: ``GET`` or ``POST``.
             target: Path and query, percent-encoded.
             uri: What it is about, as ``gs://bucket/name``, for errors.
             read: Reads a success. A ValueError means an incomplete answer: the request is repeated.
-            pacing: Limits the rate.
-            headers: Further header lines.
             most: Bytes that the answer may have; None for no bound.
             body: What is sent; `headers` say its type.
 
@@ -251,11 +242,6 @@ class JsonClient:
         It is sent again only after the authorization was renewed.
 
         Args:
-            target: Path and query.
-            uri: What it is about, for errors.
-            headers: Further header lines.
-            body: What is sent.
-            pacing: Hears of an answer that asks for fewer requests; is not awaited.
             writes: How many writes the body holds.
 
         Raises:

@@ -48,8 +48,6 @@ async def list_pages(
     """List live objects in the order of their names' UTF-8 bytes. Not a snapshot. Holds two pages at most.
 
     Args:
-        api: The client.
-        location: What to list.
         start: Only names from this on (complete names, inclusive); empty for no bound.
         end: Only names before this (complete names, exclusive); empty for no bound.
 
@@ -179,8 +177,6 @@ async def top_level(
     """Find the folders and the objects right below a location.
 
     Args:
-        api: The client.
-        location: What to list.
         most_pages: Stops after so many pages: there may be millions of objects beside the folders.
 
     Returns:
@@ -227,8 +223,6 @@ async def matching_names(api: AsyncApi, location: Location, glob: str) -> list[s
     """Find all names in a location that match a glob; the service filters them.
 
     Args:
-        api: The client.
-        location: What to list.
         glob: Of complete names (Cloud Storage documentation, "List objects and prefixes using glob"); ``**`` also matches ``/``.
 
     Returns:

@@ -100,9 +100,6 @@ def read_page(answer: Answer) -> Listed:
 def read_rewrite(answer: Answer, uri: str) -> Rewrite:
     """Read the answer to one call of a rewrite.
 
-    Args:
-        uri: The source object, for errors.
-
     Raises:
         ValueError: It is not JSON, so it is not complete.
         UnexpectedAnswer: It is done, and has no object.
@@ -128,11 +125,7 @@ _new = (
 
 
 def _state(read: _Usual) -> ObjectState:
-    """See `ObjectState.from_resource`.
-
-    Raises:
-        ValueError: A number is not one.
-    """
+    """See `ObjectState.from_resource`."""
     return _new(
         ObjectState,
         (

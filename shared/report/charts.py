@@ -307,8 +307,6 @@ class Panel:
     """A year of one measure.
 
     Attributes:
-        label: The year's totals in words.
-        letters: The letters of the months that have objects, and their places.
         marks: The places of the months that do not agree.
     """
 
@@ -386,12 +384,7 @@ def _scale(
 
 @dataclass(frozen=True, slots=True)
 class _Slots:
-    """The places of months, from the first month of any year that has objects to the last: years stand under each other.
-
-    Attributes:
-        first: The first month's number.
-        width: Of each place, in percent of a panel.
-    """
+    """The places of months, from the first month of any year that has objects to the last; `width` is in percent of a panel."""
 
     first: int
     width: float
@@ -461,8 +454,6 @@ class LagBar:
 
     Attributes:
         bound: The axis's text at its right end; empty for the last one, where the axis ends.
-        range: Its bounds in words.
-        share: Of all objects, in words.
     """
 
     x: float
