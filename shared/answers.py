@@ -66,24 +66,11 @@ MEANINGS = (
     Meaning(429, "", "", Unavailable, Cause.NO_ANSWER, _RETRY),
     Meaning(408, "", "", Unavailable, Cause.NO_ANSWER, _RETRY),
     Meaning(403, "rateLimitExceeded userRateLimitExceeded SlowDown", "", Unavailable, Cause.NO_ANSWER, _JSON),
-    Meaning(
-        0,
-        "cloudKmsBadKey cloudKmsDisabledKey cloudKmsDecryptionKeyNotFound cloudKmsEncryptionKeyNotFound "
-        "cloudKmsKeyLocationNotAllowed kmsDisabledKey",
-        "",
-        Refused,
-        Cause.KEY,
-        _JSON,
-    ),
+    Meaning(0, "cloudKmsBadKey cloudKmsDisabledKey cloudKmsDecryptionKeyNotFound cloudKmsEncryptionKeyNotFound "
+         "cloudKmsKeyLocationNotAllowed kmsDisabledKey", "", Refused, Cause.KEY, _JSON),
     Meaning(0, "", r"cloud ?kms|kms key", Refused, Cause.KEY, _KEYS),
-    Meaning(
-        400,
-        "resourceIsEncryptedWithCustomerEncryptionKey customerEncryptionKeyIsIncorrect",
-        "",
-        Refused,
-        Cause.KEY,
-        _JSON,
-    ),
+    Meaning(400, "resourceIsEncryptedWithCustomerEncryptionKey customerEncryptionKeyIsIncorrect",
+         "", Refused, Cause.KEY, _JSON),
     Meaning(0, "userProjectMissing userProjectInvalid userProjectInconsistent authenticationRequiredRequesterPays",
          "", PermissionDenied, Cause.PAYER, _JSON),
     Meaning(0, "userProjectAccessDenied", "", PermissionDenied, Cause.PAYER, _JSON),

@@ -172,11 +172,7 @@ def parse_format(contents: bytes, where: str, what: str, known: str) -> Any:
 
 
 def reason(error: Exception) -> str:
-    """Why a value could not be taken apart, for an error's text: on one line, printable, and short.
-
-    Args:
-        error: One of `OTHER_FORM`.
-    """
+    """Why a value could not be taken apart (one of `OTHER_FORM`), for an error's text: on one line, printable, and short."""
     text = f"{error.args[0]} is missing" if isinstance(error, KeyError) and error.args else str(error)
     text = text if text.isprintable() else ascii(text)
     return text if len(text) <= LONGEST_REASON else f"{text[:LONGEST_REASON]}…"

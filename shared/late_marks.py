@@ -17,7 +17,7 @@ from shared.errors import ConditionFailed, StorageError
 from shared.json_io import parse_json
 from shared.migration import LATE_WRITES, Migration
 from shared.objects import ObjectRef, ObjectState, is_later, parse_time
-from shared.store import ContentsStore, ListingStore
+from shared.store import ContentsStore, RecordStore
 
 __all__ = ["mark_late_write", "newest_late_mark"]
 
@@ -38,7 +38,7 @@ def mark_late_write(store: ContentsStore, migration: Migration, relative: str, w
         store.write(at, json.dumps(note).encode(), if_generation=0)
 
 
-def newest_late_mark(store: ListingStore, contents: ContentsStore, migration: Migration, since: str) -> str:
+def newest_late_mark(store: RecordStore, migration: Migration, since: str) -> str:
     """Find the newest write at the legacy path that the mirror marked.
 
     Args:
@@ -59,9 +59,9 @@ def newest_late_mark(store: ListingStore, contents: ContentsStore, migration: Mi
     if not newest:
         return ""
     at = ObjectRef(folder.bucket, newest)
-    read = contents.read_version(at)
+    contents = store.read(at)
     try:
-        created = str(parse_json((read or (0, b""))[1])["created"])
+        created = str(parse_json(contents or b"")["created"])
         parse_time(created)
     except (ValueError, KeyError, TypeError) as error:
         raise StorageError(

@@ -63,12 +63,7 @@ _HOLES = {
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """One known form of names below the prefix.
-
-    Attributes:
-        template: The name, with holes (`_HOLES`) for its day and for what varies.
-        since: When the layout was used, for people.
-    """
+    """One known form of names below the prefix; its template has holes (`_HOLES`) for its day and for what varies."""
 
     template: str
     kind: Kind

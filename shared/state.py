@@ -13,7 +13,7 @@ refuses that version, and its mirror still reads the phase.
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
 from datetime import UTC, datetime
 from enum import Enum
@@ -99,11 +99,7 @@ class Signatory(Enum):
 
 @dataclass(frozen=True, slots=True)
 class SignOff:
-    """One person's consent to the cutover, on behalf of one signatory.
-
-    Attributes:
-        at: Aware.
-    """
+    """One person's consent to the cutover, on behalf of one signatory; `at` is aware."""
 
     name: Signatory
     by: _Line
@@ -151,11 +147,7 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """A manifest that a deletion began with.
-
-    Attributes:
-        sha256: Of its head.
-    """
+    """A manifest that a deletion began with, and the SHA-256 of its head."""
 
     name: _Line
     sha256: Sha256
@@ -236,7 +228,6 @@ class ReadersRecord:
     Attributes:
         asked: From when on the log was read.
         begins: From when on the log is proven to have been on; not before `asked`.
-        ends: Until when.
         principals: Those that are not the migration's own. An empty tuple says something about that time alone.
     """
 
@@ -336,10 +327,8 @@ class HistoryEntry:
         signatory: For whom the person signed.
         signed: When the sign-off was given that a later entry is about.
         void: The sign-offs that a rollback voided, as ``NAME by WHO``.
-        manifest: What a deletion began with.
         before: The SHA-256 of the entry before, as its object holds it; empty for the first.
         run: The run whose comparison begins.
-        comparison: What a comparison found that has ended.
         sites: The consumers' places that were seen, or that a person accepts as they are now. A person who accepts none of
             them says that there is no consumer.
         principal: The one that a person acknowledges there, by its name.
@@ -366,11 +355,6 @@ class HistoryEntry:
     readers: ReadersRecord | None = None
     principal: _MaybeEmpty = ""
     day: tuple[DayPart, ...] = ()
-
-    @property
-    def of_comparison(self) -> bool:
-        """Whether a command recorded it about a comparison; a person made every other entry."""
-        return self.kind in {Kind.COMPARING, Kind.COMPARED}
 
     @property
     def what(self) -> str:
@@ -438,8 +422,6 @@ class State:
         source: ``gs://bucket/prefix/``.
         since: The start of the phase; aware. None where the migration has not begun.
         signoffs: The consents to the next cutover, in the order given; after a cutover, to that one.
-        runs: The newest runs, oldest first.
-        history: People's decisions and the commands' comparisons, from the beginning.
         version: Of the form in which it was read.
     """
 
@@ -545,15 +527,12 @@ class State:
     def _since_truth(self) -> tuple[HistoryEntry, ...]:
         """The entries after the last cutover or rollback: who may read the legacy path before a cutover may not after it."""
         changes = {Phase.CUT_OVER, Phase.ROLLED_BACK}
-        last = max(
-            (
-                number
-                for number, entry in enumerate(self.history)
-                if entry.kind is Kind.PHASE and entry.phase in changes
-            ),
-            default=-1,
-        )
+        last = self._last(lambda entry: entry.kind is Kind.PHASE and entry.phase in changes)
         return self.history[last + 1 :]
+
+    def _last(self, fits: Callable[[HistoryEntry], bool]) -> int:
+        """Where in the history the newest entry of some kind is; -1 for none."""
+        return max((number for number, entry in enumerate(self.history) if fits(entry)), default=-1)
 
     @property
     def comparisons(self) -> tuple[ComparisonRecord, ...]:
@@ -565,12 +544,15 @@ class State:
     @property
     def newest_comparison(self) -> ComparisonRecord | None:
         """The one that began last of those that have ended."""
-        return next(reversed(self.comparisons), None)
+        return self._newest(lambda _: True)
+
+    def _newest(self, fits: Callable[[ComparisonRecord], bool]) -> ComparisonRecord | None:
+        return next((each for each in reversed(self.comparisons) if fits(each)), None)
 
     @property
     def newest_verification(self) -> ComparisonRecord | None:
         """The newest comparison that left a verification's file."""
-        return next((each for each in reversed(self.comparisons) if each.file_sha256), None)
+        return self._newest(lambda each: bool(each.file_sha256))
 
     @property
     def unfinished_comparison(self) -> HistoryEntry | None:
@@ -590,9 +572,7 @@ class State:
     @property
     def equal_since_phase(self) -> ComparisonRecord | None:
         """The newest comparison that began in the present phase and found both sides equal; None where there is none."""
-        return next(
-            (each for each in reversed(self.comparisons) if each.equal and self.in_this_phase(each)), None
-        )
+        return self._newest(lambda each: each.equal and self.in_this_phase(each))
 
     @property
     def comparison_before_deletion(self) -> ComparisonRecord | None:
@@ -606,16 +586,11 @@ class State:
             0,
         )
         begun = self._begun
-        return next(
-            (each for each in reversed(self.comparisons) if begun.get(each.begun, began) < began), None
-        )
+        return self._newest(lambda each: begun.get(each.begun, began) < began)
 
     def in_this_phase(self, comparison: ComparisonRecord) -> bool:
         """Whether a comparison began after the phase did: by the order of the history, which needs no clock."""
-        phase = max(
-            (number for number, entry in enumerate(self.history) if entry.kind in {Kind.BEGUN, Kind.PHASE}),
-            default=-1,
-        )
+        phase = self._last(lambda entry: entry.kind in {Kind.BEGUN, Kind.PHASE})
         return self._begun.get(comparison.begun, -1) > phase
 
     def ran_in_this_phase(self, run: str, started: datetime) -> bool:
@@ -625,8 +600,7 @@ class State:
             started: When the run began, aware: Cloud Storage's clock in whole seconds, so that it may be up to a second early.
         """
         # Runs of one second have one name, but only verifications leave a file.
-        verifications = (each for each in reversed(self.comparisons) if each.file_sha256 is not None)
-        found = next((each for each in verifications if each.run == run), None)
+        found = self._newest(lambda each: each.file_sha256 is not None and each.run == run)
         if found is not None:
             return self.in_this_phase(found)
         return self.since is None or started >= self.since
@@ -795,11 +769,7 @@ def foreign_readers(state: State, since: datetime) -> tuple[SeenPrincipal, ...] 
 
 
 def utc_text(moment: datetime) -> str:
-    """An aware time in the state's form: RFC 3339, UTC, ``Z``.
-
-    Raises:
-        ValueError: The time has no time zone.
-    """
+    """An aware time in the state's form: RFC 3339, UTC, ``Z``. Raises `ValueError` where the time has no time zone."""
     if moment.tzinfo is None:
         raise ValueError(f"{moment} has no time zone")
     return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")

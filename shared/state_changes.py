@@ -166,11 +166,7 @@ def withdraw(state: State, name: Signatory, stamp: Stamp, note: str = "") -> Sta
 
 
 def comparing(state: State, stamp: Stamp, run: str, *, shared: bool = False) -> State:
-    """Record that a full comparison begins; the command makes the change.
-
-    Args:
-        shared: Whether several tasks share the run, so that the first of them records it for all.
-    """
+    """Record that a full comparison begins. Where tasks share the run (`shared`), the first of them records it for all."""
     if shared and under_way(state, stamp.by, run) is not None:
         return state
     return _noted(state, stamp, Kind.COMPARING, run=_fit(run))
@@ -192,11 +188,7 @@ def under_way(state: State, by: str, run: str) -> HistoryEntry | None:
 
 
 def compared(state: State, stamp: Stamp, found: ComparisonRecord, day: Iterable[DayPart] = ()) -> State:
-    """Record what a full comparison found; the same state where another task of the run has done so.
-
-    Args:
-        day: How it found the parts of its day, after the cutover.
-    """
+    """Record what a full comparison found, and the parts of its day; the same state where another task has done so."""
     if any(each.begun == found.begun for each in state.comparisons):
         return state
     parts = tuple(replace(part, evidence=_fit(part.evidence)) for part in day)

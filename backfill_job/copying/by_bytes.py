@@ -128,15 +128,11 @@ class ByBytes:
         return line._replace(differing=(Difference.BYTES,)) if key in self._differing else line
 
     async def flush(self) -> None:
-        """Record what was found equal since the last call.
-
-        Raises:
-            StorageError: It may or may not be on record.
-        """
+        """Record what was found equal since the last call. Raises `StorageError`; then it may or may not be on record."""
         pairs, self._unrecorded = self._unrecorded, []
         if not pairs or not self._record:
             return
-        run = str(self._run.log.context["run"])
+        run = self._run.name
         proofs = _Proofs(FORMAT, run, self._legacy, self._new, tuple(pairs))
         at = self._migration.own_ref(FOLDER, f"{run}-{uuid.uuid4().hex}.json")
         with suppress(ConditionFailed):  # our own write, whose answer was lost: no other run takes this name

@@ -18,8 +18,7 @@ from typing import Any
 
 from backfill_job.copying.counts import Account, nothing_written
 from backfill_job.copying.execution import copy
-from backfill_job.copying.lane import Limits
-from backfill_job.copying.line import Result
+from backfill_job.copying.lane import Limits, Result
 from backfill_job.copying.on_record import OnRecord
 from backfill_job.copying.options import CopyOptions, governor_from
 from backfill_job.copying.progress import showing_progress
@@ -47,7 +46,6 @@ class CatchUp:
     """How a catch-up ended.
 
     Attributes:
-        copied: Objects copied in both passes.
         proof: The last pass: it found nothing left to do, or says why it could not.
         later: Names, below the prefixes, of objects whose later write is on the other path; `MAX_NAMES` at most.
         erased: Names of objects that were erased on the other path; `MAX_NAMES` at most.

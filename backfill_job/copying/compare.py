@@ -132,11 +132,7 @@ class Compared:
 
     @staticmethod
     def from_json(content: Mapping[str, Any]) -> "Compared":
-        """Read what `to_json` gave.
-
-        Raises:
-            KeyError, TypeError, ValueError: The content has another form.
-        """
+        """Read what `to_json` gave. Raises one of `OTHER_FORM` for something else."""
         return Compared(
             {verdict: convert(Count, content[verdict.value]) for verdict in Verdict},
             convert(tuple[NameDifference, ...], content["differences"]),

@@ -41,11 +41,7 @@ class Counting(Generic[_Outcome]):
     answers_lost: bool = False
 
     def read(self, content: Mapping[str, Any]) -> "Counts[_Outcome]":
-        """Read what `Counts.to_json` gave.
-
-        Raises:
-            KeyError, TypeError, ValueError: It is something else.
-        """
+        """Read what `Counts.to_json` gave. Raises one of `OTHER_FORM` for something else."""
         return Counts(
             self,
             int(content[self.listed]),
@@ -70,8 +66,6 @@ class Counts(Generic[_Outcome]):
     """Counts that grow while a run works. Not thread-safe: one thread counts.
 
     Attributes:
-        listed: Objects that were listed, or lines that were taken.
-        by_outcome: Objects by what became of them.
         bytes: Bytes of the objects that the run wrote or deleted.
         answers_lost: Objects that a request deleted whose answer was lost.
     """

@@ -8,8 +8,7 @@ from datetime import datetime
 
 from backfill_job.copying.counts import Account, Counts
 from backfill_job.copying.governor import Governor, NullGovernor, WriteGovernor
-from backfill_job.copying.lane import Limits
-from backfill_job.copying.line import Result
+from backfill_job.copying.lane import Limits, Result
 from backfill_job.run.arguments import from_one, up_to
 from backfill_job.run.reports import Lines
 
@@ -24,8 +23,6 @@ class CopyOptions:
     """How a run copies.
 
     Attributes:
-        governor: Decides when the run may write the next object.
-        progress: Receives the counts after every change.
         lines: ``objects.jsonl``; None where the run leaves none.
         told: Receives the result of every object that needed more than the listings.
         follow_deletions: Whether copies of deleted sources are deleted. These are copies that the run makes itself, and

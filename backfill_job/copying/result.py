@@ -7,7 +7,7 @@ from typing import Any
 
 from backfill_job.copying.compare import Compared, more_line
 from backfill_job.copying.counts import COPY, Account, Counts
-from backfill_job.copying.work import Work
+from backfill_job.copying.diff import Work
 from backfill_job.run.command import ExitCode
 from backfill_job.run.failures import Failure, merged, next_step, to_mend
 from shared.errors import Cause
@@ -184,11 +184,7 @@ class RunResult:
 
     @staticmethod
     def from_json(content: Mapping[str, Any]) -> "RunResult":
-        """Read what `to_json` gave.
-
-        Raises:
-            KeyError, TypeError, ValueError: The content has another form.
-        """
+        """Read what `to_json` gave. Raises one of `OTHER_FORM` for something else."""
         verification = content["verification"]
         return RunResult(
             COPY.read(content["ledger"]),

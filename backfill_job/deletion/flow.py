@@ -11,6 +11,8 @@ deleted. A resumption waits, too, because the process that changed the phase may
 
 Tasks do not prepare. One process does everything up to the phase: the one with ``--prepare``, or the one with ``--tasks N``. Then
 the tasks resume. So there is one verification, one manifest and one confirmation, and the tasks do not wait for each other.
+
+Only the command imports it. It is a module of its own because the command has the arguments, and this the order of the steps.
 """
 
 import argparse
@@ -20,6 +22,7 @@ from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import NoReturn
 
 from backfill_job.checks import Check, blocking, show_lines
 from backfill_job.consumer import consumer_of, named_consumer
@@ -38,7 +41,6 @@ from backfill_job.deletion.prepare import (
 from backfill_job.deletion.run import (
     REPORT,
     SUBCOMMAND,
-    Pace,
     composed_lines,
     run_deletion,
     settled_before,
@@ -72,12 +74,7 @@ NOT_CONFIRMED = "not confirmed; nothing was deleted"
 
 @dataclass(frozen=True, slots=True)
 class Consent:
-    """What the command line says to confirm the deletion without a terminal.
-
-    Attributes:
-        text: ``--confirm-text``; None where it is absent.
-        objects: ``--expect-objects``; None where it is absent.
-    """
+    """What confirms the deletion without a terminal: ``--confirm-text`` and ``--expect-objects``; None where absent."""
 
     text: str | None = None
     objects: int | None = None
@@ -150,8 +147,15 @@ def _delete(command: str, arguments: argparse.Namespace, io: ProcessIO, settings
             return _only_prepared(run, found)
         if not apart:
             with _going_on(run, found):
-                pace = Pace(governor_from(arguments, settings.task_count), arguments.in_flight)
-                return run_deletion(run, found, pace, request.by, _unfinished(run, found))
+                governor = governor_from(arguments, settings.task_count)
+                return run_deletion(
+                    run,
+                    found,
+                    governor,
+                    in_flight=arguments.in_flight,
+                    by=request.by,
+                    unfinished=_unfinished(run, found),
+                )
         unfinished = _unfinished(run, found)
     return _in_tasks(arguments, io, found, unfinished)
 
@@ -305,11 +309,9 @@ def _refuse_foreign(found: Found, migration: Migration) -> None:
         )
 
 
-def _refuse(run: Run, why: str) -> None:
-    """Refuse where there is a reason."""
-    if why:
-        run.log.emit(Event.DELETION_REFUSED, error=why)
-        raise UsageError(f"refused; nothing was deleted: {why}")
+def _refuse(run: Run, why: str) -> NoReturn:
+    run.log.emit(Event.DELETION_REFUSED, error=why)
+    raise UsageError(f"refused; nothing was deleted: {why}")
 
 
 class _Blocked(UsageError):

@@ -113,8 +113,6 @@ class Chunk:
 
     Attributes:
         offset: Bytes of the lines before it.
-        first: The name in its first line.
-        last: The name in its last line.
         sha256: Of its bytes, as 64 hexadecimal digits.
     """
 
@@ -138,7 +136,6 @@ class Manifest:
         critical: Objects that are JSONL data.
         length: Bytes of the lines.
         sha256: Of the lines.
-        chunks: All lines in parts, in their order.
         facts: What else was found, for people: days, kinds, verification, checks, what is left behind.
     """
 
@@ -195,7 +192,6 @@ class ChunkIndex:
     Attributes:
         chunks: The full ones; after `close` all.
         length: Bytes of these chunks.
-        lines: Lines so far.
     """
 
     def __init__(self) -> None:
@@ -207,11 +203,7 @@ class ChunkIndex:
         self._first = self._last = ""
 
     def add(self, name: str, row: bytes) -> None:
-        """Add a line.
-
-        Raises:
-            ValueError: Its name does not come after the one before.
-        """
+        """Add a line. Raises `ValueError` where its name does not come after the one before."""
         if self.lines and name <= self._last:
             raise ValueError(f"{name!r} came after {self._last!r}")
         if not self._rows:
@@ -239,11 +231,7 @@ class ChunkIndex:
 
 
 def line_of(finding: DiffLine) -> Line:
-    """The line of a name that was found equal.
-
-    Raises:
-        ValueError: It was not found equal.
-    """
+    """The line of a name that was found equal; raises `ValueError` for any other."""
     source, destination = finding.source, finding.destination
     if source is None or destination is None or finding.differing or source.crc32c is None:
         raise ValueError(f"{finding} is not proven equal")
@@ -312,11 +300,7 @@ def chunk_lines(manifest: Manifest, number: int, data: bytes) -> list[Line]:
 
 
 def read_manifest(contents: bytes, place: str) -> Manifest:
-    """Read a head.
-
-    Raises:
-        UsageError: It is not a manifest, comes from a newer program, or is damaged.
-    """
+    """Read a head. Raises `UsageError` where it is not a manifest, comes from a newer program, or is damaged."""
     content = parse_format(contents, place, "deletion manifest", FORMAT)
     try:
         manifest = _manifest(content)

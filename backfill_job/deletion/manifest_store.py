@@ -70,11 +70,7 @@ class LinesSource(Protocol):
     """Where a manifest's lines are read from."""
 
     async def part(self, offset: int, length: int) -> bytes:
-        """Read so many bytes from an offset on.
-
-        Raises:
-            MigrationError: They cannot be read.
-        """
+        """Read so many bytes from an offset on. Raises `MigrationError` where they cannot be read."""
         ...
 
 
@@ -113,7 +109,6 @@ class Found:
 
     Attributes:
         sha256: Of the head.
-        place: Where the head lies.
         folder: Its folder on this machine; None for Cloud Storage.
     """
 
@@ -123,11 +118,7 @@ class Found:
     folder: Path | None
 
     async def lines(self, api: AsyncApi, gateway: Gateway) -> LinesSource:
-        """Find its lines.
-
-        Raises:
-            UsageError: They are not beside the head.
-        """
+        """Find its lines. Raises `UsageError` where they are not beside the head."""
         if self.folder is None:
             head = _object_at(self.place)
             lines_at = ObjectRef(head.bucket, f"{head.name}l")

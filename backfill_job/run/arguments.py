@@ -100,11 +100,7 @@ def add_canary_argument(parser: argparse._ActionsContainer) -> None:
 
 
 def add_override_arguments(group: argparse._ArgumentGroup, names: Sequence[str], recorded: str) -> None:
-    """Add ``--override`` and ``--reason``; the command itself adds ``--by``. Read them with `overrides_from`.
-
-    Args:
-        recorded: Where the reason is recorded, for the help.
-    """
+    """Add ``--override`` and ``--reason``, which goes into `recorded`; the command itself adds ``--by``. See `overrides_from`."""
     group.add_argument(
         "--override",
         action="append",

@@ -10,11 +10,7 @@ __all__ = ["Clock", "system_clock", "waiting"]
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """The time and the waiting.
-
-    Attributes:
-        now: Gives the current time, aware.
-    """
+    """The time, aware, and the waiting."""
 
     now: Callable[[], datetime]
     sleep: Callable[[float], None]

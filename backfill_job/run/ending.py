@@ -17,11 +17,7 @@ __all__ = ["command_line", "next_line", "of_consumer", "same_command", "say_end"
 
 
 def say_end(run: Run, verdict: str, command: str, *, good: bool, fix_first: bool = False) -> None:
-    """Print the last two lines of a command.
-
-    Args:
-        fix_first: Whether the command helps only after what stands above is fixed.
-    """
+    """Print the last two lines of a command, which with `fix_first` helps only after what stands above is fixed."""
     say_verdict(run.console, verdict, good=good)
     run.say(next_line(command, fix_first=fix_first))
 

@@ -22,11 +22,7 @@ REQUEST_TIMEOUT = 30.0
 
 
 class Unanswered(MigrationError):
-    """An API refused, or did not answer.
-
-    Attributes:
-        status: Of the answer; 0 without one.
-    """
+    """An API refused, or did not answer; `status` is 0 without an answer."""
 
     def __init__(self, said: str, status: int = 0) -> None:
         super().__init__(said)
@@ -59,21 +55,13 @@ def session(environ: Mapping[str, str], *scopes: str) -> requests.Session:
 
 @dataclass(frozen=True, slots=True)
 class Apis:
-    """Asks them.
-
-    Attributes:
-        environ: May name the address of the APIs; see `APIS`.
-    """
+    """Asks them, where the environment says they are; see `APIS`."""
 
     session: requests.Session
     environ: Mapping[str, str]
 
     def answer(self, api: str, method: str, path: str, **more: Any) -> dict[str, Any]:
-        """Send one request.
-
-        Raises:
-            Unanswered: There is no answer, or it is not a success.
-        """
+        """Send one request. Raises `Unanswered` where there is no answer, or it is not a success."""
         base = self.environ.get(APIS) or f"https://{api}.googleapis.com"
         try:
             answer = self.session.request(method, base + path, timeout=REQUEST_TIMEOUT, **more)

@@ -20,7 +20,6 @@ class LateConsole:
         only_progress: Prints no text, and draws progress: for a command that another one runs.
 
     Attributes:
-        is_terminal: Whether `file` is one.
         silent: Whether it prints no text.
     """
 

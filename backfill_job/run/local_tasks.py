@@ -14,8 +14,8 @@ from typing import Any
 from backfill_job.run.command import ExitCode, ProcessIO, migration_from
 from backfill_job.run.late_gateway import LateGateway
 from backfill_job.run.open_run import reports_at
+from backfill_job.run.reports import read_report
 from backfill_job.run.settings import PASSING_REPORTS
-from backfill_job.run.task_reports import read_report
 from shared.errors import UsageError
 from shared.operations import OperationsCounter
 from shared.server_time import ServerTime
@@ -79,11 +79,7 @@ def run_as_tasks(
 
 
 def without_options(words: Sequence[str], options: Mapping[str, int]) -> tuple[str, ...]:
-    """A command's words without some of its options, however often each is there. The tasks get every other one.
-
-    Args:
-        options: Each option's name, and how many values follow it.
-    """
+    """A command's words without some of its options, each given with the number of its values. The tasks get every other one."""
     kept: list[str] = []
     values = 0
     for word in words:

@@ -85,11 +85,7 @@ class _LogFile(logging.FileHandler):
             self._lines += 1
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 -- the name is logging's
-        """Note the first problem, and say it.
-
-        Raises:
-            UsageError: The first line cannot be written.
-        """
+        """Note the first problem, and say it. Raises `UsageError` where the first line cannot be written."""
         error = sys.exc_info()[1]
         if not isinstance(error, OSError):
             super().handleError(record)

@@ -3,7 +3,6 @@
 Another command may change the phase at any time. So a command that worked for long reads it again, before it reports anything.
 """
 
-import uuid
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -43,7 +42,6 @@ class PhaseAfter:
     """The phase after work that began in a certain phase.
 
     Attributes:
-        began: The phase in which the work began.
         now: The phase after the work; None where it could not be read.
         problem: Why it could not be read; else empty.
     """
@@ -109,7 +107,7 @@ def change_phase(
         NotFinished: The phase may or may not have been changed.
     """
     run.state()  # refuses a damaged record before anything may be changed: the operator may have taken long to confirm
-    stamp = Stamp(uuid.uuid4().hex, by, run.now())
+    stamp = run.stamp(by)
 
     def changed(state: State) -> State:
         if state.phase is not phase:

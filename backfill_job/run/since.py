@@ -62,11 +62,7 @@ def begun_by(option: str, since: Callable[[datetime], datetime], now: datetime) 
 
 
 def narrowed_to(since: Callable[[datetime], datetime] | None, started: datetime) -> str:
-    """What a run is narrowed to, in words; empty where it covers all names.
-
-    Args:
-        since: What `moment_of` gave; None without --since.
-    """
+    """What a run is narrowed to, in words; empty where it covers all names. `since` is what `moment_of` gave."""
     return "" if since is None else f"since {since(started):%Y-%m-%d %H:%M} only"
 
 

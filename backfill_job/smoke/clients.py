@@ -15,7 +15,7 @@ from shared.errors import UnexpectedAnswer
 from shared.gateway import Gateway
 from shared.gcs.api import AsyncApi
 from shared.gcs.credentials import AccessSource, Grant
-from shared.gcs.listing import ended_versions, list_soft_deleted
+from shared.gcs.listing import ended_versions, held_versions
 from shared.migration import Location
 from shared.objects import ObjectRef, ObjectState
 
@@ -82,14 +82,13 @@ class Fast:
         """The soft-deleted generations of an object, and until when each is held."""
 
         async def listed() -> list[tuple[ObjectState, str]]:
-            async with aclosing(
-                list_soft_deleted(self._api, Location(at.bucket, at.name[: at.name.rfind("/") + 1]))
-            ) as pages:
+            folder = Location(at.bucket, at.name[: at.name.rfind("/") + 1])
+            async with aclosing(held_versions(self._api, folder, soft_deleted=True)) as pages:
                 return [
-                    (state, until)
+                    (each.state, each.until)
                     async for page in pages
-                    for _, state, until in page
-                    if state.name == at.name
+                    for each in page
+                    if each.state.name == at.name
                 ]
 
         found: list[tuple[ObjectState, str]] = self._run(listed())

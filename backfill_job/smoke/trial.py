@@ -18,8 +18,7 @@ from shared.errors import Interrupted, MigrationError, StorageError
 from shared.gateway import Gateway
 from shared.gcs.api import AsyncApi, RetryPolicy
 from shared.gcs.credentials import AccessSource, Anonymous, ApplicationDefault
-from shared.gcs.json_client import GOOGLE_HOST
-from shared.gcs.wire import proxy_for
+from shared.gcs.json_client import way_from
 from shared.migration import Location
 
 __all__ = ["Answer", "Trial", "Way", "try_wire"]
@@ -143,13 +142,12 @@ class Way:
     def api(self, exchanges: Exchanges, access: AccessSource | None = None) -> AsyncApi:
         """The fast client."""
         return AsyncApi(
-            endpoint=self.endpoint,
             access=access,
             connections=4,
             retry=RetryPolicy(deadline=PATIENCE),
-            proxy=None if self.endpoint else proxy_for(GOOGLE_HOST, self.environ),
             billing_project=self.billing_project,
             heard=exchanges.heard,
+            **way_from(self.environ),
         )
 
     def gateway(self, exchanges: Exchanges, credentials: SpoiltCredentials | None = None) -> Gateway:

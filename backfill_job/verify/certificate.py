@@ -56,7 +56,6 @@ class CertifiedData:
 
     Attributes:
         source: ``gs://bucket/prefix/``, as is the destination.
-        excludes: Sorted.
         days: By ISO date, or `UNDATED`; only those with objects.
     """
 
@@ -125,11 +124,7 @@ class Certificate:
         return _canonical(to_builtins(self))
 
     def changes(self, now: CertifiedData) -> list[str]:
-        """Say which days' figures are not what they were.
-
-        Returns:
-            A line for each day and side that differs, in order; empty when nothing differs.
-        """
+        """Say which days' figures are not what they were: a line for each day and side that differs, in order."""
         none = Sides(NO_OBJECTS, NO_OBJECTS)
         lines = []
         for day in sorted({*self.data.days, *now.days}):

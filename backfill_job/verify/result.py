@@ -27,11 +27,7 @@ MAX_GAP = timedelta(days=400)
 
 @dataclass(frozen=True, slots=True)
 class VerifyResult:
-    """What was compared.
-
-    Attributes:
-        contents: What reading the objects showed; None where they were not read.
-    """
+    """What was compared; `contents` is None where the objects were not read."""
 
     compared: Compared
     counts: DayCounts
@@ -57,11 +53,7 @@ class VerifyResult:
 
     @staticmethod
     def from_json(content: Mapping[str, Any]) -> "VerifyResult":
-        """Read what `to_json` gave.
-
-        Raises:
-            KeyError, TypeError, ValueError, AttributeError: It is something else.
-        """
+        """Read what `to_json` gave. Raises one of `OTHER_FORM` for something else."""
         contents, counts = content["contents"], DayCounts.from_json(content["tallies"])
         parse_time(counts.lag.since)  # a verification always measures the lag
         return VerifyResult(

@@ -17,12 +17,11 @@ import orjson
 from shared.answers import error_for, no_answer, said_by
 from shared.errors import Cause, StorageError, UnexpectedAnswer
 from shared.gcs.credentials import Access, AccessSource, Anonymous, ApplicationDefault
-from shared.gcs.wire import Answer, AnswerTooLong, NoAnswer, Proxy, Wire
+from shared.gcs.wire import Answer, AnswerTooLong, NoAnswer, Proxy, Wire, proxy_for
 from shared.operations import OperationsCounter
 from shared.server_time import ServerTime
 
 __all__ = [
-    "GOOGLE_HOST",
     "OK",
     "UNPACED",
     "ClientOptions",
@@ -33,6 +32,7 @@ __all__ = [
     "json_object",
     "refusal",
     "slows_all",
+    "way_from",
 ]
 
 GOOGLE_HOST = "storage.googleapis.com"
@@ -115,6 +115,19 @@ class ClientOptions(TypedDict, total=False):
     server_time: ServerTime | None
     proxy: Proxy | None
     heard: Heard | None
+
+
+class Way(TypedDict):
+    """Those of the options that say which Cloud Storage, and how to reach it."""
+
+    endpoint: str | None
+    proxy: Proxy | None
+
+
+def way_from(environ: Mapping[str, str]) -> Way:
+    """Which Cloud Storage the environment names, and the proxy on the way to Google's. Raises as `proxy_for`."""
+    endpoint = environ.get("STORAGE_EMULATOR_HOST")
+    return {"endpoint": endpoint, "proxy": None if endpoint else proxy_for(GOOGLE_HOST, environ)}
 
 
 class JsonClient:
@@ -235,7 +248,7 @@ class JsonClient:
             repetition += 1
 
     async def post_once(
-        self, target: str, uri: str, headers: str, body: bytes, pacing: Pacing = UNPACED, *, writes: int = 1
+        self, target: str, uri: str, headers: str, body: bytes, pacing: Pacing, *, writes: int
     ) -> bytes:
         """Post a batch once, and give the answer's body. Not counted, because the calls of a batch are deletions, which are free.
 
@@ -287,11 +300,7 @@ class JsonClient:
 
 
 def json_object(answer: Answer) -> dict[str, Any]:
-    """The JSON object of an answer.
-
-    Raises:
-        ValueError: It has none.
-    """
+    """The JSON object of an answer. Raises `ValueError` where it has none."""
     try:
         parsed = orjson.loads(answer.body)
     except orjson.JSONDecodeError as error:

@@ -59,11 +59,7 @@ _PAGE, _COPIED = msgspec.json.Decoder(_Page), msgspec.json.Decoder(_Copied)
 
 
 class Listed(NamedTuple):
-    """A page of a listing.
-
-    Attributes:
-        token: Continues the listing; empty after the last page.
-    """
+    """A page of a listing; its token is empty after the last page."""
 
     states: list[ObjectState]
     token: str
