@@ -64,11 +64,7 @@ _DIGITS = tuple("0123456789")
 
 RECORD = Below("_migration/", (".json", ".jsonl", ".html", *_DIGITS), custom_times=False)
 """The records of the bucket's migrations, with their reports and manifests. The program gives none of them a custom time. A
-version that it keeps in ``replaced/`` is named by its generation, and may have the original's (`_kept`)."""
-
-
-def _kept(migration: Migration) -> Below:
-    return Below(migration.own_ref("replaced", "").name, _DIGITS)
+version that it keeps in ``replaced/`` is named by its generation, and may have the original's (`_path_lifecycle`)."""
 
 
 def _apart(texts: Any, overlap: Callable[[str], bool]) -> bool:
@@ -146,7 +142,8 @@ def _record_lifecycle(new: Resource, _: Migration) -> Check:
 
 
 def _path_lifecycle(new: Resource, migration: Migration) -> Check:
-    kept = set(deleting_rules(new, _kept(migration))) - set(deleting_rules(new, RECORD))
+    replaced = Below(migration.own_ref("replaced", "").name, _DIGITS)
+    kept = set(deleting_rules(new, replaced)) - set(deleting_rules(new, RECORD))
     found = kept.union(deleting_rules(new, Below(migration.destination.prefix)))
     where = shown(migration.destination.uri)
     if not found:

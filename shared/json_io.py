@@ -134,9 +134,6 @@ def parse_json(contents: bytes | str) -> Any:
     Args:
         contents: The text; as bytes, UTF-8 without a byte order mark.
 
-    Returns:
-        Its value.
-
     Raises:
         ValueError: It is not JSON, or ambiguous, or nested too deeply; with the reason.
     """

@@ -32,7 +32,8 @@ def mark_late_write(store: ContentsStore, migration: Migration, relative: str, w
     Raises:
         StorageError: The note may or may not have been written; mark the write again.
     """
-    at = migration.own_ref(LATE_WRITES, f"{_minute(written)}.json")
+    minute = f"{parse_time(written.created).astimezone(UTC):%Y%m%dT%H%M}Z"
+    at = migration.own_ref(LATE_WRITES, f"{minute}.json")
     note = {"object": relative, "generation": str(written.generation), "created": written.created}
     with suppress(ConditionFailed):
         store.write(at, json.dumps(note).encode(), if_generation=0)
@@ -68,7 +69,3 @@ def newest_late_mark(store: RecordStore, migration: Migration, since: str) -> st
             at.uri, "is not a mark of a late write; nothing else belongs there. Look at it, and remove it"
         ) from error
     return created if is_later(created, since) else ""
-
-
-def _minute(written: ObjectState) -> str:
-    return f"{parse_time(written.created).astimezone(UTC):%Y%m%dT%H%M}Z"

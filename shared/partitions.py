@@ -170,15 +170,13 @@ def answers_folder(day: date) -> str:
 
 
 def gaps(days: Iterable[date]) -> tuple[Gap, ...]:
-    """Find the days that are missing between the first and the last day.
+    """Find the days that are missing between the first and the last day, in order.
 
     A long gap, such as one after a mistyped year, costs nothing extra.
 
     Args:
         days: The days that are present, in any order, repeated or not.
 
-    Returns:
-        The gaps, in order.
     """
     there = sorted(set(days))
     return tuple(

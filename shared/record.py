@@ -346,7 +346,8 @@ def _mended(
             raise disagreement(
                 migration, "the head was set back to version 1; restore the newest version of it"
             )
-        return Begin.ADOPTED, _adopted(state, stamp)
+        state = replace(state, version=VERSION)
+        return Begin.ADOPTED, begun(state, state.phase, stamp, "adopted from version 1")
     there = _entries(store, migration, listed)
     told = {} if state is None else dict(enumerate(state.history, 1))
     known = {**{number: entry for number, (_, entry, _) in there.items()}, **told}
@@ -380,11 +381,6 @@ def _mended(
         raise disagreement(migration, str(error)) from error
     as_it_was = whole == state and there.keys() == told.keys()
     return Begin.AS_IT_WAS if as_it_was else Begin.MENDED, whole
-
-
-def _adopted(old: State, stamp: Stamp) -> State:
-    """A state of version 1 as one of this version, with an entry that says so."""
-    return begun(replace(old, version=VERSION), old.phase, stamp, "adopted from version 1")
 
 
 def _entries(

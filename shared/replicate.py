@@ -195,7 +195,9 @@ def replicate(
         if now.source is None or decision.action is not Action.COPY:
             return _settled(decision.action, now, ours, attempt)
         # A version that the checksums do not prove to be equal may be another one.
-        doubtful = decision.because or _unproven(now)
+        doubtful = decision.because or (
+            now.destination is not None and not proves(now.source, now.destination)
+        )
         replaces = winner is Authority.LATER_WRITE and doubtful
         if replaces and not over_copy:
             _check_settled(source, now.source, settling)
@@ -214,7 +216,7 @@ def replicate(
         # Where the source wins, a new write has an event of its own, which may overwrite this copy. A deletion has one, too,
         # which may have come before this copy.
         looks_again = winner is not Authority.SOURCE or deletes is not None
-        if not differing and not (looks_again and _moved_on(store, source, now.source)):
+        if not differing and not (looks_again and store.look(source) != now.source):
             return ours
         # Else look at both again. If only metadata differs, the contents are proven: the source's metadata changed
         # between the look and the copy.
@@ -234,10 +236,6 @@ def _copied(
     return store.copy(
         source, destination, if_source=decision.source_generation, if_destination=over, like=wanted
     )
-
-
-def _unproven(now: LastSeen) -> bool:
-    return now.source is not None and now.destination is not None and not proves(now.source, now.destination)
 
 
 def _decision(now: LastSeen, winner: Authority, erased: ErasedBefore, *, no_write: bool) -> Decision:
@@ -326,11 +324,6 @@ def _check_settled(
     seconds = 0.0 if settling is None else settling(version)
     if seconds > 0:
         raise NotSettled(at.uri, seconds)
-
-
-def _moved_on(store: ObjectStore, source: ObjectRef, copied: ObjectState) -> bool:
-    """Tell whether the source changed during the copy."""
-    return store.look(source) != copied
 
 
 def _calls_for_copy(

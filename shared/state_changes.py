@@ -102,13 +102,10 @@ def begun(state: State, phase: Phase, stamp: Stamp, note: str = "") -> State:
 
 
 def with_phase(state: State, phase: Phase, stamp: Stamp, **details: Any) -> State:
-    """Move to another phase. A rollback voids the sign-offs: they were for the cutover that it reverses.
+    """Move to another phase; the same state if it is in that phase already. A rollback voids the sign-offs: they were for the cutover that it reverses.
 
     Args:
         details: Further fields of the entry: the manifest and the overridden checks of a deletion.
-
-    Returns:
-        The new state; the same one if it is in that phase already.
 
     Raises:
         UsageError: The phase cannot follow the present one.

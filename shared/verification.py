@@ -505,10 +505,7 @@ def latest_verification_ref(migration: Migration) -> ObjectRef:
 
 
 def read_latest_verification(store: ContentsStore, migration: Migration) -> Verification | None:
-    """Read a migration's latest verification.
-
-    Returns:
-        It; None when there is none.
+    """Read a migration's latest verification; None when there is none.
 
     Raises:
         UsageError: It is damaged, contradicts itself, or is another migration's.

@@ -89,12 +89,9 @@ class ByBytes:
         self.compared = 0
 
     async def settled(self, api: AsyncApi, lines: list[DiffLine]) -> list[DiffLine]:
-        """Compare the unproven lines among some lines, and say of each whether it is equal.
+        """Compare the unproven lines among some lines, and say of each whether it is equal; gives all in their order.
 
         A line whose object changed after the listing stays unproven.
-
-        Returns:
-            The lines in their order; the list that was given where nothing had to be done.
 
         Raises:
             UsageError: The record of proofs is damaged.
@@ -102,8 +99,10 @@ class ByBytes:
             StorageError: Something could not be read or recorded: nothing is known.
         """
         unproven = [number for number, line in enumerate(lines) if line.differing == _UNPROVEN]
-        if not unproven or await self._copied_again():
+        if not unproven:
             return lines
+        if self._authority is not None and await current_authority(self._authority) is Authority.SOURCE:
+            return lines  # they are copied again
         if self._equal is None:
             self._equal = await asyncio.to_thread(self._recorded)
         todo = [lines[number] for number in unproven if self._key_of(lines[number]) not in self._equal]
@@ -114,9 +113,6 @@ class ByBytes:
         for number in unproven:
             whole[number] = self.known(lines[number])
         return whole
-
-    async def _copied_again(self) -> bool:
-        return self._authority is not None and await current_authority(self._authority) is Authority.SOURCE
 
     def known(self, line: DiffLine) -> DiffLine:
         """An unproven line as the bytes say, if this pair was compared; every other line as it is. Any thread may ask."""

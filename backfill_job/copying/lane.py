@@ -133,13 +133,10 @@ def replicated(
     deletes: DeletingStore | None = None,
     storage_class: str = "",
 ) -> Result:
-    """Replicate the object of a line by the rule, whatever the listings showed, and record the result.
+    """Replicate the object of a line by the rule, whatever the listings showed. A failure of Cloud Storage is a result, too.
 
     Args:
         settled_before: What the new path has had since before this moment is not a later write; see `replicate`.
-
-    Returns:
-        The result. A failure of Cloud Storage is a result, too.
 
     Raises:
         NotSettled: See `replicate`.

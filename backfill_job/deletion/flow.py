@@ -100,10 +100,7 @@ class Consent:
 
 
 def delete(command: str, arguments: argparse.Namespace, io: ProcessIO, settings: Settings) -> int:
-    """Show what would be deleted, or delete it.
-
-    Returns:
-        The exit code.
+    """Show what would be deleted, or delete it. Gives the exit code.
 
     Raises:
         UsageError: It was not confirmed or could not start: nothing was deleted.
@@ -178,7 +175,7 @@ def _dry_run(run: Run, state: State, request: DeletionRequest, *, details: bool)
     objects = prepared.found.equal
     options = ["--confirm-delete", *(["--anew"] if anew and not request.anew else [])]
     if not run.io.stdin.isatty():
-        options += ["--confirm-text", run.migration.deletion_text, "--expect-objects", str(objects)]
+        options += _consent_words(run.migration, objects)
     verdict = f"READY: {counted(objects, 'object')} would be deleted. Nothing was deleted."
     say_end(run, verdict, same_command(run, SUBCOMMAND, *options), good=True)
     return ExitCode.DONE
@@ -340,18 +337,14 @@ def _said_blocked(run: Run, state: State, checks: Sequence[Check]) -> bool:
 
 
 def _only_prepared(run: Run, found: Found) -> ExitCode:
-    options = ("--confirm-text", run.migration.deletion_text, "--expect-objects", str(found.manifest.objects))
-    resume = command_line(run.migration, SUBCOMMAND, "--confirm-delete", "--resume", found.place, *options)
-    say_end(run, "PREPARED. Nothing is deleted yet.", resume, good=True)
+    say_end(run, "PREPARED. Nothing is deleted yet.", _resuming(run, found, alone=True), good=True)
     return ExitCode.DONE
 
 
 def _in_tasks(arguments: argparse.Namespace, io: ProcessIO, found: Found, unfinished: tuple[str, ...]) -> int:
     """Start tasks on this machine that delete what was confirmed in this process."""
     # Where an argument is there twice, the last one counts.
-    objects = str(found.manifest.objects)
-    text = found.manifest.migration.deletion_text
-    more = ("--resume", found.place, "--confirm-text", text, "--expect-objects", objects)
+    more = ("--resume", found.place, *_consent_words(found.manifest.migration, found.manifest.objects))
     return run_as_tasks(
         SUBCOMMAND,
         arguments,
@@ -370,17 +363,16 @@ def _going_on(run: Run, found: Found) -> AbstractContextManager[None]:
     )
 
 
-def _resuming(run: Run, found: Found) -> str:
-    """The command that goes on with a manifest; without a terminal it has the confirmation, too."""
+def _resuming(run: Run, found: Found, *, alone: bool = False) -> str:
+    """The command that goes on with a manifest; without a terminal, or where tasks run it alone, it has the confirmation, too."""
     options = ["--confirm-delete", "--resume", found.place]
-    if not run.io.stdin.isatty():
-        options += [
-            "--confirm-text",
-            run.migration.deletion_text,
-            "--expect-objects",
-            str(found.manifest.objects),
-        ]
+    if alone or not run.io.stdin.isatty():
+        options += _consent_words(run.migration, found.manifest.objects)
     return command_line(run.migration, SUBCOMMAND, *options)
+
+
+def _consent_words(migration: Migration, objects: int) -> tuple[str, ...]:
+    return "--confirm-text", migration.deletion_text, "--expect-objects", str(objects)
 
 
 def _unfinished(run: Run, found: Found) -> tuple[str, ...]:

@@ -226,10 +226,7 @@ class LinesFile:
         self._late.append((line.name, line_row(line)))
 
     def finish(self) -> tuple[ChunkIndex, str]:
-        """Complete the file and give it its name.
-
-        Returns:
-            The chunks, and the SHA-256 of all lines.
+        """Complete the file and give it its name. Returns the chunks, and the SHA-256 of all lines.
 
         Raises:
             CannotWrite: The disk is full, for example.

@@ -66,7 +66,8 @@ class Apis:
         try:
             answer = self.session.request(method, base + path, timeout=REQUEST_TIMEOUT, **more)
             if not answer.ok:
-                said = f"{api}.googleapis.com answers {answer.status_code}: {_words(answer.text)}"
+                words = re.search(r'"message":\s*"([^"]{1,300})', answer.text)
+                said = f"{api}.googleapis.com answers {answer.status_code}: {words[1] if words else answer.text[:200]}"
                 raise Unanswered(said, answer.status_code)
             content = answer.json()
         except (requests.RequestException, GoogleAuthError) as error:
@@ -74,8 +75,3 @@ class Apis:
         if not isinstance(content, dict):
             raise Unanswered(f"{api}.googleapis.com: no JSON object")
         return content
-
-
-def _words(text: str) -> str:
-    found = re.search(r'"message":\s*"([^"]{1,300})', text)
-    return found[1] if found else text[:200]

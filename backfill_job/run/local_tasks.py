@@ -34,15 +34,12 @@ def run_as_tasks(
     report: str,
     show: Callable[[Mapping[str, Any]], Sequence[str]],
 ) -> int:
-    """Run a command as several processes of this machine, and show their combined result.
+    """Run a command as several processes of this machine. The exit code is 2 only if no task could start.
 
     Args:
         command: Its name after ``python -m backfill_job``.
         report: The name of the report that combines the tasks' results.
         show: Makes the lines for the operator from that report.
-
-    Returns:
-        The combined exit code: 2 only if no task could start, because then nothing was done.
 
     Raises:
         UsageError: More than `MOST_PROCESSES` tasks.

@@ -245,10 +245,7 @@ def of_this_version(name: str) -> Iterator[None]:
 
 
 def complete_set(reports: Reports, name: str, settings: Settings) -> list[Mapping[str, Any]] | None:
-    """The parts of a report from all tasks of an execution.
-
-    Returns:
-        The parts in the order of the tasks; None while one is missing.
+    """The parts of a report from all tasks of an execution, in their order; None while one is missing.
 
     Raises:
         MigrationError: A part cannot be read.

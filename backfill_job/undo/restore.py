@@ -347,9 +347,6 @@ class Undo:
     async def execute(self, governor: WriteGovernor, in_flight: int) -> tuple[RestorePlan, UndoResult]:
         """Bring back what can be brought back, and look.
 
-        Returns:
-            What could be done, and what was.
-
         Raises:
             NotFinished: Something stopped it after a request was sent; what was brought back stays.
             Interrupted: The operator stopped it before that.

@@ -31,7 +31,7 @@ from shared.json_io import Count, Sha256, decode, parse_format, shown_value
 from shared.migration import Location, Migration
 from shared.objects import LEFT_OUT, parse_time
 from shared.partitions import LAYOUTS_VERSION
-from shared.verification import NO_OBJECTS, Day, Side, Sides, Verdict
+from shared.verification import NO_OBJECTS, Side, Sides, Verdict
 
 __all__ = [
     "FORMAT",
@@ -142,17 +142,18 @@ class Certificate:
 
 def data_of(migration: Migration, counts: DayCounts) -> CertifiedData:
     """The part of a certificate that depends only on the objects."""
+    total = counts.total()
     return CertifiedData(
         source=migration.source.uri,
         destination=migration.destination.uri,
         excludes=tuple(sorted(migration.excludes)),
         layouts=LAYOUTS_VERSION,
         days={
-            (day.isoformat() if day else UNDATED): _sides(count)
+            (day.isoformat() if day else UNDATED): Sides(count.source, count.destination)
             for day, count in counts.days.items()
             if count.source.objects or count.destination.objects
         },
-        total=_sides(counts.total()),
+        total=Sides(total.source, total.destination),
     )
 
 
@@ -303,10 +304,6 @@ def _check_counts(made: Certificate) -> None:
         raise ValueError(
             f"run.counts calls every object equal; data.days.{made.unequal_days[0]} is not equal"
         )
-
-
-def _sides(day: Day) -> Sides:
-    return Sides(day.source, day.destination)
 
 
 def _canonical(content: Mapping[str, Any]) -> bytes:

@@ -193,10 +193,7 @@ async def case_siblings(api: AsyncApi, location: Location) -> tuple[Location, ..
 
 
 async def first_name(api: AsyncApi, location: Location, start: str, end: str) -> str | None:
-    """Find the first name from `start` on and before `end` (empty for no bound), all below the prefix.
-
-    Returns:
-        The name; None when there is none.
+    """Find the first name from `start` on and before `end` (empty for no bound), all below the prefix; None when there is none.
 
     Raises:
         BucketNotFound, PermissionDenied, Unavailable, UnexpectedAnswer: It is not known.
@@ -209,13 +206,10 @@ async def first_name(api: AsyncApi, location: Location, start: str, end: str) ->
 
 
 async def matching_names(api: AsyncApi, location: Location, glob: str) -> list[str]:
-    """Find all names in a location that match a glob; the service filters them.
+    """Find all complete names in a location that match a glob, in order; the service filters them.
 
     Args:
         glob: Of complete names (Cloud Storage documentation, "List objects and prefixes using glob"); ``**`` also matches ``/``.
-
-    Returns:
-        Complete names, in order.
 
     Raises:
         BucketNotFound, PermissionDenied, Unavailable, UnexpectedAnswer: They are not known.
