@@ -19,6 +19,29 @@ __all__ = ["OBJECT_ROLES", "Access", "Need", "access", "needs_of", "same_member"
 
 _CREATE, _DELETE, _GET, _LIST = (f"storage.objects.{verb}" for verb in ("create", "delete", "get", "list"))
 
+_WITHOUT_OBJECT_PERMISSIONS = [
+    "roles/owner",
+    "roles/editor",
+    "roles/viewer",
+    "roles/artifactregistry.writer",
+    "roles/bigquery.jobUser",
+    "roles/cloudbuild.builds.editor",
+    "roles/cloudfunctions.developer",
+    "roles/cloudscheduler.admin",
+    "roles/eventarc.developer",
+    "roles/eventarc.eventReceiver",
+    "roles/eventarc.serviceAgent",
+    "roles/iam.serviceAccountTokenCreator",
+    "roles/iam.serviceAccountUser",
+    "roles/run.admin",
+    "roles/run.developer",
+    "roles/run.invoker",
+    "roles/run.viewer",
+    "roles/serviceusage.serviceUsageConsumer",
+    "qpiExportsPause",
+]
+"""The basic roles, which reach objects only through a bucket's policy, as projectEditor: and the like; and what the deployment grants."""
+
 OBJECT_ROLES: Mapping[str, frozenset[str]] = {
     "roles/storage.admin": frozenset({_CREATE, _DELETE, _GET, _LIST}),
     "roles/storage.objectAdmin": frozenset({_CREATE, _DELETE, _GET, _LIST}),
@@ -30,34 +53,7 @@ OBJECT_ROLES: Mapping[str, frozenset[str]] = {
     "roles/storage.legacyBucketReader": frozenset({_LIST}),
     "roles/storage.legacyObjectOwner": frozenset({_GET}),
     "roles/storage.legacyObjectReader": frozenset({_GET}),
-    # The basic roles reach objects only through a bucket's policy, as projectEditor: and the like. The others are those that the
-    # deployment grants.
-    **dict.fromkeys(
-        (
-            *(
-                "roles/owner",
-                "roles/editor",
-                "roles/viewer",
-                "roles/artifactregistry.writer",
-                "roles/bigquery.jobUser",
-            ),
-            *(
-                "roles/cloudbuild.builds.editor",
-                "roles/cloudfunctions.developer",
-                "roles/cloudscheduler.admin",
-            ),
-            *(
-                "roles/eventarc.developer",
-                "roles/eventarc.eventReceiver",
-                "roles/eventarc.serviceAgent",
-                "roles/iam.serviceAccountTokenCreator",
-            ),
-            *("roles/iam.serviceAccountUser", "roles/run.admin", "roles/run.developer", "roles/run.invoker"),
-            *("roles/run.viewer", "roles/serviceusage.serviceUsageConsumer"),
-        ),
-        frozenset(),
-    ),
-    "qpiExportsPause": frozenset(),
+    **dict.fromkeys(_WITHOUT_OBJECT_PERMISSIONS, frozenset()),
     **{role.role_id: frozenset(role.permissions) for role in Role},
 }
 """What each known role permits on objects; the deployment's own roles by their names in a project."""
@@ -72,11 +68,7 @@ _BASIC = {"projectOwner": "roles/owner", "projectEditor": "roles/editor", "proje
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """What an account must be able to do in one place.
-
-    Attributes:
-        what: In words, as in "create and overwrite".
-    """
+    """What an account must be able to do in one place; `what` in words, as in "create and overwrite"."""
 
     at: Location
     permissions: tuple[str, ...]

@@ -32,6 +32,7 @@ __all__ = [
     "lifecycle_checks",
     "named_settings",
     "safety_net",
+    "soft_delete_of",
 ]
 
 Resource = Mapping[str, Any]
@@ -54,8 +55,8 @@ class Below:
 REQUESTER_PAYS = "requester pays"
 """The end of a check's name."""
 
-SOFT_DELETE_SECONDS = 7 * 86400
-"""Seven days, which the runbook wants of both buckets: somebody must notice before they are over."""
+SOFT_DELETE = timedelta(days=7)
+"""What the runbook wants of both buckets: somebody must notice before they are over."""
 
 _NAMED = ("hierarchical namespace", "Autoclass", "rules that change the class")
 
@@ -63,11 +64,7 @@ _DIGITS = tuple("0123456789")
 
 RECORD = Below("_migration/", (".json", ".jsonl", ".html", *_DIGITS), custom_times=False)
 """The records of the bucket's migrations, with their reports and manifests. The program gives none of them a custom time. A
-version that it keeps in ``replaced/`` is named by its generation, and may have the original's (`_kept`)."""
-
-
-def _kept(migration: Migration) -> Below:
-    return Below(migration.own_ref("replaced", "").name, _DIGITS)
+version that it keeps in ``replaced/`` is named by its generation, and may have the original's (`_path_lifecycle`)."""
 
 
 def _apart(texts: Any, overlap: Callable[[str], bool]) -> bool:
@@ -115,8 +112,8 @@ def deleting_rules(bucket: Resource, below: Below) -> tuple[int, ...]:
     """
     return tuple(
         number
-        for number, rule in enumerate((bucket.get("lifecycle") or {}).get("rule") or (), 1)
-        if (rule.get("action") or {}).get("type") not in _DELETES_NOTHING
+        for number, rule in enumerate(_setting(bucket, "lifecycle", "rule") or (), 1)
+        if _setting(rule, "action", "type") not in _DELETES_NOTHING
         and not any(
             name in _NEVER and _NEVER[name](value, below)
             for name, value in (rule.get("condition") or {}).items()
@@ -145,7 +142,8 @@ def _record_lifecycle(new: Resource, _: Migration) -> Check:
 
 
 def _path_lifecycle(new: Resource, migration: Migration) -> Check:
-    kept = set(deleting_rules(new, _kept(migration))) - set(deleting_rules(new, RECORD))
+    replaced = Below(migration.own_ref("replaced", "").name, _DIGITS)
+    kept = set(deleting_rules(new, replaced)) - set(deleting_rules(new, RECORD))
     found = kept.union(deleting_rules(new, Below(migration.destination.prefix)))
     where = shown(migration.destination.uri)
     if not found:
@@ -241,14 +239,21 @@ def _storage_class(legacy: Resource, new: Resource) -> Check:
     )
 
 
+def _setting(resource: Resource, *path: str) -> Any:
+    """A setting by its path; None where it is absent, or what it is a part of."""
+    found: Any = resource
+    for key in path:
+        found = (found or {}).get(key)
+    return found
+
+
 def _uniform_access(side: str, resource: Resource) -> Check:
     name = f"{side} bucket: uniform access"
-    configuration = resource.get("iamConfiguration") or {}
-    if (configuration.get("uniformBucketLevelAccess") or {}).get("enabled"):
-        return passed(
-            name,
-            "on: permissions can be limited to a prefix; managed folders and their permissions are not copied",
+    if _setting(resource, "iamConfiguration", "uniformBucketLevelAccess", "enabled"):
+        seen = (
+            "on: permissions can be limited to a prefix; managed folders and their permissions are not copied"
         )
+        return passed(name, seen)
     seen = (
         "off: permissions cannot be limited to a prefix, and access lists of single objects are not copied. "
         "See first that no reader relies on them"
@@ -259,36 +264,30 @@ def _uniform_access(side: str, resource: Resource) -> Check:
 
 def _hierarchical_namespace(side: str, resource: Resource) -> Check:
     name = f"{side} bucket: hierarchical namespace"
-    if not (resource.get("hierarchicalNamespace") or {}).get("enabled"):
+    if not _setting(resource, "hierarchicalNamespace", "enabled"):
         return passed(name, "off")
     seen = (
         "on: folders are resources of their own; empty ones, and the permissions on folders, are not copied"
     )
-    return passed(
-        name, seen, f"see which are needed: gcloud storage folders list gs://{resource.get('name')}"
-    )
+    step = f"see which are needed: gcloud storage folders list gs://{resource.get('name')}"
+    return passed(name, seen, step)
 
 
 def _autoclass(side: str, resource: Resource) -> Check:
     name = f"{side} bucket: Autoclass"
-    if not (resource.get("autoclass") or {}).get("enabled"):
+    if not _setting(resource, "autoclass", "enabled"):
         return passed(name, "off")
     if side == "new":
-        return passed(
-            name, "on: every copy begins in the standard class", "--storage-class has no effect there"
-        )
+        seen = "on: every copy begins in the standard class"
+        return passed(name, seen, "--storage-class has no effect there")
     seen = "on: the service changes the classes of objects; a read for the copy moves an object back to the standard class"
     return passed(name, seen, "expect the price of the standard class for what was read")
 
 
 def _class_rules(side: str, resource: Resource) -> Check:
     name = f"{side} bucket: rules that change the class"
-    rules = (resource.get("lifecycle") or {}).get("rule") or ()
-    found = tuple(
-        number
-        for number, rule in enumerate(rules, 1)
-        if (rule.get("action") or {}).get("type") == "SetStorageClass"
-    )
+    rules = enumerate(_setting(resource, "lifecycle", "rule") or (), 1)
+    found = tuple(number for number, rule in rules if _setting(rule, "action", "type") == "SetStorageClass")
     if not found:
         return passed(name, "none")
     seen = f"{_told(resource, found)} change the storage class of objects; the comparison counts them, and does not fail"
@@ -297,7 +296,7 @@ def _class_rules(side: str, resource: Resource) -> Check:
 
 def _requester_pays(side: str, resource: Resource) -> Check:
     name = f"{side} bucket: requester pays"
-    if not (resource.get("billing") or {}).get("requesterPays"):
+    if not _setting(resource, "billing", "requesterPays"):
         return passed(name, "off")
     seen = "on: requests that name no project to bill are refused; --billing-project names one"
     return failed(name, seen, Cause.PAYER.fix)
@@ -305,9 +304,8 @@ def _requester_pays(side: str, resource: Resource) -> Check:
 
 def _protection(side: str, resource: Resource) -> Check:
     name = f"{side} bucket: retention and holds"
-    period = int((resource.get("retentionPolicy") or {}).get("retentionPeriod") or 0)
-    hold = bool(resource.get("defaultEventBasedHold"))
-    if not period and not hold:
+    period = int(_setting(resource, "retentionPolicy", "retentionPeriod") or 0)
+    if not period and not resource.get("defaultEventBasedHold"):
         return passed(name, "neither a retention policy nor a default hold")
     what = (
         f"objects are protected for {duration(period)}" if period else "new objects get an event-based hold"
@@ -321,7 +319,7 @@ def _protection(side: str, resource: Resource) -> Check:
 
 def _key(side: str, resource: Resource) -> Check:
     name = f"{side} bucket: encryption"
-    key = (resource.get("encryption") or {}).get("defaultKmsKeyName")
+    key = _setting(resource, "encryption", "defaultKmsKeyName")
     if not key:
         return passed(name, "Google's keys")
     seen = f"{key}: where Cloud Storage may not use the key, every read or copy is refused"
@@ -339,28 +337,29 @@ def _legacy_lifecycle(legacy: Resource, migration: Migration) -> Check:
     return passed(name, seen, f"see that no rule deletes in {where} before the migration is done")
 
 
+def soft_delete_of(resource: Resource) -> timedelta:
+    """For how long a bucket's deleted objects can be restored; zero where they cannot."""
+    return timedelta(seconds=int(_setting(resource, "softDeletePolicy", "retentionDurationSeconds") or 0))
+
+
 def _soft_delete(side: str, resource: Resource) -> Check:
-    name = f"{side} bucket: soft delete"
-    seconds = int((resource.get("softDeletePolicy") or {}).get("retentionDurationSeconds") or 0)
+    name, held = f"{side} bucket: soft delete", soft_delete_of(resource)
+    how_long = duration(held.total_seconds())
     step = f"gcloud storage buckets update gs://{resource.get('name')} --soft-delete-duration=7d"
     if side == "new":
-        seen = (
-            f"a lost object, the migration's record included, can be restored for {duration(seconds)}"
-            if seconds
-            else "off: what is overwritten or deleted there is gone, the migration's record included"
-        )
-        return passed(name, seen, "" if seconds >= SOFT_DELETE_SECONDS else f"before the first copy: {step}")
-    seen = (
-        f"a deletion can be undone from it for {duration(seconds)}"
-        if seconds
-        else "off: after the deletion only the new path can bring an object back, with another generation and creation time"
-    )
-    return passed(name, seen, "" if seconds >= SOFT_DELETE_SECONDS else f"before the deletion: {step}")
+        step = f"before the first copy: {step}"
+        on = f"a lost object, the migration's record included, can be restored for {how_long}"
+        off = "off: what is overwritten or deleted there is gone, the migration's record included"
+    else:
+        step = f"before the deletion: {step}"
+        on = f"a deletion can be undone from it for {how_long}"
+        off = "off: after the deletion only the new path can bring an object back, with another generation and creation time"
+    return passed(name, on if held else off, "" if held >= SOFT_DELETE else step)
 
 
 def _versioning(legacy: Resource) -> Check:
     name = "legacy bucket: versioning"
-    if not (legacy.get("versioning") or {}).get("enabled"):
+    if not _setting(legacy, "versioning", "enabled"):
         return passed(name, "off: what is deleted is gone, but for soft delete")
     seen = "on: the deletion leaves noncurrent versions, which are kept and billed"
     return passed(name, seen, "remove them by a lifecycle rule when the undo is no longer wanted")
@@ -371,7 +370,6 @@ class SafetyNet:
     """The settings of a bucket that still hold a deleted object.
 
     Attributes:
-        bucket: Its name.
         soft_delete: How long deleted objects can be restored; zero where they cannot; None where this is not known.
         versioning: Whether deleted objects stay as noncurrent versions.
         retention: How long objects may not be deleted; zero where there is no policy.
@@ -427,11 +425,7 @@ async def safety_net(api: "AsyncApi", bucket: str) -> SafetyNet:
         return SafetyNet(bucket, None, why_unknown=error.detail)
     return SafetyNet(
         bucket,
-        _seconds(found.get("softDeletePolicy"), "retentionDurationSeconds"),
-        bool((found.get("versioning") or {}).get("enabled")),
-        _seconds(found.get("retentionPolicy"), "retentionPeriod"),
+        soft_delete_of(found),
+        bool(_setting(found, "versioning", "enabled")),
+        timedelta(seconds=int(_setting(found, "retentionPolicy", "retentionPeriod") or 0)),
     )
-
-
-def _seconds(policy: Any, key: str) -> timedelta:
-    return timedelta(seconds=int((policy or {}).get(key) or 0))

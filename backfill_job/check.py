@@ -27,14 +27,7 @@ class Standing(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Override:
-    """A check that a person chose to override.
-
-    Attributes:
-        check: The check's name.
-        reason: Why the person overrode it.
-        by: The person.
-        evidence: What the check found.
-    """
+    """A check that a person chose to override."""
 
     check: str
     reason: str

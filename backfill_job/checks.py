@@ -117,9 +117,7 @@ def overridden(checks: Iterable[Check], reasons: Mapping[str, str], by: str) -> 
     """Override the blocking checks that a person names. A check that is not overridable still blocks.
 
     Args:
-        checks: All checks.
         reasons: The person's reason, by the check's name; a check that passed stays as it is.
-        by: The person.
     """
     return tuple(
         replace(
@@ -247,7 +245,6 @@ def references_check(result: ScanResult | None, state: State) -> Check:
 
     Args:
         result: What a scan of the consumers' checkouts found; None where none was named.
-        state: The migration's, with the recorded readers.
     """
     name = "references"
     if result is None:
@@ -301,7 +298,6 @@ def names_check(names: int, measure: int, left_out: Sequence[str] = ()) -> Check
     """A listing must show nearly as many names as the comparison before: one that was cut short looks like a small path.
 
     Args:
-        names: How many it shows.
         measure: How many the comparison before showed; 0 where there is none.
         left_out: Patterns of names that it leaves out, and an earlier comparison did not: it is about a part.
     """
@@ -336,8 +332,6 @@ def readers_check(
     that the log is on, the check is not applicable. A look of an earlier phase says that it can be looked at again.
 
     Args:
-        target: The migration, for the commands.
-        now: The current time.
         audit_log: The project whose audit log has the entries of the legacy bucket; empty where none was named.
         soak: For the deletion: how long no other principal may have used the path, with the log proven to be on; a day at least.
             None for the gate, which takes what the newest look proves.

@@ -159,11 +159,7 @@ def _run(arguments: argparse.Namespace, io: ProcessIO) -> int:
 
 
 def check_arguments(arguments: argparse.Namespace, settings: Settings, io: ProcessIO) -> None:
-    """Refuse arguments that contradict each other, before the first request.
-
-    Raises:
-        UsageError: They do.
-    """
+    """Refuse arguments that contradict each other, before the first request, with a `UsageError`."""
     overrides_from(arguments)
     if arguments.erased and (arguments.resume or not arguments.by):
         raise UsageError("--erased wants --by WHO, and is for a new manifest: without --resume")

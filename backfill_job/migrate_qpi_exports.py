@@ -5,7 +5,6 @@ The default is the dry run, which changes nothing. Also ``python -m backfill_job
 
 import argparse
 import sys
-import uuid
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from functools import partial
@@ -46,10 +45,10 @@ from backfill_job.run.local_tasks import run_as_tasks
 from backfill_job.run.open_run import opened, say_overlaps
 from backfill_job.run.overlaps import refuse_overlaps
 from backfill_job.run.questions import confirm_by_yes
+from backfill_job.run.reports import of_this_version
 from backfill_job.run.run import Run, recorded_phase
 from backfill_job.run.settings import Settings
 from backfill_job.run.since import narrowed_to
-from backfill_job.run.task_reports import of_this_version
 from shared.authority import Always, ByPhase
 from shared.decision import Authority
 from shared.errors import UsageError
@@ -57,7 +56,6 @@ from shared.events_log import Event
 from shared.phase import Phase
 from shared.record import Begin, begin
 from shared.report.next_steps import shown_command
-from shared.state_changes import Stamp
 from shared.storage_class import CLASSES
 from shared.text import counted
 
@@ -211,9 +209,9 @@ def _begin(run: Run, arguments: argparse.Namespace) -> None:
     Raises:
         UsageError: It may be under way, and ``--begin`` is not given; the screen shows what would be overwritten.
     """
-    stamp = Stamp(uuid.uuid4().hex, NAME, run.now())
+    phase = Phase.DUAL_WRITE if arguments.begin else None
     try:
-        done, state = begin(run.store, run.migration, stamp, Phase.DUAL_WRITE if arguments.begin else None)
+        done, state = begin(run.store, run.migration, run.stamp(), phase)
     except UsageError as error:
         if arguments.begin:
             raise
@@ -312,11 +310,7 @@ def _allowing_nothing(result: RunResult, arguments: argparse.Namespace, *, part:
 
 
 def _compose(run: Run, arguments: argparse.Namespace, comparing: OnRecord | None) -> ExitCode:
-    """Combine the tasks' reports, if this task completed the set, and record the comparison.
-
-    Returns:
-        1 where it could not be recorded, or where all tasks together compared nothing; else 0.
-    """
+    """Combine the tasks' reports, if this task completed the set. 1 where the comparison is not right or not on record."""
     parts = run.all_parts("run.json")
     if parts is None:
         return ExitCode.DONE

@@ -61,9 +61,6 @@ class ObjectEvent:
 
     Attributes:
         id: The event's identity; the same at every delivery.
-        bucket: The object's bucket.
-        state: The version that the event is about.
-        time: When it happened.
         complete: False where the event only names the object: then `state` has neither size nor checksums.
         ended: When the version was deleted or overwritten, where the event says so; None where it does not. `time` is not
             before that.
@@ -89,10 +86,6 @@ NAMED = object()
 
 def unwrapped(attributes: Mapping[str, Any], data: Any) -> tuple[Mapping[str, Any], Any]:
     """Take an object's event out of a Pub/Sub message.
-
-    Args:
-        attributes: A CloudEvent's attributes.
-        data: Its parsed body.
 
     Returns:
         Attributes and body of the object's event; the body is `NAMED` where the message has none. Both as they were given
@@ -159,7 +152,6 @@ def read_event(attributes: Mapping[str, Any], data: Any, now: datetime) -> Objec
         attributes: The CloudEvent's attributes: ``id``, ``type``, ``time``.
         data: Its parsed body, the object resource. The object's name comes from the body: servers do not decode
             percent-encoded headers reliably. `NAMED` for the attributes of a message without data, which are exact.
-        now: The present time.
 
     Raises:
         UsageError: It is not an object event, a required field is missing, or a field has an impossible value.
@@ -196,12 +188,7 @@ def _only_named(attributes: Mapping[str, Any], time: datetime) -> ObjectState:
 
 
 def _moment(text: str, now: datetime) -> datetime:
-    """A time of an event.
-
-    Raises:
-        ValueError: It is not a time, or lies in the future.
-        ArithmeticError: It is beyond the calendar.
-    """
+    """A time of an event."""
     moment = parse_time(text).astimezone(UTC)
     if moment > now + CLOCKS_DIFFER:
         raise ValueError(f"{text} is in the future")

@@ -42,8 +42,7 @@ from shared.errors import MigrationError, PhaseUnknown, UsageError
 from shared.events_log import LOGGER_NAME, Event, EventLog, JsonFormatter
 from shared.gateway import Gateway
 from shared.gcs.api import AsyncApi, RetryPolicy
-from shared.gcs.json_client import GOOGLE_HOST
-from shared.gcs.wire import proxy_for
+from shared.gcs.json_client import way_from
 from shared.late_marks import mark_late_write
 from shared.objects import ObjectRef
 from shared.phase import Phase, PhaseReader
@@ -66,13 +65,7 @@ BAD_REQUEST, METHOD_NOT_ALLOWED, UNAVAILABLE = 400, 405, 503
 
 @dataclass(frozen=True, slots=True)
 class _Worker:
-    """What one worker process keeps from its first event on.
-
-    Attributes:
-        api: The usual requests, in the event loop.
-        gateway: All others, on `threads`.
-        phases: Shares Cloud Storage's time with both clients.
-    """
+    """What one worker process keeps from its first event on."""
 
     settings: MirrorSettings
     api: AsyncApi
@@ -88,11 +81,7 @@ class _Worker:
         return known
 
     async def handled(self, event: ObjectEvent) -> Mirrored:
-        """Handle an event.
-
-        Raises:
-            MigrationError: The event failed.
-        """
+        """Handle an event. Raises `MigrationError` where the event failed."""
         return await mirror_at_once(
             event,
             self.settings,
@@ -133,15 +122,13 @@ def _worker() -> _Worker:
         retry_initial=RETRY_INITIAL,
         request_timeout=REQUEST_TIMEOUT,
     )
-    endpoint = os.environ.get("STORAGE_EMULATOR_HOST")
     api = AsyncApi(
-        endpoint=endpoint,
         connections=settings.connections,
         billing_project=settings.billing_project,
         retry=RetryPolicy(deadline=settings.retry_deadline, initial=RETRY_INITIAL),
         timeout=REQUEST_TIMEOUT,
         server_time=gateway.server_time,
-        proxy=None if endpoint else proxy_for(GOOGLE_HOST, os.environ),
+        **way_from(os.environ),
     )
     phases = PhaseReader(gateway, settings.migration, time.monotonic)
     threads = ThreadPoolExecutor(settings.connections, thread_name_prefix="mirror")
@@ -298,7 +285,6 @@ def trace_fields(headers: Mapping[str, str], project: str) -> dict[str, str]:
 
     Args:
         headers: The request's; ``X-Cloud-Trace-Context: TRACE/SPAN;o=1`` or ``traceparent: 00-TRACE-SPAN-01``.
-        project: The Google Cloud project of the trace.
 
     Returns:
         The fields; none where the project or the trace is unknown.

@@ -66,10 +66,8 @@ class Mirrored:
 
     Attributes:
         source: The source version that was looked at or copied; None if it was absent, or no look was needed.
-        destination: The destination as last seen.
         lag: Seconds from the source version's finalization to the copy's; None without a copy.
         straggler: A late writer: copied although the destination has the authority.
-        attempts: The number of looks and copies.
         phase: The phase at that time; None if the mirror ignored the event before it read the phase.
         because: Why the mirror ignored or kept the object, in a few words.
         late: The name below the prefix, if a client wrote at the legacy path although the destination has the authority.

@@ -7,7 +7,7 @@ Nothing here imports its callers; ``docs/architecture.md`` shows the arrows. The
 - `decision`: the rule as a pure table: what to do, under which conditions
 - `erasures`: what counts as erased, by a comparison or by name
 - `authority`: which side wins at this moment
-- `store`: what the rule needs from Cloud Storage, and what is atomic
+- `store`: what the rule and the record need from Cloud Storage, and what is atomic
 - `replicate`: one object by the rule; a deletion at the source, followed
 - `storage_class`: the storage class of a copy
 - `first_rewrite`: one object with one request, in the event loop; `replicate` goes on where that does not settle it

@@ -38,8 +38,6 @@ class Meaning(NamedTuple):
         status: 0 fits every status.
         reasons: One of these words must be the answer's, in any case of letters; empty fits every reason.
         words: A regular expression that the message must contain, in any case of letters; empty fits every message.
-        error: The exception.
-        cause: Why, for a person.
         source: Where Google says so.
     """
 
@@ -68,24 +66,11 @@ MEANINGS = (
     Meaning(429, "", "", Unavailable, Cause.NO_ANSWER, _RETRY),
     Meaning(408, "", "", Unavailable, Cause.NO_ANSWER, _RETRY),
     Meaning(403, "rateLimitExceeded userRateLimitExceeded SlowDown", "", Unavailable, Cause.NO_ANSWER, _JSON),
-    Meaning(
-        0,
-        "cloudKmsBadKey cloudKmsDisabledKey cloudKmsDecryptionKeyNotFound cloudKmsEncryptionKeyNotFound "
-        "cloudKmsKeyLocationNotAllowed kmsDisabledKey",
-        "",
-        Refused,
-        Cause.KEY,
-        _JSON,
-    ),
+    Meaning(0, "cloudKmsBadKey cloudKmsDisabledKey cloudKmsDecryptionKeyNotFound cloudKmsEncryptionKeyNotFound "
+         "cloudKmsKeyLocationNotAllowed kmsDisabledKey", "", Refused, Cause.KEY, _JSON),
     Meaning(0, "", r"cloud ?kms|kms key", Refused, Cause.KEY, _KEYS),
-    Meaning(
-        400,
-        "resourceIsEncryptedWithCustomerEncryptionKey customerEncryptionKeyIsIncorrect",
-        "",
-        Refused,
-        Cause.KEY,
-        _JSON,
-    ),
+    Meaning(400, "resourceIsEncryptedWithCustomerEncryptionKey customerEncryptionKeyIsIncorrect",
+         "", Refused, Cause.KEY, _JSON),
     Meaning(0, "userProjectMissing userProjectInvalid userProjectInconsistent authenticationRequiredRequesterPays",
          "", PermissionDenied, Cause.PAYER, _JSON),
     Meaning(0, "userProjectAccessDenied", "", PermissionDenied, Cause.PAYER, _JSON),
@@ -121,7 +106,6 @@ def error_for(status: int, reasons: Collection[str], message: str, uri: str) -> 
 
     Args:
         reasons: The ``reason`` of each entry of the answer's ``error.errors``, or the ``Code`` of an XML answer.
-        message: The service's own words.
         uri: The object of the request, as ``gs://bucket/name``.
     """
     known = {reason.lower() for reason in reasons}

@@ -113,7 +113,6 @@ class InPhases:
     """The authority of a pass that only some phases allow. In every other phase it raises `PhaseChanged`.
 
     Attributes:
-        allowed: The phases that allow the pass.
         uri: The state, for the error.
         reverse: Whether the pass goes from the new path to the legacy path.
     """

@@ -74,7 +74,6 @@ class OneLineParser(argparse.ArgumentParser):
 
     Args:
         rare: Options that only ``--help-all`` explains, so that the usual help fits a screen.
-        version: Whether ``--version`` shows the version.
     """
 
     def __init__(self, *, rare: Collection[str] = (), version: bool = False, **options: Any) -> None:

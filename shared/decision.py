@@ -139,7 +139,6 @@ def was_erased(source: ObjectState, destination: ObjectState | None, erased: Era
     Args:
         source: On the side that follows.
         destination: On the side that decides; None when absent.
-        erased: The moments for this name.
     """
     return (destination is None and _is_before(source, erased.absent)) or _is_before(source, erased.by_name)
 

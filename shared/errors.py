@@ -1,25 +1,4 @@
-"""Every error that this project raises, as a small tree.
-
-::
-
-    MigrationError
-    ├── UsageError             wrong input: arguments, names, configuration   (exit code 2)
-    ├── CannotWrite            a report or log cannot be written: disk full, for example
-    ├── Interrupted            somebody stopped the command; nothing is lost, and the same command continues
-    └── StorageError           Cloud Storage refused, or did not answer
-        ├── ConditionFailed    precondition failed: somebody wrote since our look; look again
-        ├── ObjectNotFound     the object does not exist (a look never raises it, but returns None)
-        ├── BucketNotFound     the bucket does not exist
-        ├── PermissionDenied   the account lacks the permission
-        ├── ObjectProtected    a hold or a retention policy forbids it
-        ├── Refused            a person must change something first; the answer says what
-        ├── Unavailable        no answer, throttled, or a fault of the service: a retry can help
-        ├── Contended          the object changed during each of our attempts: a retry can help
-        ├── NotSettled         the version is too young to tell a write from a late copy: wait, then retry
-        ├── PhaseUnknown       the migration's state is damaged: repair it, then a retry helps
-        ├── PhaseChanged       the phase no longer allows this pass: the pass stops
-        ├── CopyNotProven      the answer to a copy does not show the object that was to be copied
-        └── UnexpectedAnswer   an answer that the code does not know
+"""Every error that this project raises: `MigrationError`, its own kinds, and below `StorageError` what Cloud Storage answers.
 
 Each error says what happened, to which object, what it means and what to do. ``transient`` says whether a retry can
 help. Loops read ``transient`` and never the class. ``cause`` says why in a few words, and what mends it.
@@ -197,11 +176,7 @@ class Contended(StorageError):
 
 
 class NotSettled(StorageError):
-    """The version would replace another one, and is too young to tell a later write from a late copy.
-
-    Attributes:
-        seconds: After this time, a retry can tell.
-    """
+    """The version would replace another one, and is too young to tell a later write from a late copy for so many seconds."""
 
     transient = True
     usual = Cause.CHANGED

@@ -227,12 +227,7 @@ FIELD_TYPES: Mapping[str, tuple[type, ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class EventLog:
-    """Writes events.
-
-    Attributes:
-        context: Fields of every line of this log, such as the run.
-        logger: Gets the lines; the program's start gives it handlers.
-    """
+    """Writes events; each line also has the fields of `context`, such as the run."""
 
     context: Mapping[str, Any] = field(default_factory=dict)
     logger: logging.Logger = field(default_factory=lambda: logging.getLogger(LOGGER_NAME))

@@ -63,7 +63,7 @@ SLOWEST = 64 * 1024
 
 
 class Gateway:
-    """Cloud Storage through the official client; a `DeletingStore`, a `ListingStore` and a `ContentsStore`.
+    """Cloud Storage through the official client; a `DeletingStore` and a `RecordStore`.
 
     Threads may share it.
 
@@ -75,14 +75,9 @@ class Gateway:
         retry_initial: Seconds before the first repetition; doubled each time up to a minute.
         request_timeout: Seconds after which one request counts as lost if its whole answer has not come; see `SLOWEST`.
             Rewrites of large objects need at least 30 (Cloud Storage reference, "Objects: rewrite").
-        operations: Counts every request; None for a counter of its own.
         server_time: Notes the time of every answer; None for one of its own.
         billing_project: Pays for the requests to a requester-pays bucket; empty for none.
         credentials: The account, as a `google.auth.credentials.Credentials`; None for the environment's.
-
-    Attributes:
-        operations: Counts the answered requests by the class in which they are billed.
-        server_time: Cloud Storage's time, as of the newest answer.
 
     Raises:
         UsageError: The environment has no credentials, or ``STORAGE_EMULATOR_HOST`` is not an address.
@@ -163,12 +158,10 @@ class Gateway:
         """See `ObjectStore.look`."""
         blob = self._bucket(at.bucket).blob(at.name)
         try:
-            blob.reload(projection="noAcl", timeout=self._timeout, retry=self._retry)
-        except _ANSWERS as error:
-            try:
-                raise self._translated(error, at.uri, at.bucket) from error
-            except ObjectNotFound:
-                return None
+            with self._translating(at.uri, at.bucket):
+                blob.reload(projection="noAcl", timeout=self._timeout, retry=self._retry)
+        except ObjectNotFound:
+            return None
         return ObjectState.from_resource(blob._properties)  # noqa: SLF001 -- the whole resource as answered
 
     def copy(
@@ -185,7 +178,7 @@ class Gateway:
         copy = self._bucket(destination.bucket).blob(destination.name)
         body = {} if like is None else resource_like(like)
         token = None
-        try:
+        with self._translating(source.uri, source.bucket, destination.bucket):
             while True:
                 copy._properties = {**copy._properties, **body}  # noqa: SLF001 -- an answer replaces them
                 token, _, _ = copy.rewrite(
@@ -199,16 +192,12 @@ class Gateway:
                 )
                 if token is None:
                     return ObjectState.from_resource(copy._properties)  # noqa: SLF001 -- as in look()
-        except _ANSWERS as error:
-            raise self._translated(error, source.uri, source.bucket, destination.bucket) from error
 
     def delete(self, at: ObjectRef, *, if_generation: int) -> None:
         """See `DeletingStore.delete`. The blob carries no generation, which would delete a version permanently."""
         blob = self._bucket(at.bucket).blob(at.name)
-        try:
+        with self._translating(at.uri, at.bucket):
             blob.delete(if_generation_match=if_generation, timeout=self._timeout, retry=self._retry)
-        except _ANSWERS as error:
-            raise self._translated(error, at.uri, at.bucket) from error
 
     def delete_version(self, at: ObjectRef, generation: int) -> None:
         """Delete a noncurrent version. Its generation never becomes live again, so the deletion needs no other condition.
@@ -218,13 +207,11 @@ class Gateway:
             StorageError: Every other failure; it may or may not have been deleted.
         """
         blob = self._bucket(at.bucket).blob(at.name, generation=generation)
-        try:
+        with self._translating(at.uri, at.bucket):
             blob.delete(timeout=self._timeout, retry=self._retry)
-        except _ANSWERS as error:
-            raise self._translated(error, at.uri, at.bucket) from error
 
     def read(self, at: ObjectRef) -> bytes | None:
-        """See `shared.phase.StateStore.read`."""
+        """See `ContentsStore.read`."""
         found = self.read_version(at)
         return None if found is None else found[1]
 
@@ -258,29 +245,28 @@ class Gateway:
             return int(blob.generation), contents
 
         try:
-            found: tuple[int, bytes] = self._retry(attempt)()
+            with self._translating(at.uri, at.bucket):
+                found: tuple[int, bytes] = self._retry(attempt)()
         except DataCorruption as error:
             raise Unavailable(at.uri, f"what arrived does not match its checksum ({error})") from error
-        except _ANSWERS as error:
-            try:
-                raise self._translated(error, at.uri, at.bucket) from error
-            except ObjectNotFound:
-                return None
+        except ObjectNotFound:
+            return None
         return found
 
     def write(self, at: ObjectRef, data: bytes, *, if_generation: int) -> None:
         """See `ContentsStore.write`. The content type is JSON."""
+        self._upload(at, data, if_generation, "application/json")
+
+    def _upload(self, at: ObjectRef, data: bytes, if_generation: int | None, content_type: str) -> None:
         blob = self._bucket(at.bucket).blob(at.name)
-        try:
+        with self._translating(at.uri, at.bucket):
             blob.upload_from_string(
                 data,
-                content_type="application/json",
+                content_type=content_type,
                 if_generation_match=if_generation,
                 timeout=self._timeout,
                 retry=self._retry,
             )
-        except _ANSWERS as error:
-            raise self._translated(error, at.uri, at.bucket) from error
 
     def put(self, at: ObjectRef, data: bytes, *, content_type: str = "application/json") -> None:
         """Write a small object as a whole, without a condition: for reports, where the last write wins.
@@ -288,11 +274,7 @@ class Gateway:
         Raises:
             StorageError: It may or may not have been written.
         """
-        blob = self._bucket(at.bucket).blob(at.name)
-        try:
-            blob.upload_from_string(data, content_type=content_type, timeout=self._timeout, retry=self._retry)
-        except _ANSWERS as error:
-            raise self._translated(error, at.uri, at.bucket) from error
+        self._upload(at, data, None, content_type)
 
     @contextmanager
     def writing(
@@ -328,7 +310,7 @@ class Gateway:
         self, bucket: str, prefix: str, *, start: str = "", end: str = ""
     ) -> Iterator[ListingPage]:
         """See `ListingStore.list_pages`."""
-        try:
+        with self._listing(bucket, prefix):
             listing = self._client.list_blobs(
                 self._bucket(bucket),
                 prefix=prefix or None,
@@ -343,14 +325,11 @@ class Gateway:
                 objects = [ObjectState.from_resource(blob._properties) for blob in page]  # noqa: SLF001 -- as in look()
                 if objects:
                     yield ListingPage(objects)
-        except _ANSWERS as error:
-            raise self._listing_error(error, bucket, prefix) from error
 
     def check_bucket(self, bucket: str, prefix: str, *, patience: float = 10.0) -> bool:
         """List a prefix once, before the work starts.
 
         Args:
-            prefix: The prefix to list; permission may be limited to it.
             patience: Seconds for which the client retries transient faults.
 
         Returns:
@@ -360,13 +339,11 @@ class Gateway:
             BucketNotFound, PermissionDenied, Unavailable, UnexpectedAnswer: The prefix cannot be listed.
         """
         retry = self._retry.with_timeout(patience)
-        try:
+        with self._listing(bucket, prefix):
             listing = self._client.list_blobs(
                 self._bucket(bucket), prefix=prefix or None, max_results=1, timeout=patience, retry=retry
             )
             return next(iter(listing), None) is not None
-        except _ANSWERS as error:
-            raise self._listing_error(error, bucket, prefix) from error
 
     def permitted(self, bucket: str, name: str, permissions: Sequence[str]) -> frozenset[str]:
         """Ask which of these permissions the account in use holds.
@@ -379,12 +356,8 @@ class Gateway:
         """
         at = self._bucket(bucket)
         asked = at.blob(name) if name else at
-        try:
+        with self._translating(f"gs://{bucket}/{name}", bucket) if name else self._listing(bucket):
             held = asked.test_iam_permissions(list(permissions), timeout=self._timeout, retry=self._retry)
-        except _ANSWERS as error:
-            if not name:
-                raise self._listing_error(error, bucket, "") from error
-            raise self._translated(error, f"gs://{bucket}/{name}", bucket) from error
         return frozenset(held) & frozenset(permissions)
 
     def bucket_resource(self, bucket: str) -> Mapping[str, Any]:
@@ -394,10 +367,8 @@ class Gateway:
             BucketNotFound, PermissionDenied, StorageError: It cannot be read.
         """
         at = self._bucket(bucket)
-        try:
+        with self._listing(bucket):
             at.reload(timeout=self._timeout, retry=self._retry)
-        except _ANSWERS as error:
-            raise self._listing_error(error, bucket, "") from error
         return dict(at._properties)  # noqa: SLF001 -- as in look()
 
     def bucket_policy(self, bucket: str) -> Mapping[str, Any]:
@@ -407,17 +378,28 @@ class Gateway:
             BucketNotFound, PermissionDenied, StorageError: It cannot be read.
         """
         at = self._bucket(bucket)
-        try:
+        with self._listing(bucket):
             found = at.get_iam_policy(requested_policy_version=3, timeout=self._timeout, retry=self._retry)
-        except _ANSWERS as error:
-            raise self._listing_error(error, bucket, "") from error
         return dict(found.to_api_repr())
 
-    def _listing_error(self, error: Exception, bucket: str, prefix: str) -> StorageError:
-        cause = error.cause if isinstance(error, api.RetryError) else error
-        if isinstance(cause, api.NotFound):
-            return BucketNotFound(f"gs://{bucket}", f"no such bucket ({_said(cause)[0]})")
-        return self._translated(error, f"gs://{bucket}/{prefix}")
+    @contextmanager
+    def _listing(self, bucket: str, prefix: str = "") -> Iterator[None]:
+        """Raise this project's errors for the client's; a 404 is about the bucket."""
+        try:
+            yield
+        except _ANSWERS as error:
+            cause = error.cause if isinstance(error, api.RetryError) else error
+            if isinstance(cause, api.NotFound):
+                raise BucketNotFound(f"gs://{bucket}", f"no such bucket ({_said(cause)[0]})") from error
+            raise self._translated(error, f"gs://{bucket}/{prefix}") from error
+
+    @contextmanager
+    def _translating(self, uri: str, *buckets: str) -> Iterator[None]:
+        """Raise this project's errors for the client's; see `_translated`."""
+        try:
+            yield
+        except _ANSWERS as error:
+            raise self._translated(error, uri, *buckets) from error
 
     def _translated(self, error: Exception, uri: str, *buckets: str) -> StorageError:
         """Map the client's error to this project's own; `buckets` are those that a 404 may be about."""
@@ -510,11 +492,7 @@ class _Timed(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int | None:
-        """See `io.RawIOBase.readinto`.
-
-        Raises:
-            TimeoutError: The deadline has passed.
-        """
+        """See `io.RawIOBase.readinto`. Raises `TimeoutError` where the deadline has passed."""
         left = self._deadline - time.monotonic()
         if left <= 0:
             raise TimeoutError("the answer did not come as a whole within the time allowed")

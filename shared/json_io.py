@@ -84,7 +84,6 @@ def decode(
 
     Args:
         kind: A dataclass whose fields are the file's.
-        contents: The file's.
         where: The file's name, for errors.
         written: How the value is written as JSON; None for a value that takes some of the file's fields only.
 
@@ -110,7 +109,6 @@ def convert(
 
     Args:
         kind: A dataclass, or what else msgspec knows.
-        content: What `parse_json` returned.
         written: How the value is written as JSON; None for a value that takes some of the fields only.
 
     Raises:
@@ -135,9 +133,6 @@ def parse_json(contents: bytes | str) -> Any:
 
     Args:
         contents: The text; as bytes, UTF-8 without a byte order mark.
-
-    Returns:
-        Its value.
 
     Raises:
         ValueError: It is not JSON, or ambiguous, or nested too deeply; with the reason.
@@ -174,11 +169,7 @@ def parse_format(contents: bytes, where: str, what: str, known: str) -> Any:
 
 
 def reason(error: Exception) -> str:
-    """Why a value could not be taken apart, for an error's text: on one line, printable, and short.
-
-    Args:
-        error: One of `OTHER_FORM`.
-    """
+    """Why a value could not be taken apart (one of `OTHER_FORM`), for an error's text: on one line, printable, and short."""
     text = f"{error.args[0]} is missing" if isinstance(error, KeyError) and error.args else str(error)
     text = text if text.isprintable() else ascii(text)
     return text if len(text) <= LONGEST_REASON else f"{text[:LONGEST_REASON]}…"

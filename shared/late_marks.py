@@ -17,7 +17,7 @@ from shared.errors import ConditionFailed, StorageError
 from shared.json_io import parse_json
 from shared.migration import LATE_WRITES, Migration
 from shared.objects import ObjectRef, ObjectState, is_later, parse_time
-from shared.store import ContentsStore, ListingStore
+from shared.store import ContentsStore, RecordStore
 
 __all__ = ["mark_late_write", "newest_late_mark"]
 
@@ -28,18 +28,18 @@ def mark_late_write(store: ContentsStore, migration: Migration, relative: str, w
     Args:
         migration: The migration, in its own direction.
         relative: The object's name below the prefix.
-        written: The version that was written.
 
     Raises:
         StorageError: The note may or may not have been written; mark the write again.
     """
-    at = migration.own_ref(LATE_WRITES, f"{_minute(written)}.json")
+    minute = f"{parse_time(written.created).astimezone(UTC):%Y%m%dT%H%M}Z"
+    at = migration.own_ref(LATE_WRITES, f"{minute}.json")
     note = {"object": relative, "generation": str(written.generation), "created": written.created}
     with suppress(ConditionFailed):
         store.write(at, json.dumps(note).encode(), if_generation=0)
 
 
-def newest_late_mark(store: ListingStore, contents: ContentsStore, migration: Migration, since: str) -> str:
+def newest_late_mark(store: RecordStore, migration: Migration, since: str) -> str:
     """Find the newest write at the legacy path that the mirror marked.
 
     Args:
@@ -60,16 +60,12 @@ def newest_late_mark(store: ListingStore, contents: ContentsStore, migration: Mi
     if not newest:
         return ""
     at = ObjectRef(folder.bucket, newest)
-    read = contents.read_version(at)
+    contents = store.read(at)
     try:
-        created = str(parse_json((read or (0, b""))[1])["created"])
+        created = str(parse_json(contents or b"")["created"])
         parse_time(created)
     except (ValueError, KeyError, TypeError) as error:
         raise StorageError(
             at.uri, "is not a mark of a late write; nothing else belongs there. Look at it, and remove it"
         ) from error
     return created if is_later(created, since) else ""
-
-
-def _minute(written: ObjectState) -> str:
-    return f"{parse_time(written.created).astimezone(UTC):%Y%m%dT%H%M}Z"

@@ -14,6 +14,8 @@ from msgspec import Meta
 
 from shared.errors import UsageError
 from shared.json_io import Count, decode_checked
+from shared.migration import Migration
+from shared.store import ContentsStore
 from shared.text import counted, listed
 
 __all__ = [
@@ -23,6 +25,7 @@ __all__ = [
     "LoadedVerdict",
     "calendar",
     "loaded_verdict",
+    "read_latest_loaded",
     "read_loaded",
 ]
 
@@ -132,8 +135,6 @@ class LoadedRecord:
 
     Attributes:
         path: The path that was read, ``gs://bucket/prefix/``; `legacy` and `new` are the migration's.
-        table: The consumer's table, as the operator named it.
-        consumer: The consumer's identity.
         passed: It finished, compared at least one row, and every day is right.
     """
 
@@ -214,11 +215,15 @@ def _day_json(day: LoadedDay) -> dict[str, Any]:
     }
 
 
+def read_latest_loaded(store: ContentsStore, migration: Migration) -> LoadedRecord | None:
+    """Read a migration's latest record; None when there is none. Raises `UsageError` or `StorageError` as it is read."""
+    at = migration.own_ref("latest", RECORD_NAME)
+    contents = store.read(at)
+    return None if contents is None else read_loaded(contents, at.uri)
+
+
 def read_loaded(contents: bytes, where: str) -> LoadedRecord:
     """Read a record: strictly, completely and without contradiction, or not at all.
-
-    Args:
-        where: The file's name, for errors.
 
     Raises:
         UsageError: It is another file, is damaged, or contradicts itself.

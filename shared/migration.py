@@ -91,11 +91,7 @@ class Location:
 
     @staticmethod
     def parse(uri: str) -> "Location":
-        """Read ``gs://bucket/prefix/``.
-
-        Raises:
-            UsageError: The text has another form.
-        """
+        """Read ``gs://bucket/prefix/``. Raises `UsageError` where the text has another form."""
         scheme, _, rest = uri.partition("://")
         bucket, slash, prefix = rest.partition("/")
         if scheme != "gs" or not bucket or not slash:
@@ -129,7 +125,6 @@ class Migration:
             ``custom``.
         home: The new path, beside which the migration's own objects lie; None for the destination. Set by `reversed`.
         billing_project: Pays for the requests to a requester-pays bucket; empty for none. It does not tell two migrations apart.
-        scratch: Whether the source is a scratch prefix in ``_migration/``. Set by `rehearsal`.
 
     Raises:
         UsageError: One location lies within the other (copies would be copied again). Or the destination is a whole
@@ -208,11 +203,7 @@ class Migration:
         return ObjectRef(self.source.bucket, self.source.prefix + relative)
 
     def destination_ref(self, relative: str) -> ObjectRef:
-        """The destination object of a name below the prefix.
-
-        Raises:
-            UsageError: As in `destination_name`.
-        """
+        """The destination object of a name below the prefix. Raises `UsageError` as in `destination_name`."""
         return ObjectRef(self.destination.bucket, self.destination_name(relative))
 
     def destination_name(self, relative: str) -> str:

@@ -145,7 +145,6 @@ class ObjectState(NamedTuple):
     A named tuple, because listings make millions of them: it takes a third of a frozen dataclass's time.
 
     Attributes:
-        name: The complete object name.
         generation: Identifies this version. Code compares it only for equality: Google promises uniqueness, not order.
         metageneration: Counts metadata changes of this version.
         size: Bytes.
@@ -153,7 +152,6 @@ class ObjectState(NamedTuple):
         md5: Base64; None for composite objects.
         created: RFC 3339 time at which this version was finalized.
         updated: RFC 3339 time of its last metadata change, by a client or by the service; see `last_write`.
-        metadata: The metadata that a copy must carry.
         hold: Which hold forbids replacing or deleting it; empty for none. A copy does not inherit it.
         retained_until: RFC 3339 time until which a retention policy forbids that; empty for none.
         class_updated: RFC 3339 time of its last change of storage class; empty where the service does not say.

@@ -12,12 +12,7 @@ __all__ = ["Operations", "OperationsCounter"]
 
 @dataclass(frozen=True, slots=True)
 class Operations:
-    """The number of operations in each class.
-
-    Attributes:
-        class_a: Listings, rewrites, uploads.
-        class_b: Reads of one object, metadata or contents.
-    """
+    """The number of operations in each class."""
 
     class_a: int = 0
     class_b: int = 0

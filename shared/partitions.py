@@ -63,12 +63,7 @@ _HOLES = {
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """One known form of names below the prefix.
-
-    Attributes:
-        template: The name, with holes (`_HOLES`) for its day and for what varies.
-        since: When the layout was used, for people.
-    """
+    """One known form of names below the prefix; its template has holes (`_HOLES`) for its day and for what varies."""
 
     template: str
     kind: Kind
@@ -175,15 +170,13 @@ def answers_folder(day: date) -> str:
 
 
 def gaps(days: Iterable[date]) -> tuple[Gap, ...]:
-    """Find the days that are missing between the first and the last day.
+    """Find the days that are missing between the first and the last day, in order.
 
     A long gap, such as one after a mistyped year, costs nothing extra.
 
     Args:
         days: The days that are present, in any order, repeated or not.
 
-    Returns:
-        The gaps, in order.
     """
     there = sorted(set(days))
     return tuple(

@@ -22,7 +22,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import Enum
 from threading import Lock
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from shared.decision import Authority
 from shared.erasures import Erasures, erasures_on_record
@@ -30,8 +30,7 @@ from shared.errors import PhaseUnknown
 from shared.json_io import parse_json, shown_value
 from shared.migration import Migration
 from shared.objects import ObjectRef, ObjectState, parse_time, time_text
-from shared.server_time import ServerTime
-from shared.store import ListingStore
+from shared.store import ListingStore, RecordStore
 
 __all__ = [
     "CACHE_SECONDS",
@@ -40,15 +39,14 @@ __all__ = [
     "HeadAhead",
     "Phase",
     "PhaseReader",
-    "PhaseStore",
     "Recorded",
-    "StateStore",
     "check_lengths",
     "damaged",
     "disagreement",
     "entry_name",
     "entry_named",
     "entry_ref",
+    "head_and_phases",
     "history_ref",
     "listed_history",
     "not_begun",
@@ -114,27 +112,6 @@ class Phase(Enum):
         return {Phase.CUT_OVER: Authority.LATER_WRITE, Phase.ROLLED_BACK: Authority.DESTINATION}.get(self)
 
 
-class StateStore(Protocol):
-    """Reads small objects as a whole."""
-
-    def read(self, at: ObjectRef) -> bytes | None:
-        """Read an object's contents.
-
-        Returns:
-            Its bytes; None only if the bucket exists and the object does not.
-
-        Raises:
-            StorageError: Anything else.
-        """
-        ...
-
-
-class PhaseStore(StateStore, ListingStore, Protocol):
-    """What `read_phase` needs."""
-
-    server_time: ServerTime
-
-
 @dataclass(frozen=True, slots=True)
 class Recorded:
     """What the record says.
@@ -196,7 +173,7 @@ def settled(read: Callable[[], _Value], pause: Callable[[float], None]) -> _Valu
 
 
 def read_phase(
-    store: PhaseStore, migration: Migration, pause: Callable[[float], None] = time.sleep
+    store: RecordStore, migration: Migration, pause: Callable[[float], None] = time.sleep
 ) -> Recorded:
     """Read the phase: one listing of the history, then one read of the head.
 
@@ -225,23 +202,12 @@ def listed_history(store: ListingStore, migration: Migration) -> list[ObjectStat
 
 
 def recorded(contents: bytes | None, listed: Sequence[ObjectState], migration: Migration) -> Recorded:
-    """What head and history say together.
-
-    Raises:
-        PhaseUnknown: As in `read_phase`.
-    """
+    """What head and history say together. Raises `PhaseUnknown` as in `read_phase`."""
     if contents is None and not listed:
         raise not_begun(migration)
-    phases = phases_of(listed, migration)
-    if contents is None:
-        raise disagreement(migration, f"the history has {len(phases)} entries, and the head is gone")
-    content = state_content(contents, migration)
+    content, phases = head_and_phases(contents, listed, migration)
     head, entries = phase_in(content, migration), content.get("history")
     if content.get("version") == 1:
-        if phases:
-            raise disagreement(
-                migration, f"the head has version 1, and the history has {len(phases)} entries"
-            )
         _check_version_1(head, entries, migration)
         return Recorded(head, 0)
     if not isinstance(entries, list):
@@ -258,6 +224,23 @@ def recorded(contents: bytes | None, listed: Sequence[ObjectState], migration: M
         erased=erasures_on_record(entries),
         first_cutover=_first_cutover(entries),
     )
+
+
+def head_and_phases(
+    contents: bytes | None, listed: Sequence[ObjectState], migration: Migration
+) -> tuple[dict[str, Any], list[Phase]]:
+    """The fields of the head, and the phase after each entry of the history.
+
+    Raises:
+        PhaseUnknown: The head is gone or cannot be read, or has version 1 beside a history; or as in `phases_of`.
+    """
+    phases = phases_of(listed, migration)
+    if contents is None:
+        raise disagreement(migration, f"the history has {len(phases)} entries, and the head is gone")
+    content = state_content(contents, migration)
+    if content.get("version") == 1 and phases:
+        raise disagreement(migration, f"the head has version 1, and the history has {len(phases)} entries")
+    return content, phases
 
 
 def _proven_at(history: Sequence[Any], migration: Migration) -> str | None:
@@ -309,11 +292,7 @@ def _equal_since(comparison: Any, begun: set[Any], migration: Migration) -> str 
 
 
 def _check_version_1(head: Phase, history: object, migration: Migration) -> None:
-    """Check a phase of version 1 against the sentences of its own history, as far as they can be read.
-
-    Raises:
-        PhaseUnknown: They tell of another phase.
-    """
+    """Check a phase of version 1 against the sentences of its own history, as far as they can be read."""
     entries = history if isinstance(history, list) else []
     sentences = (str(each.get("what")) for each in entries if isinstance(each, dict))
     changes = [found["to"] for each in sentences if (found := re.match(VERSION_1_CHANGE, each))]
@@ -445,13 +424,12 @@ class PhaseReader:
 
     Args:
         store: Shares its `ServerTime` with every client whose looks the phase is for.
-        monotonic: A clock in seconds that never goes back.
         pause: Waits while a change of the record is under way; takes seconds.
     """
 
     def __init__(
         self,
-        store: PhaseStore,
+        store: RecordStore,
         migration: Migration,
         monotonic: Callable[[], float],
         pause: Callable[[float], None] = time.sleep,
@@ -472,7 +450,7 @@ class PhaseReader:
             PhaseUnknown: As in `read_phase`; or the record is older than one that was read before.
             StorageError: The phase had to be read, and the read failed.
         """
-        return self.known() or self._known_or_read()
+        return self._now().phase
 
     def known(self) -> Phase | None:
         """The phase as read at most `CACHE_SECONDS` ago; None if it has to be read. Never waits."""
@@ -484,28 +462,29 @@ class PhaseReader:
         found = self._fresh()
         return None if found is None else (found.phase, self._erasures_of(found, reverse=reverse))
 
+    def erasures(self, *, reverse: bool) -> Erasures:
+        """Since when an absence at a way's destination is an erasure; `reverse` for the way to the legacy path. Raises as `phase`."""
+        return self.with_erasures(reverse=reverse)[1]
+
+    def with_erasures(self, *, reverse: bool) -> tuple[Phase, Erasures]:
+        """`phase` and `erasures`, of one look. Raises as `phase`."""
+        found = self._now()
+        return found.phase, self._erasures_of(found, reverse=reverse)
+
+    def first_cutover(self) -> datetime | None:
+        """`Recorded.first_cutover`. Raises as `phase`."""
+        return self._now().first_cutover
+
     def _fresh(self) -> Recorded | None:
         """What was read at most `CACHE_SECONDS` ago."""
         read = self._read
         return None if read is None or self._age(*read) >= CACHE_SECONDS else read[1]
 
-    def erasures(self, *, reverse: bool) -> Erasures:
-        """Since when an absence at a way's destination is an erasure.
-
-        Args:
-            reverse: Whether the way goes from the new path to the legacy path.
-
-        Raises:
-            PhaseUnknown, StorageError: As in `phase`.
-        """
-        return self.with_erasures(reverse=reverse)[1]
-
-    def with_erasures(self, *, reverse: bool) -> tuple[Phase, Erasures]:
-        """`phase` and `erasures`, of one look. Raises as they do."""
-        phase, read = self.phase(), self._read
-        if read is None:
-            return phase, Erasures()
-        return read[1].phase, self._erasures_of(read[1], reverse=reverse)
+    def _now(self) -> Recorded:
+        if (known := self._fresh()) is not None:
+            return known
+        with self._reading:  # one thread reads, the others use its result
+            return self._fresh() or self._read_anew()
 
     def _erasures_of(self, found: Recorded, *, reverse: bool) -> Erasures:
         made = self._erasures  # made once for each read, because a run asks for every object
@@ -515,16 +494,6 @@ class PhaseReader:
             self._erasures = made = (found, reverse, erasures)
         return made[2]
 
-    def first_cutover(self) -> datetime | None:
-        """`Recorded.first_cutover`.
-
-        Raises:
-            PhaseUnknown, StorageError: As in `phase`.
-        """
-        self.phase()
-        read = self._read
-        return None if read is None else read[1].first_cutover
-
     def _age(self, began: float, found: Recorded) -> float:
         local, newest = self._monotonic() - began, self._store.server_time.newest()
         if newest is None:
@@ -533,11 +502,7 @@ class PhaseReader:
             return CACHE_SECONDS
         return max(local, (newest - found.served).total_seconds())
 
-    def _known_or_read(self) -> Phase:
-        with self._reading:  # one thread reads, the others use its result
-            return self.known() or self._read_anew()
-
-    def _read_anew(self) -> Phase:
+    def _read_anew(self) -> Recorded:
         # The age counts from before the read: the answer may be as old as the request.
         now = self._monotonic()
         found = read_phase(self._store, self._migration, self._pause)
@@ -550,4 +515,4 @@ class PhaseReader:
             )
         self._last = found
         self._read = (now, found)
-        return found.phase
+        return found

@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
-from typing import Protocol
+from typing import Any
 
 from shared.decision import ABSENT
 from shared.errors import ConditionFailed, Contended, PhaseUnknown, UsageError
@@ -31,26 +31,24 @@ from shared.phase import (
     disagreement,
     entry_named,
     entry_ref,
+    head_and_phases,
     history_ref,
     listed_history,
     not_begun,
     phase_in,
-    phases_of,
     settled,
     state_content,
     state_ref,
 )
-from shared.server_time import ServerTime
 from shared.state import VERSION, HistoryEntry, State, check_folded, utc_text
 from shared.state_changes import Stamp, begun
 from shared.state_v1 import state_of_version_1
-from shared.store import ContentsStore, ListingStore
+from shared.store import RecordStore
 
 __all__ = [
     "TRIES",
     "Begin",
     "Record",
-    "RecordStore",
     "Standing",
     "begin",
     "changeable",
@@ -66,12 +64,6 @@ TRIES = 30
 """An update gives up after so many attempts. At each of them another program's change was faster."""
 
 
-class RecordStore(ContentsStore, ListingStore, Protocol):
-    """What reads and writes the record."""
-
-    server_time: ServerTime
-
-
 class Standing(Enum):
     """How far a migration's record is there."""
 
@@ -82,12 +74,7 @@ class Standing(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """The record as it was read.
-
-    Attributes:
-        state: The initial one where there is no record.
-        generation: The head's; 0 where there is none.
-    """
+    """The record as it was read; where there is none, the initial state and 0 as the head's generation."""
 
     standing: Standing
     state: State
@@ -166,7 +153,10 @@ def state_from_head(contents: bytes, migration: Migration) -> State:
     Raises:
         PhaseUnknown: It is damaged, contradicts itself, or is another migration's or a newer program's.
     """
-    content = state_content(contents, migration)
+    return _state_in(state_content(contents, migration), migration)
+
+
+def _state_in(content: Mapping[str, Any], migration: Migration) -> State:
     if content.get("version") != 1:
         return State.from_content(content, migration)
     phase_in(content, migration)
@@ -189,7 +179,6 @@ def update(
     Args:
         change: Returns the new state, or the same state if there is nothing to change. It must be pure: `update`
             applies it again after each faster change. It checks all that must hold at the moment of the change.
-        pause: As in `read_record`.
 
     Returns:
         A state that holds the change; other programs may have changed it since.
@@ -250,11 +239,9 @@ def begin(
     the head, whose digests prove it. A lost or older head is made again from the entries. The runs of a lost head are lost.
 
     Args:
-        stamp: The person who begins it.
         phase: The phase of a migration without any record, or without its head: a person confirms what the entries say.
             None: it begins only where the destination and the migration's own folder are empty, so that nothing shows that it
             was under way.
-        pause: As in `read_record`.
 
     Raises:
         UsageError: The phase has to be named first, or is not the record's. Nothing was written.
@@ -352,18 +339,15 @@ def _mended(
     listed: Sequence[ObjectState],
     stamp: Stamp,
 ) -> tuple[Begin, State]:
-    """What the record should be, from all that is left of it.
-
-    Raises:
-        PhaseUnknown: Head and entries contradict each other, or an entry is in neither.
-    """
+    """What the record should be, from all that is left of it."""
     state = None if head is None else state_from_head(head[1], migration)
     if state is not None and state.version == 1:
         if listed:
             raise disagreement(
                 migration, "the head was set back to version 1; restore the newest version of it"
             )
-        return Begin.ADOPTED, _adopted(state, stamp)
+        state = replace(state, version=VERSION)
+        return Begin.ADOPTED, begun(state, state.phase, stamp, "adopted from version 1")
     there = _entries(store, migration, listed)
     told = {} if state is None else dict(enumerate(state.history, 1))
     known = {**{number: entry for number, (_, entry, _) in there.items()}, **told}
@@ -399,19 +383,10 @@ def _mended(
     return Begin.AS_IT_WAS if as_it_was else Begin.MENDED, whole
 
 
-def _adopted(old: State, stamp: Stamp) -> State:
-    """A state of version 1 as one of this version, with an entry that says so."""
-    return begun(replace(old, version=VERSION), old.phase, stamp, "adopted from version 1")
-
-
 def _entries(
     store: RecordStore, migration: Migration, listed: Sequence[ObjectState]
 ) -> dict[int, tuple[str, HistoryEntry, bytes]]:
-    """The entries that have objects, by their numbers; each with name and contents of its object.
-
-    Raises:
-        PhaseUnknown: An object is not an entry, or is one that is there already.
-    """
+    """The entries that have objects, by their numbers; each with name and contents of its object."""
     found: dict[int, tuple[str, HistoryEntry, bytes]] = {}
     for each in listed:
         at = ObjectRef(history_ref(migration).bucket, each.name)
@@ -437,11 +412,7 @@ def _entries(
 
 
 def _entry(contents: bytes, migration: Migration) -> HistoryEntry:
-    """Read the contents of an entry's object.
-
-    Raises:
-        ValueError: They are not an entry of this migration.
-    """
+    """Read the contents of an entry's object."""
     content = parse_json(contents)
     if not isinstance(content, Mapping):
         raise ValueError("not a JSON object")  # noqa: TRY004 -- of the file, not of the program
@@ -456,29 +427,20 @@ def _entry(contents: bytes, migration: Migration) -> HistoryEntry:
 def _checked_record(
     head: tuple[int, bytes] | None, listed: Sequence[ObjectState], migration: Migration
 ) -> Record:
-    """The record, where head and history agree.
-
-    Raises:
-        PhaseUnknown: They do not, or one is damaged.
-    """
+    """The record, where head and history agree."""
     if head is None and not listed:
         return Record(Standing.NONE, State.initial(migration), ABSENT)
-    phases = phases_of(listed, migration)
-    if head is None:
-        raise disagreement(migration, f"the history has {len(phases)} entries, and the head is gone")
-    state = state_from_head(head[1], migration)
+    generation, contents = head or (ABSENT, None)
+    content, phases = head_and_phases(contents, listed, migration)
+    state = _state_in(content, migration)
     if state.version == 1:
-        if phases:
-            raise disagreement(
-                migration, f"the head has version 1, and the history has {len(phases)} entries"
-            )
-        return Record(Standing.VERSION_1, state, head[0])
+        return Record(Standing.VERSION_1, state, generation)
     check_lengths(len(state.history), len(phases), migration)
     for number, (entry, phase, each) in enumerate(zip(state.history, phases, listed, strict=True), 1):
         contents = state.entry_bytes(entry)
         if entry.phase is not phase or each.crc32c != crc32c_of(contents):
             raise disagreement(migration, f"entry {number} of the history is not what the head tells")
-    return Record(Standing.WHOLE, state, head[0])
+    return Record(Standing.WHOLE, state, generation)
 
 
 def _write(store: RecordStore, migration: Migration, state: State, generation: int, kept: int) -> None:

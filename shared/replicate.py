@@ -103,7 +103,6 @@ class Replication(NamedTuple):
         source: The source version that the outcome is about; None when there was none (superseded).
         destination: The destination as last seen; when copied or equal, the version with the source's content.
         straggler: Copied although the destination has the authority: a writer still uses the old path.
-        attempts: The number of looks and copies, for the log.
         taken_back: The copy that was deleted, because its source was deleted while it was made; None where there is none.
     """
 
@@ -196,7 +195,9 @@ def replicate(
         if now.source is None or decision.action is not Action.COPY:
             return _settled(decision.action, now, ours, attempt)
         # A version that the checksums do not prove to be equal may be another one.
-        doubtful = decision.because or _unproven(now)
+        doubtful = decision.because or (
+            now.destination is not None and not proves(now.source, now.destination)
+        )
         replaces = winner is Authority.LATER_WRITE and doubtful
         if replaces and not over_copy:
             _check_settled(source, now.source, settling)
@@ -215,7 +216,7 @@ def replicate(
         # Where the source wins, a new write has an event of its own, which may overwrite this copy. A deletion has one, too,
         # which may have come before this copy.
         looks_again = winner is not Authority.SOURCE or deletes is not None
-        if not differing and not (looks_again and _moved_on(store, source, now.source)):
+        if not differing and not (looks_again and store.look(source) != now.source):
             return ours
         # Else look at both again. If only metadata differs, the contents are proven: the source's metadata changed
         # between the look and the copy.
@@ -235,10 +236,6 @@ def _copied(
     return store.copy(
         source, destination, if_source=decision.source_generation, if_destination=over, like=wanted
     )
-
-
-def _unproven(now: LastSeen) -> bool:
-    return now.source is not None and now.destination is not None and not proves(now.source, now.destination)
 
 
 def _decision(now: LastSeen, winner: Authority, erased: ErasedBefore, *, no_write: bool) -> Decision:
@@ -329,11 +326,6 @@ def _check_settled(
         raise NotSettled(at.uri, seconds)
 
 
-def _moved_on(store: ObjectStore, source: ObjectRef, copied: ObjectState) -> bool:
-    """Tell whether the source changed during the copy."""
-    return store.look(source) != copied
-
-
 def _calls_for_copy(
     last_seen: LastSeen, authority: Authority | Callable[[], Authority], erased: Callable[[], ErasedBefore]
 ) -> bool:
@@ -355,11 +347,7 @@ def _settled(action: Action, now: LastSeen, ours: Replication | None, attempts: 
 
 
 def _check_progress(now: LastSeen, ours: Replication | None, destination: ObjectRef) -> None:
-    """Refuse to copy the same version with the same metadata over our own copy of it: that would not end.
-
-    Raises:
-        CopyNotProven: Our last copy was of this version, neither side changed since, and still they differ.
-    """
+    """Refuse to copy the same version with the same metadata over our own copy of it: that would not end."""
     if ours is None or now.destination is None or now.destination != ours.destination:
         return
     if now.source == ours.source and now.source is not None:
@@ -417,7 +405,6 @@ def propagate_delete(
     """Follow a deletion at the source, unless the source was written again. Not while the destination has the authority.
 
     Args:
-        deleted: The version that was deleted, as the event shows it.
         deleted_at: When it was deleted; aware. What was written at the destination later stays.
         authority: Which side wins; a function is called after every look at the destination.
         keep: As in `replicate`.

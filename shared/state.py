@@ -13,7 +13,7 @@ refuses that version, and its mirror still reads the phase.
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
 from datetime import UTC, datetime
 from enum import Enum
@@ -99,13 +99,7 @@ class Signatory(Enum):
 
 @dataclass(frozen=True, slots=True)
 class SignOff:
-    """One person's consent to the cutover, on behalf of one signatory.
-
-    Attributes:
-        by: The person.
-        at: Aware.
-        note: The person's comment; may be empty.
-    """
+    """One person's consent to the cutover, on behalf of one signatory; `at` is aware."""
 
     name: Signatory
     by: _Line
@@ -118,9 +112,7 @@ class RunRecord:
     """One run of a command.
 
     Attributes:
-        run: Its name, as its log lines carry it.
         finished: Aware.
-        summary: Its last line.
         report: The location of its report; None without one.
         certificate_sha256: The certificate of what it verified, as 64 hexadecimal digits; None without one.
     """
@@ -155,13 +147,7 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """A manifest that a deletion began with.
-
-    Attributes:
-        name: The file name of its head.
-        sha256: Of its head.
-        objects: How many it names.
-    """
+    """A manifest that a deletion began with, and the SHA-256 of its head."""
 
     name: _Line
     sha256: Sha256
@@ -185,7 +171,6 @@ class Site:
         scope: The functions and classes around it; empty at the top of the file.
         operation: ``presence``, ``load``, ``list``, or ``read``.
         reads: Where it reads; empty for the legacy path.
-        places: How many places have this name.
     """
 
     file: _Line
@@ -243,7 +228,6 @@ class ReadersRecord:
     Attributes:
         asked: From when on the log was read.
         begins: From when on the log is proven to have been on; not before `asked`.
-        ends: Until when.
         principals: Those that are not the migration's own. An empty tuple says something about that time alone.
     """
 
@@ -285,12 +269,10 @@ class ComparisonRecord:
 
     Attributes:
         begun: The id of the change that recorded its beginning.
-        run: The run's name, as its log lines carry it.
         began: Cloud Storage's time before the listing that it judges; not later than the first request of that listing.
         compared: Names on either side, without the excluded ones.
         wrong: How many of them are not proven equal on both sides.
         extra: How many of the wrong ones only the new path has.
-        excludes: Shell patterns of what was left out.
         data_sha256: Of what both sides hold, as a certificate states it; None where it was not computed.
         file_sha256: Of the verification's file; None for a command that leaves none.
         crc_alone: Names that are equal by crc32c alone, because a side has no md5.
@@ -341,22 +323,14 @@ class HistoryEntry:
         at: Aware; Cloud Storage's time.
         by: The person; the command of a comparison.
         change: The id of the change, unique in the history.
-        kind: What it is about.
         phase: The phase that holds after it.
-        was: The phase before a change of the phase.
         signatory: For whom the person signed.
         signed: When the sign-off was given that a later entry is about.
-        note: The person's comment.
         void: The sign-offs that a rollback voided, as ``NAME by WHO``.
-        manifest: What a deletion began with.
-        overridden: The checks that the person overrode.
         before: The SHA-256 of the entry before, as its object holds it; empty for the first.
         run: The run whose comparison begins.
-        comparison: What a comparison found that has ended.
         sites: The consumers' places that were seen, or that a person accepts as they are now. A person who accepts none of
             them says that there is no consumer.
-        erasure: What a person has erased by name.
-        readers: Who used the legacy path.
         principal: The one that a person acknowledges there, by its name.
         day: After the cutover, how a verification found the parts of its day (`shared.green_days`).
     """
@@ -381,11 +355,6 @@ class HistoryEntry:
     readers: ReadersRecord | None = None
     principal: _MaybeEmpty = ""
     day: tuple[DayPart, ...] = ()
-
-    @property
-    def of_comparison(self) -> bool:
-        """Whether a command recorded it about a comparison; a person made every other entry."""
-        return self.kind in {Kind.COMPARING, Kind.COMPARED}
 
     @property
     def what(self) -> str:
@@ -451,11 +420,8 @@ class State:
 
     Attributes:
         source: ``gs://bucket/prefix/``.
-        destination: ``gs://bucket/prefix/``.
         since: The start of the phase; aware. None where the migration has not begun.
         signoffs: The consents to the next cutover, in the order given; after a cutover, to that one.
-        runs: The newest runs, oldest first.
-        history: People's decisions and the commands' comparisons, from the beginning.
         version: Of the form in which it was read.
     """
 
@@ -561,15 +527,12 @@ class State:
     def _since_truth(self) -> tuple[HistoryEntry, ...]:
         """The entries after the last cutover or rollback: who may read the legacy path before a cutover may not after it."""
         changes = {Phase.CUT_OVER, Phase.ROLLED_BACK}
-        last = max(
-            (
-                number
-                for number, entry in enumerate(self.history)
-                if entry.kind is Kind.PHASE and entry.phase in changes
-            ),
-            default=-1,
-        )
+        last = self._last(lambda entry: entry.kind is Kind.PHASE and entry.phase in changes)
         return self.history[last + 1 :]
+
+    def _last(self, fits: Callable[[HistoryEntry], bool]) -> int:
+        """Where in the history the newest entry of some kind is; -1 for none."""
+        return max((number for number, entry in enumerate(self.history) if fits(entry)), default=-1)
 
     @property
     def comparisons(self) -> tuple[ComparisonRecord, ...]:
@@ -581,12 +544,15 @@ class State:
     @property
     def newest_comparison(self) -> ComparisonRecord | None:
         """The one that began last of those that have ended."""
-        return next(reversed(self.comparisons), None)
+        return self._newest(lambda _: True)
+
+    def _newest(self, fits: Callable[[ComparisonRecord], bool]) -> ComparisonRecord | None:
+        return next((each for each in reversed(self.comparisons) if fits(each)), None)
 
     @property
     def newest_verification(self) -> ComparisonRecord | None:
         """The newest comparison that left a verification's file."""
-        return next((each for each in reversed(self.comparisons) if each.file_sha256), None)
+        return self._newest(lambda each: bool(each.file_sha256))
 
     @property
     def unfinished_comparison(self) -> HistoryEntry | None:
@@ -606,9 +572,7 @@ class State:
     @property
     def equal_since_phase(self) -> ComparisonRecord | None:
         """The newest comparison that began in the present phase and found both sides equal; None where there is none."""
-        return next(
-            (each for each in reversed(self.comparisons) if each.equal and self.in_this_phase(each)), None
-        )
+        return self._newest(lambda each: each.equal and self.in_this_phase(each))
 
     @property
     def comparison_before_deletion(self) -> ComparisonRecord | None:
@@ -622,16 +586,11 @@ class State:
             0,
         )
         begun = self._begun
-        return next(
-            (each for each in reversed(self.comparisons) if begun.get(each.begun, began) < began), None
-        )
+        return self._newest(lambda each: begun.get(each.begun, began) < began)
 
     def in_this_phase(self, comparison: ComparisonRecord) -> bool:
         """Whether a comparison began after the phase did: by the order of the history, which needs no clock."""
-        phase = max(
-            (number for number, entry in enumerate(self.history) if entry.kind in {Kind.BEGUN, Kind.PHASE}),
-            default=-1,
-        )
+        phase = self._last(lambda entry: entry.kind in {Kind.BEGUN, Kind.PHASE})
         return self._begun.get(comparison.begun, -1) > phase
 
     def ran_in_this_phase(self, run: str, started: datetime) -> bool:
@@ -641,8 +600,7 @@ class State:
             started: When the run began, aware: Cloud Storage's clock in whole seconds, so that it may be up to a second early.
         """
         # Runs of one second have one name, but only verifications leave a file.
-        verifications = (each for each in reversed(self.comparisons) if each.file_sha256 is not None)
-        found = next((each for each in verifications if each.run == run), None)
+        found = self._newest(lambda each: each.file_sha256 is not None and each.run == run)
         if found is not None:
             return self.in_this_phase(found)
         return self.since is None or started >= self.since
@@ -811,11 +769,7 @@ def foreign_readers(state: State, since: datetime) -> tuple[SeenPrincipal, ...] 
 
 
 def utc_text(moment: datetime) -> str:
-    """An aware time in the state's form: RFC 3339, UTC, ``Z``.
-
-    Raises:
-        ValueError: The time has no time zone.
-    """
+    """An aware time in the state's form: RFC 3339, UTC, ``Z``. Raises `ValueError` where the time has no time zone."""
     if moment.tzinfo is None:
         raise ValueError(f"{moment} has no time zone")
     return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")

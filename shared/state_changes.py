@@ -102,13 +102,10 @@ def begun(state: State, phase: Phase, stamp: Stamp, note: str = "") -> State:
 
 
 def with_phase(state: State, phase: Phase, stamp: Stamp, **details: Any) -> State:
-    """Move to another phase. A rollback voids the sign-offs: they were for the cutover that it reverses.
+    """Move to another phase; the same state if it is in that phase already. A rollback voids the sign-offs: they were for the cutover that it reverses.
 
     Args:
         details: Further fields of the entry: the manifest and the overridden checks of a deletion.
-
-    Returns:
-        The new state; the same one if it is in that phase already.
 
     Raises:
         UsageError: The phase cannot follow the present one.
@@ -137,9 +134,6 @@ def sign_off(state: State, name: Signatory, stamp: Stamp, note: str = "") -> Sta
 
     A person's second sign-off for the same signatory changes only the history.
 
-    Args:
-        stamp: The person who signs makes the change.
-
     Raises:
         UsageError: The phase has no cutover ahead, or the person's name or the note is not one line of plain text.
     """
@@ -153,9 +147,6 @@ def sign_off(state: State, name: Signatory, stamp: Stamp, note: str = "") -> Sta
 
 def withdraw(state: State, name: Signatory, stamp: Stamp, note: str = "") -> State:
     """Withdraw a person's sign-off. The history keeps both.
-
-    Args:
-        stamp: The person who signed makes the change.
 
     Raises:
         UsageError: The person has not signed for this signatory, or the phase has no cutover ahead.
@@ -172,11 +163,7 @@ def withdraw(state: State, name: Signatory, stamp: Stamp, note: str = "") -> Sta
 
 
 def comparing(state: State, stamp: Stamp, run: str, *, shared: bool = False) -> State:
-    """Record that a full comparison begins; the command makes the change.
-
-    Args:
-        shared: Whether several tasks share the run, so that the first of them records it for all.
-    """
+    """Record that a full comparison begins. Where tasks share the run (`shared`), the first of them records it for all."""
     if shared and under_way(state, stamp.by, run) is not None:
         return state
     return _noted(state, stamp, Kind.COMPARING, run=_fit(run))
@@ -198,11 +185,7 @@ def under_way(state: State, by: str, run: str) -> HistoryEntry | None:
 
 
 def compared(state: State, stamp: Stamp, found: ComparisonRecord, day: Iterable[DayPart] = ()) -> State:
-    """Record what a full comparison found; the same state where another task of the run has done so.
-
-    Args:
-        day: How it found the parts of its day, after the cutover.
-    """
+    """Record what a full comparison found, and the parts of its day; the same state where another task has done so."""
     if any(each.begun == found.begun for each in state.comparisons):
         return state
     parts = tuple(replace(part, evidence=_fit(part.evidence)) for part in day)

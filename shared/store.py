@@ -1,4 +1,4 @@
-"""What the replication rule needs from Cloud Storage; each method says what is atomic and what "absent" means.
+"""What the rule and the record need from Cloud Storage; each method says what is atomic and what "absent" means.
 
 ``shared.gateway`` keeps these promises over the network. The model of the race tests keeps them in memory.
 """
@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from shared.objects import ObjectRef, ObjectState
+from shared.server_time import ServerTime
 
-__all__ = ["ContentsStore", "DeletingStore", "ListingPage", "ListingStore", "ObjectStore"]
+__all__ = ["ContentsStore", "DeletingStore", "ListingPage", "ListingStore", "ObjectStore", "RecordStore"]
 
 
 class ObjectStore(Protocol):
@@ -41,7 +42,6 @@ class ObjectStore(Protocol):
         generation: an overwritten version is not copied, even where it could still be read.
 
         Args:
-            if_source: The source's live generation must be this.
             if_destination: The destination's live generation must be this; 0 = it must be absent.
             like: The source as it was seen, with the storage class that the copy shall have. Its metadata must still be the
                 same. None for the source's metadata and the default class of the destination's bucket.
@@ -105,6 +105,10 @@ class ListingStore(Protocol):
 class ContentsStore(Protocol):
     """Reading and writing small objects as a whole, such as the migration's own."""
 
+    def read(self, at: ObjectRef) -> bytes | None:
+        """The contents that `read_version` gives. Raises as it does."""
+        ...
+
     def read_version(self, at: ObjectRef) -> tuple[int, bytes] | None:
         """Read an object's generation and the contents of that generation. Strongly consistent.
 
@@ -127,3 +131,9 @@ class ContentsStore(Protocol):
             StorageError: Every other failure; the object may or may not have been written.
         """
         ...
+
+
+class RecordStore(ContentsStore, ListingStore, Protocol):
+    """What reads and writes the migration's record, and reads the phase."""
+
+    server_time: ServerTime

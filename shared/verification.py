@@ -18,7 +18,7 @@ from shared.errors import UsageError
 from shared.json_io import Count, Number, Sha256, decode
 from shared.migration import Migration
 from shared.objects import Difference, ObjectRef, ObjectState, time_text
-from shared.phase import StateStore
+from shared.store import ContentsStore
 from shared.text import counted
 
 __all__ = [
@@ -129,8 +129,6 @@ class Side:
     """One side's totals.
 
     Attributes:
-        jsonl: How many of the objects are JSONL data.
-        empty_jsonl: How many of those are empty.
         digest: Over names, sizes and checksums, in any order; `backfill_job.verify.day_counts` defines it.
     """
 
@@ -214,11 +212,7 @@ _WORST_FIRST = (
 
 @dataclass(frozen=True, slots=True)
 class Remark:
-    """Something a person should know beside the comparison.
-
-    Attributes:
-        day: The day it is about; None when it is about none or several.
-    """
+    """Something a person should know beside the comparison; its day is None when it is about none or several."""
 
     level: Level
     kind: str
@@ -410,12 +404,7 @@ class NameDifference:
 
 @dataclass(frozen=True, slots=True)
 class CertificateSums:
-    """The checksums by which two people compare what they verified.
-
-    Attributes:
-        sha256: Of the certificate, the run's identity included.
-        data_sha256: Of what it says about the data.
-    """
+    """The checksums by which two people compare what they verified: of all, the run included, and of the data alone."""
 
     sha256: Sha256
     data_sha256: Sha256
@@ -428,21 +417,17 @@ class Verification:
     Attributes:
         env: ``dev``, ``stg``, ``prod`` or ``custom``.
         source: ``gs://bucket/prefix/``, as is the destination.
-        excludes: Shell patterns of what was left out.
         started: Aware; the evidence is as old as this.
-        tasks: Among how many tasks it was shared.
         finished: Aware.
         grace_s: Seconds that a changed source object had to arrive.
         clean: Something was compared, every name is equal, nothing is critical, and only the source's own data are broken.
         narrowed: What was left out on request, in words; None for nothing.
         counts: Names by verdict; every verdict is there (`Verdict.ERASED` not in older files).
         days: Every day from the first to the last.
-        undated: The objects that belong to no day.
         metadata_differences: Names by the respect in which their metadata differ.
         lag: None when it was not measured.
         contents: None when the objects were not read.
         differences: The names that are not equal, or the first of them.
-        differences_total: How many there are.
         certificate: None without one: then it was not of everything.
     """
 
@@ -519,11 +504,8 @@ def latest_verification_ref(migration: Migration) -> ObjectRef:
     return migration.own_ref("latest", "verification.json")
 
 
-def read_latest_verification(store: StateStore, migration: Migration) -> Verification | None:
-    """Read a migration's latest verification.
-
-    Returns:
-        It; None when there is none.
+def read_latest_verification(store: ContentsStore, migration: Migration) -> Verification | None:
+    """Read a migration's latest verification; None when there is none.
 
     Raises:
         UsageError: It is damaged, contradicts itself, or is another migration's.
@@ -539,15 +521,7 @@ def read_latest_verification(store: StateStore, migration: Migration) -> Verific
 
 
 def read_verification(contents: bytes, where: str) -> Verification:
-    """Read ``verification.json``.
-
-    Args:
-        contents: The file's.
-        where: The file's name, for errors.
-
-    Raises:
-        UsageError: It is damaged, something else, or contradicts itself.
-    """
+    """Read ``verification.json``. Raises `UsageError` where it is damaged, something else, or contradicts itself."""
     try:
         found = decode(Verification, contents, where, Verification.to_json)
         _check(found)

@@ -2,9 +2,9 @@
 
 from typing import Protocol
 
+from backfill_job.run.late_gateway import BlockingApi
 from shared.gateway import Gateway
 from shared.gcs.api import AsyncApi, RetryPolicy
-from shared.gcs.blocking import BlockingApi
 from shared.migration import Location
 from shared.objects import ObjectRef
 from shared.store import ContentsStore, DeletingStore, ListingStore

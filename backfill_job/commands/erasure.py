@@ -39,8 +39,7 @@ from shared.errors import PhaseUnknown, StorageError, UsageError
 from shared.events_log import Event, EventLog
 from shared.gateway import Gateway
 from shared.gcs.api import AsyncApi
-from shared.gcs.json_client import GOOGLE_HOST
-from shared.gcs.wire import proxy_for
+from shared.gcs.json_client import way_from
 from shared.migration import Migration
 from shared.phase import CACHE_SECONDS, PhaseReader
 from shared.record import changeable, read_record, update
@@ -107,12 +106,10 @@ class _Looking:
     billing_project: str
 
     def _api(self) -> AsyncApi:
-        endpoint = self.io.environ.get("STORAGE_EMULATOR_HOST")
         return AsyncApi(
-            endpoint=endpoint,
             server_time=self.gateway.server_time,
-            proxy=None if endpoint else proxy_for(GOOGLE_HOST, self.io.environ),
             billing_project=self.billing_project,
+            **way_from(self.io.environ),
         )
 
     def matching(self, glob: str) -> frozenset[str]:

@@ -23,16 +23,13 @@ from backfill_job.run.command import Command, ExitCode, ProcessIO, add_migration
 from backfill_job.run.ending import command_line, next_line, say_end
 from backfill_job.run.local_tasks import run_as_tasks
 from backfill_job.run.open_run import opened
-from backfill_job.run.reports import json_bytes
+from backfill_job.run.reports import json_bytes, of_this_version
 from backfill_job.run.run import Run, open_api, tune_gc
 from backfill_job.run.settings import Settings
 from backfill_job.run.since import begun_by, narrowed_to
-from backfill_job.run.task_reports import of_this_version
-from backfill_job.verify.case_siblings import case_siblings
 from backfill_job.verify.certificate import CertifiedRun, certificate, data_of
-from backfill_job.verify.day_counts import DayCounts
+from backfill_job.verify.day_counts import DayCounts, LagCounts
 from backfill_job.verify.day_warnings import day_warnings, remark_lines
-from backfill_job.verify.lag import LagCounts
 from backfill_job.verify.late_writes import BroughtBack, LateWrites, cutover_of, late_since
 from backfill_job.verify.result import VerifyResult, verification
 from shared.decision import ABSENT
@@ -46,8 +43,9 @@ from shared.errors import (
 )
 from shared.events_log import Event
 from shared.gcs.api import AsyncApi
+from shared.gcs.listing import case_siblings
 from shared.green_days import Day, Square, square_of
-from shared.loaded import RECORD_NAME, LoadedRecord, read_loaded
+from shared.loaded import LoadedRecord, read_latest_loaded
 from shared.objects import LEFT_OUT, time_text
 from shared.phase import Phase
 from shared.record import TRIES, Record, Standing, read_state
@@ -424,10 +422,8 @@ def _record(run: Run, found: Verification, certified: bytes, begun: OnRecord, re
 
 def _loaded(run: Run) -> LoadedRecord | MigrationError | None:
     """What `loaded` found last; None where it has left nothing."""
-    at = run.migration.own_ref("latest", RECORD_NAME)
     try:
-        contents = run.gateway.read(at)
-        return None if contents is None else read_loaded(contents, at.uri)
+        return read_latest_loaded(run.gateway, run.migration)
     except (StorageError, UsageError) as error:
         return error
 

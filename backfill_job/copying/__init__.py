@@ -6,14 +6,11 @@
 - `counts`: objects by their outcome; every listed object is accounted for once
 - `diff`: two sorted listings side by side, as lines of a diff
 - `execution`: one execution: copies what differs, then verifies it
-- `extras`: deletes extras that are proven copies of deleted sources, where that is asked for
 - `governor`: limits the rate of writes as Cloud Storage asks
 - `lane`: copies many objects at once, one request for each
-- `line`: acts on one line of the diff by the replication rule
 - `on_record`: comparisons on record: begun, and what they found
 - `options`: how a run copies, and the arguments for it
 - `progress`: shows the progress on a terminal and in the log
 - `result`: how an execution ended
 - `unwritten`: proof that no program wrote between two moments, for a cutover without a mirror
-- `work`: the amount of work, counted from the diff
 """

@@ -54,13 +54,7 @@ _Pair = tuple[str, _Generation, _Generation]
 
 @dataclass(frozen=True, slots=True)
 class _Proofs:
-    """An object of the record; its fields are those of the file.
-
-    Attributes:
-        legacy: The legacy path.
-        new: The new path.
-        pairs: Name below the prefixes, generation at the legacy path, generation at the new path. Their bytes are the same.
-    """
+    """An object of the record. A pair is a name with its legacy and its new generation, whose bytes are the same."""
 
     format: Literal["qpi-exports-migration/proofs/1"]
     run: str
@@ -73,7 +67,6 @@ class ByBytes:
     """Settles the lines of a diff whose checksums prove nothing.
 
     Args:
-        run: Reads both sides, and the record.
         authority: Where the source wins, such lines stay as they are: a copy settles them. None: it compares them in any phase.
         record: Whether to record what is found equal. Without it, nothing is written.
 
@@ -96,12 +89,9 @@ class ByBytes:
         self.compared = 0
 
     async def settled(self, api: AsyncApi, lines: list[DiffLine]) -> list[DiffLine]:
-        """Compare the unproven lines among some lines, and say of each whether it is equal.
+        """Compare the unproven lines among some lines, and say of each whether it is equal; gives all in their order.
 
         A line whose object changed after the listing stays unproven.
-
-        Returns:
-            The lines in their order; the list that was given where nothing had to be done.
 
         Raises:
             UsageError: The record of proofs is damaged.
@@ -109,8 +99,10 @@ class ByBytes:
             StorageError: Something could not be read or recorded: nothing is known.
         """
         unproven = [number for number, line in enumerate(lines) if line.differing == _UNPROVEN]
-        if not unproven or await self._copied_again():
+        if not unproven:
             return lines
+        if self._authority is not None and await current_authority(self._authority) is Authority.SOURCE:
+            return lines  # they are copied again
         if self._equal is None:
             self._equal = await asyncio.to_thread(self._recorded)
         todo = [lines[number] for number in unproven if self._key_of(lines[number]) not in self._equal]
@@ -122,9 +114,6 @@ class ByBytes:
             whole[number] = self.known(lines[number])
         return whole
 
-    async def _copied_again(self) -> bool:
-        return self._authority is not None and await current_authority(self._authority) is Authority.SOURCE
-
     def known(self, line: DiffLine) -> DiffLine:
         """An unproven line as the bytes say, if this pair was compared; every other line as it is. Any thread may ask."""
         if line.differing != _UNPROVEN or self._equal is None:
@@ -135,15 +124,11 @@ class ByBytes:
         return line._replace(differing=(Difference.BYTES,)) if key in self._differing else line
 
     async def flush(self) -> None:
-        """Record what was found equal since the last call.
-
-        Raises:
-            StorageError: It may or may not be on record.
-        """
+        """Record what was found equal since the last call. Raises `StorageError`; then it may or may not be on record."""
         pairs, self._unrecorded = self._unrecorded, []
         if not pairs or not self._record:
             return
-        run = str(self._run.log.context["run"])
+        run = self._run.name
         proofs = _Proofs(FORMAT, run, self._legacy, self._new, tuple(pairs))
         at = self._migration.own_ref(FOLDER, f"{run}-{uuid.uuid4().hex}.json")
         with suppress(ConditionFailed):  # our own write, whose answer was lost: no other run takes this name
@@ -152,12 +137,7 @@ class ByBytes:
             )
 
     def _recorded(self) -> set[bytes]:
-        """The pairs on record.
-
-        Raises:
-            UsageError: An object of the record is damaged, or another migration's.
-            StorageError: It could not be read.
-        """
+        """The pairs on record."""
         gateway, folder = self._run.store, self._migration.own_ref(FOLDER, "")
         found: set[bytes] = set()
         for page in gateway.list_pages(folder.bucket, folder.name):

@@ -18,8 +18,7 @@ from typing import Any
 
 from backfill_job.copying.counts import Account, nothing_written
 from backfill_job.copying.execution import copy
-from backfill_job.copying.lane import Limits
-from backfill_job.copying.line import Result
+from backfill_job.copying.lane import Limits, Result
 from backfill_job.copying.on_record import OnRecord
 from backfill_job.copying.options import CopyOptions, governor_from
 from backfill_job.copying.progress import showing_progress
@@ -47,7 +46,6 @@ class CatchUp:
     """How a catch-up ended.
 
     Attributes:
-        copied: Objects copied in both passes.
         proof: The last pass: it found nothing left to do, or says why it could not.
         later: Names, below the prefixes, of objects whose later write is on the other path; `MAX_NAMES` at most.
         erased: Names of objects that were erased on the other path; `MAX_NAMES` at most.
@@ -126,8 +124,6 @@ class CatchUp:
         """Write the command's report, log the figures, and print the summary with the later writes on the other path.
 
         Args:
-            run: The run of the command.
-            phase: The phase as read after the last pass.
             other_path: The path from which nothing is copied where it has the later write.
         """
         run.write(f"{run.command}.json", {"phase": phase, "handover": self.to_json()})
@@ -157,8 +153,6 @@ def catch_up(
     The later write wins, whatever the run's own authority is. Also returns when it stops before its end.
 
     Args:
-        run: From which path to which, and everything else.
-        arguments: With those of `add_pace_arguments`.
         allowed: The phases that allow it. Where the phase becomes another one, it stops, and the result says so.
         begun: The comparison that its last pass makes; it records what that found.
         settled_before: What the new path has had since before this moment is not a later write. Where it differs, a pass to

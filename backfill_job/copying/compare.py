@@ -132,11 +132,7 @@ class Compared:
 
     @staticmethod
     def from_json(content: Mapping[str, Any]) -> "Compared":
-        """Read what `to_json` gave.
-
-        Raises:
-            KeyError, TypeError, ValueError: The content has another form.
-        """
+        """Read what `to_json` gave. Raises one of `OTHER_FORM` for something else."""
         return Compared(
             {verdict: convert(Count, content[verdict.value]) for verdict in Verdict},
             convert(tuple[NameDifference, ...], content["differences"]),
@@ -296,7 +292,8 @@ class Comparison:
             if line.verdict is Verdict.ERASED:
                 erased += [line.relative] if len(erased) < MAX_DIFFERENCES else []
             elif line.verdict is not Verdict.EQUAL and len(differences) < MAX_DIFFERENCES:
-                differences.append(_difference(line))
+                sides = SideFacts.of(line.source), SideFacts.of(line.destination)
+                differences.append(NameDifference(line.relative, line.verdict, line.differing, *sides))
         by_verdict = {verdict: counts[verdict] for verdict in Verdict}
         return Compared(
             by_verdict, tuple(differences), self._began, crc_alone, tuple(erased), self._other_class
@@ -305,11 +302,6 @@ class Comparison:
     def _tell(self, lines: Sequence[DiffLine]) -> None:
         if self._listener is not None:
             self._listener.add(lines)
-
-
-def _difference(line: DiffLine) -> NameDifference:
-    source, destination = SideFacts.of(line.source), SideFacts.of(line.destination)
-    return NameDifference(line.relative, line.verdict, line.differing, source, destination)
 
 
 def _without_erased(lines: Iterable[DiffLine], authority: AuthoritySource | None) -> Iterator[DiffLine]:

@@ -28,7 +28,6 @@ class Counting(Generic[_Outcome]):
     """Which outcomes are counted, and under which names.
 
     Attributes:
-        outcomes: Every object ends in one of them; its values are the names in logs and reports.
         done: Outcomes of objects that the run wrote or deleted; their bytes are added up.
         not_right: Outcomes after which something is left to do.
         listed: The name of the total in logs and reports.
@@ -42,11 +41,7 @@ class Counting(Generic[_Outcome]):
     answers_lost: bool = False
 
     def read(self, content: Mapping[str, Any]) -> "Counts[_Outcome]":
-        """Read what `Counts.to_json` gave.
-
-        Raises:
-            KeyError, TypeError, ValueError: It is something else.
-        """
+        """Read what `Counts.to_json` gave. Raises one of `OTHER_FORM` for something else."""
         return Counts(
             self,
             int(content[self.listed]),
@@ -71,9 +66,6 @@ class Counts(Generic[_Outcome]):
     """Counts that grow while a run works. Not thread-safe: one thread counts.
 
     Attributes:
-        counting: Which outcomes are counted.
-        listed: Objects that were listed, or lines that were taken.
-        by_outcome: Objects by what became of them.
         bytes: Bytes of the objects that the run wrote or deleted.
         answers_lost: Objects that a request deleted whose answer was lost.
     """
@@ -89,13 +81,7 @@ class Counts(Generic[_Outcome]):
         self.listed += objects
 
     def add(self, outcome: _Outcome, size: int = 0, *, objects: int = 1) -> None:
-        """Count what became of listed objects.
-
-        Args:
-            outcome: What became of them.
-            size: Their bytes.
-            objects: How many.
-        """
+        """Count what became of listed objects; `size` is their bytes."""
         self.by_outcome[outcome] += objects
         if outcome in self.counting.done:
             self.bytes += size

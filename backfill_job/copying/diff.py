@@ -13,6 +13,7 @@ import asyncio
 from bisect import bisect_right
 from collections.abc import AsyncGenerator, Iterable, Iterator
 from contextlib import aclosing
+from dataclasses import asdict, astuple, dataclass
 from itertools import islice
 from operator import itemgetter
 from typing import NamedTuple
@@ -25,7 +26,17 @@ from shared.migration import Migration
 from shared.objects import CONTENT_DIFFERENCES, Difference, ObjectState, differences, proves
 from shared.verification import Verdict
 
-__all__ = ["RANGES_AT_ONCE", "DiffLine", "Page", "Verdict", "diff", "judge", "merge_listings", "merge_pages"]
+__all__ = [
+    "RANGES_AT_ONCE",
+    "DiffLine",
+    "Page",
+    "Verdict",
+    "Work",
+    "diff",
+    "judge",
+    "merge_listings",
+    "merge_pages",
+]
 
 RANGES_AT_ONCE = 4
 """Ranges listed at once: each has up to four requests under way, and up to six pages of 1,000 objects in memory."""
@@ -50,11 +61,7 @@ class DiffLine(NamedTuple):
 def judge(
     relative: str, source: ObjectState | None, destination: ObjectState | None, migration: Migration
 ) -> DiffLine:
-    """Compare the two sides of one name.
-
-    Returns:
-        Any verdict except `Verdict.IN_FLIGHT`, which takes a second look.
-    """
+    """Compare the two sides of one name. Never `Verdict.IN_FLIGHT`, which takes a second look."""
     if migration.is_excluded(relative):
         return DiffLine(relative, Verdict.EXCLUDED, source, destination)
     if source is None:
@@ -117,8 +124,6 @@ async def merge_pages(
 
     Args:
         source: The source listing; pages in the order of the names. Closed at the end.
-        destination: The destination listing, likewise.
-        migration: Which names are excluded.
 
     Yields:
         Parts of the diff in the order of the names; the caller reads or drops each.
@@ -170,8 +175,6 @@ async def diff(
     """Compare both sides of a migration.
 
     Args:
-        api: Lists both sides.
-        migration: What is compared.
         ranges: The pieces of the key space to compare; started in this order.
         at_once: How many of them it lists at once.
 
@@ -226,3 +229,47 @@ def _range(api: AsyncApi, migration: Migration, part: KeyRange) -> AsyncGenerato
     ours = list_pages(api, migration.source, start=start, end=end)
     theirs = list_pages(api, migration.destination, start=to_start, end=to_end)
     return merge_pages(ours, theirs, migration)
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """How much there is to list and to copy. Parts of the work add up.
+
+    Attributes:
+        new_objects: Objects to copy to names where the destination has nothing.
+        replaced_objects: Objects to copy over something different.
+        second_copy_bytes: Bytes of the complete copy, already there or not.
+        ranges: Pieces of the key space that are listed separately; 0 for one listing of the whole.
+    """
+
+    source_objects: int = 0
+    destination_objects: int = 0
+    new_objects: int = 0
+    replaced_objects: int = 0
+    second_copy_bytes: int = 0
+    ranges: int = 0
+
+    def __post_init__(self) -> None:
+        if min(asdict(self).values()) < 0:
+            raise ValueError(f"{self}: a count is below zero")
+
+    @staticmethod
+    def of_diff(lines: Iterable[DiffLine]) -> "Work":
+        """The work in a part of the diff while the source is the source of truth."""
+        source = destination = new = replaced = complete = 0
+        for _, verdict, ours, theirs, _ in lines:
+            source += ours is not None
+            destination += theirs is not None
+            new += verdict is Verdict.MISSING
+            replaced += verdict is Verdict.CONTENT_DIFFERS or verdict is Verdict.METADATA_DIFFERS
+            if ours is not None and verdict is not Verdict.EXCLUDED:
+                complete += ours.size
+        return Work(source, destination, new, replaced, complete)
+
+    def __add__(self, other: "Work") -> "Work":
+        return Work(*map(sum, zip(astuple(self), astuple(other), strict=True)))
+
+    @property
+    def copies(self) -> int:
+        """How many rewrites to send."""
+        return self.new_objects + self.replaced_objects

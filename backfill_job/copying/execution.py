@@ -1,9 +1,17 @@
-"""Copies the objects that differ between the two listings (`copy`), and verifies the copies (`execute`). They print only what they wait for."""
+"""Copies the objects that differ between the two listings (`copy`), and verifies the copies (`execute`). They print only what they wait for.
 
+It also follows deletions whose events left a copy, where that is asked for. An extra alone proves nothing: somebody may have written it. So
+an extra is deleted only where the source's bucket still holds a deleted or overwritten version of that name. That version
+(soft-deleted or noncurrent) has the same contents, and is older than the extra. `propagate_delete` does the rest: it looks at
+both sides again, and reads the authority after that. Every other extra stays, and the verification reports it.
+"""
+
+import asyncio
 from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from math import inf
 from typing import Any
 
 import uvloop
@@ -11,21 +19,29 @@ import uvloop
 from backfill_job.copying.by_bytes import AT_ONCE, ByBytes
 from backfill_job.copying.compare import Compared, Comparison, log_comparison
 from backfill_job.copying.counts import COPY, Account, Counts, nothing_written
-from backfill_job.copying.diff import DiffLine, Verdict, diff
-from backfill_job.copying.extras import MOST_EXTRAS, follow_deletions
-from backfill_job.copying.lane import copy_lines
-from backfill_job.copying.line import Result, concerns_all, object_record
+from backfill_job.copying.diff import DiffLine, Verdict, Work, diff
+from backfill_job.copying.lane import Result, concerns_all, copy_lines, object_record
 from backfill_job.copying.options import CopyOptions
 from backfill_job.copying.result import RunResult
-from backfill_job.copying.work import Work
 from backfill_job.run.failures import Failures
 from backfill_job.run.run import Run, open_api, refuse_empty, tune_gc
+from backfill_job.run.workers import work
+from shared.decision import Authority
 from shared.errors import Interrupted, MigrationError, StorageError
 from shared.events_log import Event
 from shared.gcs.api import AsyncApi
-from shared.replicate import DeleteOutcome, DeletePropagation
+from shared.gcs.listing import ended_versions
+from shared.objects import CONTENT_DIFFERENCES, ObjectState, differences, is_later, parse_time
+from shared.replicate import DeleteOutcome, DeletePropagation, propagate_delete
 
 __all__ = ["copy", "execute"]
+
+MOST_EXTRAS = 10_000
+"""Extras that one process asks about. With more, these are not the traces of a few lost copies; the rest is reported."""
+
+EXTRAS_AT_ONCE = 16
+
+_EVER = datetime.max.replace(tzinfo=UTC)
 
 
 def execute(run: Run, options: CopyOptions) -> RunResult:
@@ -136,18 +152,29 @@ class _Execution:
         await self.by_bytes.flush()
 
     async def follow(self) -> None:
-        """Delete the extras that are proven copies of deleted sources."""
+        """Delete those extras that are proven copies of deleted sources. Any number of runs may do so at once."""
         run = self.run
 
-        def told(relative: str, done: DeletePropagation) -> None:
-            if done.outcome is DeleteOutcome.DELETED and done.destination is not None:
+        async def follow(line: DiffLine) -> None:
+            versions = await ended_versions(api, run.migration.source_ref(line.relative))
+            done = await asyncio.to_thread(_followed, run, line, versions)
+            if done is not None and done.outcome is DeleteOutcome.DELETED and done.destination is not None:
                 self.followed += 1
-                name, generation = run.migration.destination_ref(relative).uri, done.destination.generation
+                name, generation = (
+                    run.migration.destination_ref(line.relative).uri,
+                    done.destination.generation,
+                )
                 run.log.emit(Event.DELETION_FOLLOWED, object=name, destination_generation=generation)
 
         async with open_api(run) as api:
-            await follow_deletions(
-                self.extras, api, run.store, run.migration, run.authority, told=told, stop=run.stop
+            # What is under way ends in any case, so that nothing is deleted unseen.
+            await work(
+                self.extras,
+                follow,
+                workers=EXTRAS_AT_ONCE,
+                stop=run.stop,
+                after_stop=inf,
+                after_failure=inf,
             )
 
     async def compare(self) -> None:
@@ -261,3 +288,44 @@ def _tell(run: Run, result: Result) -> None:
     elif result.replaced is not None:
         replaced = result.replaced.generation
         run.log.emit(Event.OBJECT_OVERWRITTEN, object=name, **generations, replaced_generation=replaced)
+
+
+def _followed(
+    run: Run, line: DiffLine, versions: Sequence[tuple[ObjectState, str]]
+) -> DeletePropagation | None:
+    """Follow the deletion of one source; None where nothing proves that the extra is a copy of it."""
+    migration, authority = run.migration, run.authority
+    proof = _proof(line.destination, versions)
+    winner = authority.current()
+    if proof is None or winner is Authority.DESTINATION:
+        return None
+    version, ended = proof
+
+    def still() -> Authority:
+        """A change of the authority ends it: what counts as later depends on it."""
+        return winner if authority.current() is winner else Authority.DESTINATION
+
+    return propagate_delete(
+        run.store,
+        migration.source_ref(line.relative),
+        migration.destination_ref(line.relative),
+        version,
+        # While the legacy path wins, the new path has no writers, so a later copy is a late one. Elsewhere it may be a write.
+        _EVER if winner is Authority.SOURCE else parse_time(ended),
+        authority=still,
+        keep=lambda there: migration.kept_ref(line.relative, there.generation),
+    )
+
+
+def _proof(
+    extra: ObjectState | None, versions: Sequence[tuple[ObjectState, str]]
+) -> tuple[ObjectState, str] | None:
+    """The version that ended last of those with the extra's contents that are older than it; None where there is none."""
+    fitting = [
+        (version, ended)
+        for version, ended in versions
+        if extra is not None
+        and not CONTENT_DIFFERENCES.intersection(differences(version, extra))
+        and is_later(extra.created, version.created)
+    ]
+    return max(fitting, key=lambda each: parse_time(each[1]), default=None)

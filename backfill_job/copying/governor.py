@@ -19,7 +19,6 @@ The governor does not know the writes of other programs. Those of the mirror and
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from math import inf, log, log1p, log2
 from threading import Lock
 from typing import Protocol
@@ -29,10 +28,8 @@ __all__ = [
     "FIRST_RATE",
     "Governor",
     "NullGovernor",
-    "Simulation",
     "WriteGovernor",
     "seconds_under_ramp",
-    "simulate",
 ]
 
 FIRST_RATE = 1_000.0
@@ -73,9 +70,6 @@ PAUSE_SECONDS = 60.0
 
 MAX_DOUBLINGS = 40.0
 """The end of the ramp, at 10^15 writes a second, to limit the arithmetic."""
-
-STEPS = 120
-"""Steps of a simulation in one doubling time."""
 
 
 class WriteGovernor(Protocol):
@@ -124,7 +118,6 @@ class Governor:
     In any window of W seconds it allows at most (W + `BURST_SECONDS`) x the highest rate in the window, plus one, writes.
 
     Args:
-        monotonic: A clock in seconds that only grows.
         tasks: How many tasks share the ramp.
         start: Writes a second at first, all tasks together.
         doubling: Seconds in which the ramp doubles.
@@ -219,78 +212,12 @@ class Governor:
         return self._share(age) * 2**-behind
 
 
-@dataclass(frozen=True, slots=True)
-class Simulation:
-    """A run of several tasks without a storm.
-
-    Attributes:
-        seconds: How long it takes.
-        peak_rate: The most writes a second, all tasks together.
-        mean_rate: Writes a second on average, all tasks together.
-    """
-
-    seconds: float
-    peak_rate: float
-    mean_rate: float
-
-
-def simulate(
-    objects: int,
-    tasks: int,
-    *,
-    client_speed: float,
-    start: float = FIRST_RATE,
-    doubling: float = DOUBLING_SECONDS,
-    ceiling: float | None = None,
-) -> Simulation:
-    """Simulate tasks that share objects evenly, each with a real `Governor`, on a fake clock and without a storm.
-
-    Each step sends at the rate of its start, so the result is a little slower than the governors are.
-
-    Args:
-        objects: Objects to be written.
-        tasks: How many tasks share them.
-        client_speed: Objects a second that one task can send.
-        start: Writes a second at first, all tasks together.
-        doubling: Seconds in which the ramp doubles.
-        ceiling: The most writes a second of all tasks together; None for the ramp alone.
-
-    Raises:
-        ValueError: Objects are below zero, or another figure is not above zero.
-    """
-    if objects < 0 or not client_speed > 0:
-        raise ValueError(f"{objects} objects at {client_speed} objects/s: no such run")
-    now = 0.0
-    governors = [
-        Governor(lambda: now, tasks=tasks, start=start, doubling=doubling, ceiling=ceiling)
-        for _ in range(tasks)
-    ]
-    if not objects:
-        return Simulation(0.0, 0.0, 0.0)
-    step = min(doubling / STEPS, PAUSE_SECONDS)
-    fastest = min(client_speed, inf if ceiling is None else ceiling / tasks)
-    left, peak = float(objects), 0.0
-    while True:
-        rates = [_sending(governor, client_speed) for governor in governors]
-        together = sum(rates)
-        peak = max(peak, together)
-        # The rate stays the same from here, so the rest needs no steps.
-        if left <= together * step or min(rates) >= fastest:
-            seconds = now + left / together
-            return Simulation(seconds, peak, objects / seconds)
-        left -= together * step
-        now += step
-
-
 def seconds_under_ramp(
     writes: int, *, start: float = FIRST_RATE, doubling: float = DOUBLING_SECONDS, cap: float = inf
 ) -> float:
-    """Seconds for ramped-up writes without a storm: the inverse of the ramp's integral. `simulate` finds the same.
+    """Seconds for ramped-up writes without a storm: the inverse of the ramp's integral.
 
     Args:
-        writes: Object writes.
-        start: Writes a second at first.
-        doubling: Seconds in which the rate doubles.
         cap: The most writes a second, such as the client's own limit.
 
     Raises:
@@ -311,8 +238,3 @@ def seconds_under_ramp(
 
 def _floor(share: float) -> float:
     return min(FLOOR, share / DEEPEST)
-
-
-def _sending(governor: Governor, client_speed: float) -> float:
-    governor.reserve()
-    return min(governor.rate, client_speed)

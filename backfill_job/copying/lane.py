@@ -2,7 +2,7 @@
 
 The listings show both sides, so one request copies an object (``shared.first_rewrite``). The lane decides nothing itself.
 Every other outcome goes to `replicate`, which looks at the object again: a failed precondition, an unfinished rewrite, no
-answer.
+answer. So a diff of any age is safe to act on. A line that needs no copy is recorded as it is.
 
 `backfill_job.run.workers` draws one line for each free worker, so memory holds only the lines under way.
 """
@@ -15,26 +15,46 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from math import inf
-from typing import Any
+from typing import Any, NamedTuple, TypeGuard
 
 from backfill_job.copying.counts import Account
-from backfill_job.copying.diff import DiffLine
+from backfill_job.copying.diff import DiffLine, Verdict
 from backfill_job.copying.governor import NullGovernor, WriteGovernor
-from backfill_job.copying.line import UNFINISHED, Result, concerns_all, replicated, settled
 from backfill_job.run.clock import Clock
 from backfill_job.run.stopping import Stop
 from backfill_job.run.workers import work
 from shared.authority import AuthoritySource, Known
 from shared.decision import Authority
-from shared.errors import NotSettled, StorageError
+from shared.errors import (
+    BucketNotFound,
+    Cause,
+    NotSettled,
+    PermissionDenied,
+    PhaseChanged,
+    PhaseUnknown,
+    StorageError,
+    UsageError,
+)
 from shared.first_rewrite import LARGEST, first_rewrite
 from shared.gcs.api import AsyncApi, Pacing
 from shared.migration import Migration
 from shared.objects import ObjectState, parse_time
-from shared.replicate import UNTRIED, LastSeen, Replication, Unsettled
+from shared.replicate import UNTRIED, LastSeen, Replication, Unsettled, replicate
 from shared.store import DeletingStore, ObjectStore
+from shared.verification import SideFacts
 
-__all__ = ["Limits", "copy_lines"]
+__all__ = [
+    "UNFINISHED",
+    "Limits",
+    "Pace",
+    "Result",
+    "concerns_all",
+    "copy_lines",
+    "impossible",
+    "object_record",
+    "replicated",
+    "settled",
+]
 
 SETTLING_SECONDS = 5.0
 """The age from which a version counts as a later write; the check needs a request for each object. A mirror may have made
@@ -43,13 +63,122 @@ the version as a late copy. By this age that mirror has looked again and copied 
 MOST_WAITS = 3
 """How often the lane waits for a version that is too young. Clocks may differ, and clients may write the object again."""
 
+UNFINISHED = "stopped before an answer came; it may or may not have been copied. Run the same command again"
+
+_SETTLED = {Verdict.EQUAL: Account.ALREADY_EQUAL, Verdict.EXCLUDED: Account.EXCLUDED}
+
+
+class Result(NamedTuple):
+    """What happened to one listed object.
+
+    A named tuple, because a run makes one for every object: a third of a frozen dataclass's time.
+
+    Attributes:
+        source: The source version it is about; for a failure the listed one.
+        destination: The destination version that holds the content; for a conflict the one in the way.
+        replaced: The different version that the copy replaced, if the diff saw one.
+        error: Why it failed, else None.
+    """
+
+    relative: str
+    account: Account
+    source: ObjectState | None
+    destination: ObjectState | None
+    replaced: ObjectState | None = None
+    straggler: bool = False
+    error: StorageError | str | None = None
+
+    @property
+    def cause(self) -> Cause:
+        """Why it failed, to group the failures of a run."""
+        if isinstance(self.error, StorageError):
+            return self.error.cause
+        return Cause.STOPPED if self.error == UNFINISHED else Cause.NAME
+
+
+def concerns_all(error: StorageError | str | None) -> TypeGuard[StorageError]:
+    """Whether a failure concerns more than its object, so that the run does not try the rest."""
+    return isinstance(error, (PermissionDenied, BucketNotFound, PhaseChanged, PhaseUnknown))
+
+
+def impossible(line: DiffLine, migration: Migration) -> str:
+    """Why an object cannot have its name at the destination; empty where it can."""
+    if line.source is None or line.destination is not None:
+        return ""
+    try:
+        migration.destination_name(line.relative)
+    except UsageError as error:
+        return str(error)
+    return ""
+
+
+def settled(line: DiffLine, migration: Migration) -> Result | None:
+    """Record a line that needs no copy; None for a line that needs one."""
+    account = _SETTLED.get(line.verdict)
+    why = "" if account else impossible(line, migration)
+    if account is None and not why:
+        return None
+    return Result(line.relative, account or Account.FAILED, line.source, line.destination, error=why or None)
+
+
+def replicated(
+    line: DiffLine,
+    store: ObjectStore,
+    migration: Migration,
+    authority: AuthoritySource,
+    *,
+    after: Unsettled = UNTRIED,
+    settling: Callable[[ObjectState], float] | None = None,
+    settled_before: datetime | None = None,
+    deletes: DeletingStore | None = None,
+    storage_class: str = "",
+) -> Result:
+    """Replicate the object of a line by the rule, whatever the listings showed. A failure of Cloud Storage is a result, too.
+
+    Args:
+        settled_before: What the new path has had since before this moment is not a later write; see `replicate`.
+
+    Raises:
+        NotSettled: See `replicate`.
+    """
+    try:
+        done = replicate(
+            store,
+            migration.source_ref(line.relative),
+            migration.destination_ref(line.relative),
+            authority.current,
+            last_seen=LastSeen(line.source, line.destination),
+            after=after,
+            keep=lambda version: migration.kept_ref(line.relative, version.generation),
+            settling=settling,
+            erased=lambda: authority.erasures().of(line.relative),
+            settled_before=None if migration.is_reversed else settled_before,
+            source_settled_before=settled_before if migration.is_reversed else None,
+            deletes=deletes,
+            storage_class=storage_class,
+        )
+    except NotSettled:
+        raise
+    except StorageError as error:
+        return Result(line.relative, Account.FAILED, line.source, line.destination, error=error)
+    account = Account.of(done.outcome)
+    replaced = line.destination if account is Account.COPIED else None
+    return Result(line.relative, account, done.source, done.destination, replaced, done.straggler)
+
+
+def object_record(
+    relative: str, outcome: str, source: ObjectState | None, destination: ObjectState | None
+) -> dict[str, Any]:
+    """A line of ``objects.jsonl``."""
+    sides = {"source": SideFacts.of(source), "destination": SideFacts.of(destination)}
+    return {"name": relative, "outcome": outcome, **sides}
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
     """How much the lane does at once, and how long it takes to end.
 
     Attributes:
-        in_flight: Objects under way at once.
         threads: How many of them `replicate` may handle at once.
         largest: Bytes of the largest object that the lane copies itself. A larger one goes to `replicate`, because between
             locations or storage classes it takes several calls.
@@ -83,18 +212,11 @@ async def copy_lines(
     Args:
         batches: The diff in parts, without lines of objects that only the destination has. The lane draws line by line,
             and closes it at the end.
-        api: Sends the rewrites.
         store: Everything else; used from several threads.
-        migration: Gives the names of an object on both sides.
         authority: Which side wins where the two differ; read for every line.
         report: Receives the result of every line drawn, in no order, in the event loop's thread.
-        stop: Whether a signal asked the process to stop.
-        clock: The time, and the waiting for versions that are too young.
         governor: Decides when the lane may send the next rewrite; None for no limit.
-        limits: How much at once.
-        settled_before: See `replicate`.
         deletes: See `replicate`. Costs one more look at the source for each copy.
-        storage_class: See `replicate`.
 
     Raises:
         PermissionDenied, BucketNotFound, PhaseChanged, PhaseUnknown: The failure concerns more than one object, so the lane
@@ -105,7 +227,7 @@ async def copy_lines(
     limits = limits or Limits()
     pool = ThreadPoolExecutor(limits.threads, thread_name_prefix="replicate")
     waiting = ThreadPoolExecutor(limits.in_flight, thread_name_prefix="settling")
-    pace = _Pace(governor or NullGovernor())
+    pace = Pace(governor or NullGovernor())
     rule = _Rule(pool, waiting, store, migration, authority, clock, settled_before, deletes, storage_class)
     rewriter = _Rewriter(api, rule, pace, limits.largest)
 
@@ -138,7 +260,7 @@ async def copy_lines(
 async def _to_copy(
     batches: AsyncGenerator[Iterable[DiffLine], None],
     migration: Migration,
-    pace: "_Pace",
+    pace: "Pace",
     report: Callable[[Result], None],
     stop: Stop,
 ) -> AsyncGenerator[DiffLine, None]:
@@ -166,7 +288,7 @@ def _unfinished(line: DiffLine) -> Result:
     return Result(line.relative, Account.FAILED, line.source, line.destination, error=UNFINISHED)
 
 
-class _Pace:
+class Pace:
     """Gives out the governor's slots one after the other: a slot reserved far ahead would not heed a later storm."""
 
     def __init__(self, governor: WriteGovernor) -> None:
@@ -247,7 +369,7 @@ class _Rule:
 class _Rewriter:
     """Copies the object of a line with one request, or has it replicated."""
 
-    def __init__(self, api: AsyncApi, rule: _Rule, pace: _Pace, largest: int) -> None:
+    def __init__(self, api: AsyncApi, rule: _Rule, pace: Pace, largest: int) -> None:
         self._migration = rule.migration
         self._api = api
         self._rule = rule

@@ -8,7 +8,6 @@ Tasks share one comparison: each records its beginning before it lists, and the 
 the reports records the end.
 """
 
-import uuid
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
@@ -18,8 +17,8 @@ from backfill_job.run.run import Run
 from shared.errors import PermissionDenied, PhaseUnknown, StorageError, UsageError
 from shared.events_log import Event
 from shared.record import update
-from shared.state import ComparisonRecord, DayPart, Kind, RunRecord, State
-from shared.state_changes import Stamp, compared, comparing, under_way, with_run
+from shared.state import ComparisonRecord, DayPart, Kind, State
+from shared.state_changes import compared, comparing, under_way, with_run
 from shared.verification import Verdict
 
 __all__ = ["OnRecord", "begin_comparison"]
@@ -27,23 +26,13 @@ __all__ = ["OnRecord", "begin_comparison"]
 
 @dataclass(frozen=True, slots=True)
 class OnRecord:
-    """A comparison that has begun on record.
-
-    Attributes:
-        run: The run of the command, in the migration's own direction.
-        change: The id of the change that recorded the beginning.
-    """
+    """A comparison that has begun on record, by the change with this id. The run is in the migration's own direction."""
 
     run: Run
     change: str
 
     def found(self, compared: Compared, *, back: bool = False) -> ComparisonRecord:
-        """What the record says of a comparison.
-
-        Args:
-            compared: What it found.
-            back: Whether it went from the new path to the legacy path.
-        """
+        """What the record says of a comparison; `back` for one from the new path to the legacy path."""
         counts, run = compared.counts, self.run
         erased = counts[Verdict.ERASED]
         wrong = sum(compared.wrong.values())
@@ -51,7 +40,7 @@ class OnRecord:
             wrong += erased  # they lie on the new path alone, and the next cutover would bring them back
         return ComparisonRecord(
             self.change,
-            str(run.log.context["run"]),
+            run.name,
             run.command,
             compared.began,
             compared=compared.looked_at - erased,
@@ -71,15 +60,13 @@ class OnRecord:
         """Record what the comparison found; gives the state that has it.
 
         Args:
-            found: As `found` gives it.
             also: A further change, made with it.
             day: How it found the parts of its day, by the state as it is then.
 
         Raises:
             StorageError: It may or may not be on record.
         """
-        run = self.run
-        stamp = Stamp(uuid.uuid4().hex, run.command, run.now())
+        run, stamp = self.run, self.run.stamp()
         return update(run.store, run.migration, lambda state: also(compared(state, stamp, found, day(state))))
 
     def ended_with(
@@ -88,7 +75,6 @@ class OnRecord:
         """Record what a copy found in the end, and the run. Where that fails, the result says that it stopped; nothing is silent.
 
         Args:
-            result: How the copy ended.
             back: Whether it went from the new path to the legacy path.
             exit_code: Of the run; None for the result's own.
             summary: Of the run; empty for the result's own.
@@ -96,14 +82,8 @@ class OnRecord:
         if result.stopped or result.verification is None:
             return result
         run = self.run
-        record = RunRecord(
-            run=str(run.log.context["run"]),
-            command=run.command,
-            finished=run.now(),
-            exit_code=int(result.exit_code) if exit_code is None else exit_code,
-            summary=summary or result.summary,
-            report=run.place,
-        )
+        code = int(result.exit_code) if exit_code is None else exit_code
+        record = run.run_record(code, summary or result.summary)
         try:
             self.ended(self.found(result.verification, back=back), lambda state: with_run(state, record))
         except StorageError as error:
@@ -121,8 +101,7 @@ def begin_comparison(run: Run) -> OnRecord:
         UsageError: This account may not record it, or there is no whole record. Nothing was compared.
         StorageError: It may or may not be on record.
     """
-    stamp = Stamp(uuid.uuid4().hex, run.command, run.now())
-    name, shared = str(run.log.context["run"]), run.settings.task_count > 1
+    stamp, name, shared = run.stamp(), run.name, run.settings.task_count > 1
     try:
         state = update(run.store, run.migration, lambda state: comparing(state, stamp, name, shared=shared))
     except (PermissionDenied, PhaseUnknown) as error:

@@ -8,8 +8,7 @@ from datetime import datetime
 
 from backfill_job.copying.counts import Account, Counts
 from backfill_job.copying.governor import Governor, NullGovernor, WriteGovernor
-from backfill_job.copying.lane import Limits
-from backfill_job.copying.line import Result
+from backfill_job.copying.lane import Limits, Result
 from backfill_job.run.arguments import from_one, up_to
 from backfill_job.run.reports import Lines
 
@@ -24,15 +23,11 @@ class CopyOptions:
     """How a run copies.
 
     Attributes:
-        governor: Decides when the run may write the next object.
-        progress: Receives the counts after every change.
         lines: ``objects.jsonl``; None where the run leaves none.
         told: Receives the result of every object that needed more than the listings.
-        settled_before: See `replicate`.
         follow_deletions: Whether copies of deleted sources are deleted. These are copies that the run makes itself, and
             extras for which the source's bucket still holds the deleted version.
         storage_class: The class of every copy; empty for each source's own.
-        after_deletion: See `RunResult`.
     """
 
     limits: Limits
@@ -47,12 +42,7 @@ class CopyOptions:
 
 
 def add_pace_arguments(parser: argparse.ArgumentParser, *, in_flight: int = 256) -> None:
-    """Add the arguments that limit how fast a command writes objects.
-
-    Args:
-        parser: The command's.
-        in_flight: The default of ``--in-flight``: objects under way at once.
-    """
+    """Add the arguments that limit how fast a command writes objects."""
     pace = parser.add_argument_group("how fast")
     pace.add_argument(
         "--in-flight",

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from backfill_job.copying.counts import Account, Counts
 from backfill_job.run.late_console import LateConsole
@@ -30,14 +31,17 @@ class Reading:
     """The counts at one moment.
 
     Attributes:
-        settled: Objects accounted for.
         done: How many of them the run worked on, for the rate.
-        facts: The counts for the log.
     """
 
     settled: int
     done: int
     facts: Mapping[str, object]
+
+    @staticmethod
+    def of(counts: Counts[Any]) -> "Reading":
+        """What counts say."""
+        return Reading(counts.accounted, counts.done, counts.to_json())
 
 
 @contextmanager
@@ -53,10 +57,8 @@ def showing(
 
     Args:
         console: Shows a bar if it is a terminal, else nothing.
-        what: The work, in a word.
         tell: Called every `LOG_SECONDS` and at the end with the facts, ``objects_per_s`` and ``elapsed_s``; by default nothing is.
         total: Objects expected; None where unknown. Where there are more, the bar ends with those.
-        monotonic: A clock in seconds that only grows.
 
     Yields:
         A function to call after every object. It calls its argument, which reads the counts, only a few times a second.
@@ -139,13 +141,9 @@ def counting(console: LateConsole, what: str, *, total: int | None) -> Iterator[
 
 @contextmanager
 def showing_progress(
-    console: LateConsole, log: EventLog, *, total: int | None, monotonic: Callable[[], float] = time.monotonic
+    console: LateConsole, log: EventLog, *, total: int | None
 ) -> Iterator[Callable[[Counts[Account]], None]]:
     """Show the progress of an execution, as `showing` does, from its counts."""
     tell = partial(log.emit, Event.PROGRESS)
-    with showing(console, "copying", tell, total=total, monotonic=monotonic) as update:
-        yield lambda counts: update(partial(_reading, counts))
-
-
-def _reading(counts: Counts[Account]) -> Reading:
-    return Reading(counts.accounted, counts.done, counts.to_json())
+    with showing(console, "copying", tell, total=total) as update:
+        yield lambda counts: update(partial(Reading.of, counts))

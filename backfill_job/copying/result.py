@@ -7,7 +7,7 @@ from typing import Any
 
 from backfill_job.copying.compare import Compared, more_line
 from backfill_job.copying.counts import COPY, Account, Counts
-from backfill_job.copying.work import Work
+from backfill_job.copying.diff import Work
 from backfill_job.run.command import ExitCode
 from backfill_job.run.failures import Failure, merged, next_step, to_mend
 from shared.errors import Cause
@@ -25,13 +25,10 @@ class RunResult:
     """How an execution ended.
 
     Attributes:
-        balance: How many objects were listed, and what happened to them.
         verification: How both sides compare afterwards; None when the run stopped before that.
         stopped: Why it stopped before its end; empty when it did not.
         denied: It stopped because a bucket or a permission is missing.
         copying_s: Seconds for listing and copying, without the verification.
-        work: What the listings showed.
-        operations: Requests to Cloud Storage, as they are billed.
         narrowed: The part of the names that the operator asked for, in words; empty for all.
         failures: Why objects failed: one entry for each cause.
         stopped_by: The cause for which it stopped before its end; None if that is not a failure of Cloud Storage.
@@ -187,11 +184,7 @@ class RunResult:
 
     @staticmethod
     def from_json(content: Mapping[str, Any]) -> "RunResult":
-        """Read what `to_json` gave.
-
-        Raises:
-            KeyError, TypeError, ValueError: The content has another form.
-        """
+        """Read what `to_json` gave. Raises one of `OTHER_FORM` for something else."""
         verification = content["verification"]
         return RunResult(
             COPY.read(content["ledger"]),

@@ -1,5 +1,7 @@
 """Deletes what a manifest's lines name: these generations, while the destination still is what was proven equal.
 
+Only `run` imports it. It is a module of its own because no other deletes what a manifest names.
+
 A task settles its chunks, several at once. For each batch of at most 100 lines it works so::
 
     wait for the governor ─▶ look at the destination ─▶ read the phase ─▶ one batch of conditional deletions ─▶ read each answer
@@ -21,15 +23,16 @@ A task settles its chunks, several at once. For each batch of at most 100 lines 
 
 import asyncio
 import random
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import pairwise, takewhile
 from math import inf
 
 from backfill_job.copying.counts import Counts
 from backfill_job.copying.governor import WriteGovernor
-from backfill_job.copying.line import concerns_all
+from backfill_job.copying.lane import concerns_all
 from backfill_job.deletion.manifest import Line, Manifest
 from backfill_job.deletion.manifest_store import LinesSource, read_lines
 from backfill_job.deletion.records import ChunkRecords, LineResult, Outcome, count, recorded
@@ -65,31 +68,18 @@ STOPPED = "stopped before it was deleted; go on with --resume"
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """How a deleter waits.
-
-    Attributes:
-        governor: Says when the next object may be deleted.
-        retry: For transient errors.
-        dice: Gives the jitter of the back-off.
-        sleep: Takes seconds.
-        monotonic: Seconds that only grow.
-    """
+    """How a deleter waits: for the governor's slots, and between tries."""
 
     governor: WriteGovernor
-    retry: RetryPolicy
-    dice: random.Random
-    sleep: Callable[[float], Awaitable[None]]
-    monotonic: Callable[[], float]
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    dice: random.Random = field(default_factory=random.Random)
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    monotonic: Callable[[], float] = time.monotonic
 
 
 @dataclass(frozen=True, slots=True)
 class _Try:
-    """A line that is not settled yet.
-
-    Attributes:
-        asked: Whether a request may have deleted it.
-        said: The last answer.
-    """
+    """A line that is not settled yet."""
 
     line: Line
     asked: bool = False
@@ -181,11 +171,7 @@ class Deleter:
         return results, again
 
     async def _rechecked(self, tries: Sequence[_Try], following: str) -> tuple[list[LineResult], list[_Try]]:
-        """Separate the lines whose destination still is the generation proven equal from the others.
-
-        Raises:
-            StorageError: A listing or look failed.
-        """
+        """Separate the lines whose destination still is the generation proven equal from the others."""
         there = await self._listed(tries, following)
         results: list[LineResult] = []
         go: list[_Try] = []
@@ -295,12 +281,7 @@ def own_chunks(chunks: int, index: int, count: int) -> range:
 
 @dataclass(slots=True)
 class Deletion:
-    """One process's part of a deletion. It holds only the chunks under way.
-
-    Attributes:
-        batches: Limits the batches under way.
-        report: Gets the result of every line.
-    """
+    """One process's part of a deletion. It holds only the chunks under way, and `batches` limits those."""
 
     manifest: Manifest
     lines: LinesSource

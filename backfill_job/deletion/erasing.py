@@ -66,10 +66,7 @@ class Means:
     """What an erasure works with. The race tests bring another one, so that they explore `erase` itself.
 
     Attributes:
-        look: Finds the versions of the names.
-        record: Puts an erasure on record.
         wait: Waits until every copier knows the record.
-        phase: Tells which side decides.
         delete: Deletes versions, each on condition of its generation; gives each one's error, or None.
     """
 

@@ -11,6 +11,8 @@ deleted. A resumption waits, too, because the process that changed the phase may
 
 Tasks do not prepare. One process does everything up to the phase: the one with ``--prepare``, or the one with ``--tasks N``. Then
 the tasks resume. So there is one verification, one manifest and one confirmation, and the tasks do not wait for each other.
+
+Only the command imports it. It is a module of its own because the command has the arguments, and this the order of the steps.
 """
 
 import argparse
@@ -21,6 +23,7 @@ from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import NoReturn
 
 from backfill_job.checks import Check, blocking, show_lines
 from backfill_job.consumer import consumer_of, named_consumer
@@ -39,7 +42,6 @@ from backfill_job.deletion.prepare import (
 from backfill_job.deletion.run import (
     REPORT,
     SUBCOMMAND,
-    Pace,
     composed_lines,
     run_deletion,
     settled_before,
@@ -73,12 +75,7 @@ NOT_CONFIRMED = "not confirmed; nothing was deleted"
 
 @dataclass(frozen=True, slots=True)
 class Consent:
-    """What the command line says to confirm the deletion without a terminal.
-
-    Attributes:
-        text: ``--confirm-text``; None where it is absent.
-        objects: ``--expect-objects``; None where it is absent.
-    """
+    """What confirms the deletion without a terminal: ``--confirm-text`` and ``--expect-objects``; None where absent."""
 
     text: str | None = None
     objects: int | None = None
@@ -104,16 +101,7 @@ class Consent:
 
 
 def delete(command: str, arguments: argparse.Namespace, io: ProcessIO, settings: Settings) -> int:
-    """Show what would be deleted, or delete it.
-
-    Args:
-        command: The name in the names of its log files.
-        arguments: The command's.
-        io: What it reads from and writes to.
-        settings: Which task of which execution this is.
-
-    Returns:
-        The exit code.
+    """Show what would be deleted, or delete it. Gives the exit code.
 
     Raises:
         UsageError: It was not confirmed or could not start: nothing was deleted.
@@ -157,8 +145,15 @@ def _delete(command: str, arguments: argparse.Namespace, io: ProcessIO, settings
             return _only_prepared(run, found)
         if not apart:
             with _going_on(run, found):
-                pace = Pace(governor_from(arguments, settings.task_count), arguments.in_flight)
-                return run_deletion(run, found, pace, request.by, _unfinished(run, found))
+                governor = governor_from(arguments, settings.task_count)
+                return run_deletion(
+                    run,
+                    found,
+                    governor,
+                    in_flight=arguments.in_flight,
+                    by=request.by,
+                    unfinished=_unfinished(run, found),
+                )
         unfinished = _unfinished(run, found)
     return _in_tasks(arguments, io, found, unfinished)
 
@@ -181,7 +176,7 @@ def _dry_run(run: Run, state: State, request: DeletionRequest, *, details: bool)
     objects = prepared.found.equal
     options = ["--confirm-delete", *(["--anew"] if anew and not request.anew else [])]
     if not run.io.stdin.isatty():
-        options += ["--confirm-text", run.migration.deletion_text, "--expect-objects", str(objects)]
+        options += _consent_words(run.migration, objects)
     verdict = f"READY: {counted(objects, 'object')} would be deleted. Nothing was deleted."
     say_end(run, verdict, same_command(run, SUBCOMMAND, *options), good=True)
     return ExitCode.DONE
@@ -217,11 +212,7 @@ def _begun(run: Run, arguments: argparse.Namespace, state: State, request: Delet
 
 
 def _resumed(run: Run, arguments: argparse.Namespace, state: State, request: DeletionRequest) -> Found:
-    """Find the manifest that a deletion was begun with, and have the deletion confirmed again.
-
-    Raises:
-        UsageError: It is damaged or another deletion's, a check fails, or the operator did not confirm.
-    """
+    """Find the manifest that a deletion was begun with, and have the deletion confirmed again."""
     found = find_manifest(run.gateway, arguments.resume)
     _refuse_foreign(found, run.migration)
     known = {begun.name: begun.sha256 for begun in state.manifests}
@@ -265,15 +256,10 @@ def _confirm(
     """Have the operator confirm the deletion: a text typed, then yes or no; or both options of the command line.
 
     Args:
-        run: The run.
         consent: What the command line says; where it says anything, no question is asked.
         objects: Objects in the manifest.
         critical: Objects that the consumer's file calls critical.
         settled: Gives the number of lines that earlier runs have settled; called only before a question.
-
-    Raises:
-        UsageError: The operator did not confirm.
-        Interrupted: The operator stopped it.
     """
     if consent.said or not run.io.stdin.isatty():
         consent.check(run.migration.deletion_text)
@@ -321,15 +307,9 @@ def _refuse_foreign(found: Found, migration: Migration) -> None:
         )
 
 
-def _refuse(run: Run, why: str) -> None:
-    """Refuse where there is a reason.
-
-    Raises:
-        UsageError: There is one.
-    """
-    if why:
-        run.log.emit(Event.DELETION_REFUSED, error=why)
-        raise UsageError(f"refused; nothing was deleted: {why}")
+def _refuse(run: Run, why: str) -> NoReturn:
+    run.log.emit(Event.DELETION_REFUSED, error=why)
+    raise UsageError(f"refused; nothing was deleted: {why}")
 
 
 class _Blocked(UsageError):
@@ -337,12 +317,7 @@ class _Blocked(UsageError):
 
 
 def _refuse_blocked(run: Run, state: State, checks: Sequence[Check]) -> None:
-    """Refuse where a check blocks.
-
-    Raises:
-        _Blocked: One does, and the screen says it.
-        UsageError: One does, and there is no screen.
-    """
+    """Refuse where a check blocks."""
     if not _said_blocked(run, state, checks):
         return
     why = refusal(checks)
@@ -363,18 +338,14 @@ def _said_blocked(run: Run, state: State, checks: Sequence[Check]) -> bool:
 
 
 def _only_prepared(run: Run, found: Found) -> ExitCode:
-    options = ("--confirm-text", run.migration.deletion_text, "--expect-objects", str(found.manifest.objects))
-    resume = command_line(run.migration, SUBCOMMAND, "--confirm-delete", "--resume", found.place, *options)
-    say_end(run, "PREPARED. Nothing is deleted yet.", resume, good=True)
+    say_end(run, "PREPARED. Nothing is deleted yet.", _resuming(run, found, alone=True), good=True)
     return ExitCode.DONE
 
 
 def _in_tasks(arguments: argparse.Namespace, io: ProcessIO, found: Found, unfinished: tuple[str, ...]) -> int:
     """Start tasks on this machine that delete what was confirmed in this process."""
     # Where an argument is there twice, the last one counts.
-    objects = str(found.manifest.objects)
-    text = found.manifest.migration.deletion_text
-    more = ("--resume", found.place, "--confirm-text", text, "--expect-objects", objects)
+    more = ("--resume", found.place, *_consent_words(found.manifest.migration, found.manifest.objects))
     return run_as_tasks(
         SUBCOMMAND,
         arguments,
@@ -393,17 +364,16 @@ def _going_on(run: Run, found: Found) -> AbstractContextManager[None]:
     )
 
 
-def _resuming(run: Run, found: Found) -> str:
-    """The command that goes on with a manifest; without a terminal it has the confirmation, too."""
+def _resuming(run: Run, found: Found, *, alone: bool = False) -> str:
+    """The command that goes on with a manifest; without a terminal, or where tasks run it alone, it has the confirmation, too."""
     options = ["--confirm-delete", "--resume", found.place]
-    if not run.io.stdin.isatty():
-        options += [
-            "--confirm-text",
-            run.migration.deletion_text,
-            "--expect-objects",
-            str(found.manifest.objects),
-        ]
+    if alone or not run.io.stdin.isatty():
+        options += _consent_words(run.migration, found.manifest.objects)
     return command_line(run.migration, SUBCOMMAND, *options)
+
+
+def _consent_words(migration: Migration, objects: int) -> tuple[str, ...]:
+    return "--confirm-text", migration.deletion_text, "--expect-objects", str(objects)
 
 
 def _unfinished(run: Run, found: Found) -> tuple[str, ...]:

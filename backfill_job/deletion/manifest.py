@@ -113,10 +113,6 @@ class Chunk:
 
     Attributes:
         offset: Bytes of the lines before it.
-        length: Bytes.
-        lines: Their number.
-        first: The name in its first line.
-        last: The name in its last line.
         sha256: Of its bytes, as 64 hexadecimal digits.
     """
 
@@ -134,15 +130,12 @@ class Manifest:
 
     Attributes:
         name: The head's file name; that of the lines has an ``l`` more.
-        run: The run that wrote it.
         made: RFC 3339 UTC time at which it was written.
-        by: Who wants the deletion.
         objects: Lines, and so objects that may be deleted.
         size: Bytes of all objects.
         critical: Objects that are JSONL data.
         length: Bytes of the lines.
         sha256: Of the lines.
-        chunks: All lines in parts, in their order.
         facts: What else was found, for people: days, kinds, verification, checks, what is left behind.
     """
 
@@ -199,7 +192,6 @@ class ChunkIndex:
     Attributes:
         chunks: The full ones; after `close` all.
         length: Bytes of these chunks.
-        lines: Lines so far.
     """
 
     def __init__(self) -> None:
@@ -211,11 +203,7 @@ class ChunkIndex:
         self._first = self._last = ""
 
     def add(self, name: str, row: bytes) -> None:
-        """Add a line.
-
-        Raises:
-            ValueError: Its name does not come after the one before.
-        """
+        """Add a line. Raises `ValueError` where its name does not come after the one before."""
         if self.lines and name <= self._last:
             raise ValueError(f"{name!r} came after {self._last!r}")
         if not self._rows:
@@ -243,11 +231,7 @@ class ChunkIndex:
 
 
 def line_of(finding: DiffLine) -> Line:
-    """The line of a name that was found equal.
-
-    Raises:
-        ValueError: It was not found equal.
-    """
+    """The line of a name that was found equal; raises `ValueError` for any other."""
     source, destination = finding.source, finding.destination
     if source is None or destination is None or finding.differing or source.crc32c is None:
         raise ValueError(f"{finding} is not proven equal")
@@ -289,12 +273,7 @@ def _plain(metadata: Metadata) -> dict[str, Any]:
 
 
 def chunk_lines(manifest: Manifest, number: int, data: bytes) -> list[Line]:
-    """Read a chunk from its bytes.
-
-    Args:
-        manifest: The head.
-        number: From 0.
-        data: The chunk's bytes.
+    """Read a chunk, whose number counts from 0, from its bytes.
 
     Raises:
         UsageError: The chunk is not what the head says, or names what may not be deleted.
@@ -321,15 +300,7 @@ def chunk_lines(manifest: Manifest, number: int, data: bytes) -> list[Line]:
 
 
 def read_manifest(contents: bytes, place: str) -> Manifest:
-    """Read a head.
-
-    Args:
-        contents: The file's.
-        place: Where it lies, for errors.
-
-    Raises:
-        UsageError: It is not a manifest, comes from a newer program, or is damaged.
-    """
+    """Read a head. Raises `UsageError` where it is not a manifest, comes from a newer program, or is damaged."""
     content = parse_format(contents, place, "deletion manifest", FORMAT)
     try:
         manifest = _manifest(content)
@@ -364,11 +335,7 @@ def _manifest(content: dict[str, Any]) -> Manifest:
 
 
 def _check(manifest: Manifest, content: dict[str, Any]) -> None:
-    """Check that the chunks hold every line once and in order.
-
-    Raises:
-        ValueError: They do not.
-    """
+    """Check that the chunks hold every line once and in order."""
     if content["lines"]["name"] != manifest.lines_name or "/" in manifest.name:
         raise ValueError(f"its lines are called {content['lines']['name']!r}")
     if manifest.name != manifest.name.strip() or not manifest.name.endswith(".json"):

@@ -70,11 +70,7 @@ class LinesSource(Protocol):
     """Where a manifest's lines are read from."""
 
     async def part(self, offset: int, length: int) -> bytes:
-        """Read so many bytes from an offset on.
-
-        Raises:
-            MigrationError: They cannot be read.
-        """
+        """Read so many bytes from an offset on. Raises `MigrationError` where they cannot be read."""
         ...
 
 
@@ -112,9 +108,7 @@ class Found:
     """A manifest that was read from its place.
 
     Attributes:
-        manifest: The head.
         sha256: Of the head.
-        place: Where the head lies.
         folder: Its folder on this machine; None for Cloud Storage.
     """
 
@@ -124,11 +118,7 @@ class Found:
     folder: Path | None
 
     async def lines(self, api: AsyncApi, gateway: Gateway) -> LinesSource:
-        """Find its lines.
-
-        Raises:
-            UsageError: They are not beside the head.
-        """
+        """Find its lines. Raises `UsageError` where they are not beside the head."""
         if self.folder is None:
             head = _object_at(self.place)
             lines_at = ObjectRef(head.bucket, f"{head.name}l")
@@ -146,7 +136,6 @@ def find_manifest(gateway: Gateway, place: str) -> Found:
     """Read a manifest's head from a file or an object.
 
     Args:
-        gateway: Reads objects.
         place: A path, or ``gs://bucket/name``.
 
     Raises:
@@ -194,11 +183,7 @@ async def cloud_lines(api: AsyncApi, gateway: Gateway, at: ObjectRef, length: in
 
 
 def _object_at(place: str) -> ObjectRef:
-    """Read ``gs://bucket/name``.
-
-    Raises:
-        UsageError: It names no bucket or no object.
-    """
+    """Read ``gs://bucket/name``."""
     bucket, _, name = place.removeprefix("gs://").partition("/")
     if not name:
         raise UsageError(f"there is no manifest {place}")
@@ -241,10 +226,7 @@ class LinesFile:
         self._late.append((line.name, line_row(line)))
 
     def finish(self) -> tuple[ChunkIndex, str]:
-        """Complete the file and give it its name.
-
-        Returns:
-            The chunks, and the SHA-256 of all lines.
+        """Complete the file and give it its name. Returns the chunks, and the SHA-256 of all lines.
 
         Raises:
             CannotWrite: The disk is full, for example.
@@ -319,12 +301,6 @@ def upload(gateway: Gateway, manifest: Manifest, folder: Path) -> None:
 
 async def prove_written(api: AsyncApi, gateway: Gateway, manifest: Manifest, folder: Path) -> CloudLines:
     """Read every byte of both files back, from both places.
-
-    Args:
-        api: Reads the lines.
-        gateway: Reads the head.
-        manifest: What must be there.
-        folder: Its place on this machine.
 
     Returns:
         The lines in Cloud Storage, for the deletion to read.

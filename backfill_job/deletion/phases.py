@@ -4,8 +4,6 @@ The entry of the state's history that begins a deletion has the manifest's name 
 manifest that was changed since, or that no deletion was begun with.
 """
 
-import uuid
-
 from backfill_job.checks import on_record
 from backfill_job.deletion.manifest import Manifest
 from backfill_job.run.phase_change import update_state
@@ -13,7 +11,7 @@ from backfill_job.run.run import Run
 from shared.errors import UsageError
 from shared.phase import Phase
 from shared.state import Begun, RunRecord, State
-from shared.state_changes import Stamp, deletion_goes_on, with_phase, with_run
+from shared.state_changes import deletion_goes_on, with_phase, with_run
 
 __all__ = ["BEGINS_IN", "GOES_ON_IN", "begin", "finish"]
 
@@ -28,16 +26,13 @@ def begin(run: Run, manifest: Manifest, sha256: str, *, anew: bool) -> State:
     """Record that a deletion begins, and its manifest. Called before anything is deleted.
 
     Args:
-        run: The run.
-        manifest: Written and read back.
-        sha256: Of its head.
         anew: Whether it deletes what an earlier deletion has left.
 
     Raises:
         UsageError: The phase has changed; nothing was written.
         StorageError: The state may or may not have been written.
     """
-    stamp = Stamp(uuid.uuid4().hex, manifest.by, run.now())
+    stamp = run.stamp(manifest.by)
     details = {
         "manifest": Begun(manifest.name, sha256, manifest.objects),
         "overridden": on_record(manifest.overrides),
@@ -58,16 +53,10 @@ def begin(run: Run, manifest: Manifest, sha256: str, *, anew: bool) -> State:
 def finish(run: Run, by: str, record: RunRecord, *, done: bool) -> State:
     """Record how a deletion ended. The phase becomes ``deleted`` where every line of its manifest is settled.
 
-    Args:
-        run: The run.
-        by: Who wants the deletion.
-        record: How the run ended.
-        done: Whether every line is settled.
-
     Raises:
         StorageError: The state may or may not have been written.
     """
-    stamp = Stamp(uuid.uuid4().hex, by, run.now())
+    stamp = run.stamp(by)
 
     def change(state: State) -> State:
         noted = with_run(state, record)

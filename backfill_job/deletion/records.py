@@ -123,13 +123,7 @@ class ChunkRecord:
 
 
 def recorded(number: int, results: Iterable[LineResult], before: ChunkRecord | None) -> ChunkRecord:
-    """The record of a chunk after its lines, or those that an earlier run had kept, were tried.
-
-    Args:
-        number: From 0.
-        results: Of the lines that were tried.
-        before: The record of an earlier run; None where the whole chunk was tried.
-    """
+    """The record of a chunk after its lines were tried; with `before`, only those that an earlier run had kept."""
     tried = list(results)
     counts = Counts(DELETION, len(tried))
     if before is not None:
@@ -150,14 +144,7 @@ def recorded(number: int, results: Iterable[LineResult], before: ChunkRecord | N
 
 
 class ChunkRecords:
-    """The records of one manifest's chunks.
-
-    Args:
-        api: Reads them.
-        gateway: Writes them.
-        manifest: Its head.
-        sha256: The head's; a record of another head is ignored.
-    """
+    """The records of one manifest's chunks. A record of another head, by its SHA-256, is ignored."""
 
     def __init__(self, api: AsyncApi, gateway: Gateway, manifest: Manifest, sha256: str) -> None:
         self._api = api
@@ -169,11 +156,7 @@ class ChunkRecords:
         self._known: dict[int, ChunkRecord] = {}
 
     async def load(self) -> dict[int, ChunkRecord]:
-        """Read all records, by chunk.
-
-        Raises:
-            StorageError: One could not be read.
-        """
+        """Read all records, by chunk. Raises `StorageError` where one could not be read."""
         names = []
         async for page in list_pages(self._api, self._folder):
             names += [(name, state.size, state.generation) for name, state in page]
@@ -202,11 +185,7 @@ class ChunkRecords:
         return record is not None and not record.kept
 
     async def write(self, record: ChunkRecord) -> None:
-        """Write a record, over an earlier one.
-
-        Raises:
-            StorageError: It may or may not have been written.
-        """
+        """Write a record, over an earlier one. Raises `StorageError`; then it may or may not have been written."""
         content = {
             "manifest_sha256": self._sha256,
             "chunk": record.number,

@@ -1,13 +1,14 @@
-"""Runs a deletion whose manifest is written and confirmed: this process's chunks, and the phase ``deleted`` at the end of all."""
+"""Runs a deletion whose manifest is written and confirmed: this process's chunks, and the phase ``deleted`` at the end of all.
+
+Only `flow` imports it: what comes before the first deletion is there, what comes after it is here.
+"""
 
 import asyncio
-import random
 import shlex
-import time
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -33,23 +34,20 @@ from backfill_job.run.command import ExitCode
 from backfill_job.run.ending import next_line, say_verdict
 from backfill_job.run.failures import Failure, Failures, merged, next_step
 from backfill_job.run.phase_change import phase_after
-from backfill_job.run.reports import Lines
+from backfill_job.run.reports import Lines, of_this_version
 from backfill_job.run.run import Run, open_api
-from backfill_job.run.task_reports import of_this_version
 from shared.authority import InPhases
 from shared.decision import Authority
 from shared.events_log import Event
-from shared.gcs.api import MOST_CALLS, AsyncApi, RetryPolicy
+from shared.gcs.api import MOST_CALLS, AsyncApi
 from shared.gcs.listing import list_pages
 from shared.phase import Phase, state_ref
-from shared.state import RunRecord
 from shared.text import counted, shown
 
 __all__ = [
     "REPORT",
     "SUBCOMMAND",
     "DeletionResult",
-    "Pace",
     "composed_lines",
     "run_deletion",
     "settled_before",
@@ -59,21 +57,6 @@ SUBCOMMAND = "delete"
 REPORT = "deletion.json"
 
 MAX_SHOWN = 20
-
-
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """How fast a deletion may be.
-
-    Attributes:
-        governor: Says when the next object may be deleted.
-        in_flight: Objects under way at once.
-        retry: For transient errors.
-    """
-
-    governor: WriteGovernor
-    in_flight: int
-    retry: RetryPolicy = field(default_factory=RetryPolicy)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,14 +117,12 @@ def settled_before(run: Run, found: Found) -> int:
     return uvloop.run(load())
 
 
-def run_deletion(run: Run, found: Found, pace: Pace, by: str, unfinished: Sequence[str]) -> ExitCode:
+def run_deletion(
+    run: Run, found: Found, governor: WriteGovernor, *, in_flight: int, by: str, unfinished: Sequence[str]
+) -> ExitCode:
     """Delete this process's part, and sum up.
 
     Args:
-        run: The run.
-        found: The manifest.
-        pace: How fast it may be.
-        by: Who wants the deletion.
         unfinished: Where something is left: the command that goes on, and that of the dry run.
 
     Raises:
@@ -151,20 +132,13 @@ def run_deletion(run: Run, found: Found, pace: Pace, by: str, unfinished: Sequen
     began = clock.now()
     counts = Counts(DELETION)
     with run.object_lines() as file:
-        result = uvloop.run(_delete(run, found, pace, counts, file))
+        result = uvloop.run(_delete(run, found, governor, in_flight=in_flight, counts=counts, lines=file))
     if not counts.holds:
         run.log.emit(Event.LEDGER_BROKEN, listed=counts.listed, accounted=counts.accounted)
     tasks = run.settings.task_count
     code = result.exit_code(tasks)
     if result.done or tasks == 1:
-        record = RunRecord(
-            run=str(run.log.context["run"]),
-            command=SUBCOMMAND,
-            finished=run.clock.now(),
-            exit_code=int(code),
-            summary=summary(result.whole),
-            report=run.place,
-        )
+        record = run.run_record(code, summary(result.whole), command=SUBCOMMAND)
         phase = finish(run, by, record, done=result.done).phase.value
     else:
         phase = phase_after(run, Phase.DELETING).name
@@ -182,7 +156,7 @@ def run_deletion(run: Run, found: Found, pace: Pace, by: str, unfinished: Sequen
     )
     _compose(run)
     *lines, verdict, last = _screen_lines(
-        found, result, phase, tasks, unfinished=unfinished, billing_project=run.migration.billing_project
+        result, report, tasks, unfinished=unfinished, billing_project=run.migration.billing_project
     )
     for line in lines:
         run.say(line)
@@ -192,27 +166,31 @@ def run_deletion(run: Run, found: Found, pace: Pace, by: str, unfinished: Sequen
 
 
 async def _delete(
-    run: Run, found: Found, pace: Pace, counts: Counts[Outcome], lines: Lines | None
+    run: Run,
+    found: Found,
+    governor: WriteGovernor,
+    *,
+    in_flight: int,
+    counts: Counts[Outcome],
+    lines: Lines | None,
 ) -> DeletionResult:
     settings, manifest = run.settings, found.manifest
-    batches = max(1, pace.in_flight // MOST_CALLS)
+    batches = max(1, in_flight // MOST_CALLS)
     async with open_api(run, batches) as api:
         records = ChunkRecords(api, run.gateway, manifest, found.sha256)
         before = await records.load()
         source = await found.lines(api, run.gateway)
-        waiting = Waiting(pace.governor, pace.retry, random.Random(), asyncio.sleep, time.monotonic)
         uri = state_ref(run.migration).uri
         authority = InPhases(run.phases, GOES_ON_IN, Authority.DESTINATION, uri)
-        deleter = Deleter(api, manifest.migration, authority, waiting, run.stop)
+        deleter = Deleter(api, manifest.migration, authority, Waiting(governor), run.stop)
         own = own_chunks(len(manifest.chunks), settings.task_index, settings.task_count)
         todo = sum(
             manifest.chunks[number].lines if number not in before else len(before[number].kept)
             for number in own
         )
         tell = partial(run.log.emit, Event.DELETION_PROGRESS)
-        failures = Failures()
         with showing(run.console, "deleting", tell, total=todo) as update:
-            show = partial(update, partial(_reading, counts))
+            show = partial(update, partial(Reading.of, counts))
             deletion = Deletion(
                 manifest,
                 source,
@@ -222,14 +200,12 @@ async def _delete(
                 _reporting(run, lines, show),
                 run.stop,
                 counts,
-                failures,
+                Failures(),
             )
             await deletion.carry_out(own)
             show()
         stopped = f"stopped by {run.stop.by}" if run.stop.by else str(deleter.error or "")
-        result = replace(
-            _result(manifest, await records.load(), counts, own, stopped), failures=failures.all()
-        )
+        result = _result(manifest, await records.load(), deletion, own, stopped)
         # Lines that an earlier run settled may have been undone since; those that this run settled are gone.
         return (
             replace(result, back=await _back_again(api, manifest, source))
@@ -239,11 +215,7 @@ async def _delete(
 
 
 async def _back_again(api: AsyncApi, manifest: Manifest, source: LinesSource) -> int:
-    """How many of a manifest's names are at the legacy path.
-
-    Raises:
-        StorageError: A listing failed.
-    """
+    """How many of a manifest's names are at the legacy path."""
     firsts = [chunk.first for chunk in manifest.chunks]
     there: defaultdict[int, set[str]] = defaultdict(set)
     async for page in list_pages(api, manifest.migration.source):
@@ -254,10 +226,6 @@ async def _back_again(api: AsyncApi, manifest: Manifest, source: LinesSource) ->
         names = there.pop(number)
         found += sum(line.name in names for line in await read_lines(source, manifest, number))
     return found
-
-
-def _reading(counts: Counts[Outcome]) -> Reading:
-    return Reading(counts.accounted, counts.done, counts.to_json())
 
 
 def _reporting(run: Run, lines: Lines | None, show: Callable[[], None]) -> Callable[[LineResult], None]:
@@ -289,7 +257,7 @@ def _reporting(run: Run, lines: Lines | None, show: Callable[[], None]) -> Calla
 
 
 def _result(
-    manifest: Manifest, records: Mapping[int, ChunkRecord], counts: Counts[Outcome], own: range, stopped: str
+    manifest: Manifest, records: Mapping[int, ChunkRecord], deletion: Deletion, own: range, stopped: str
 ) -> DeletionResult:
     settled = {number for number, record in records.items() if not record.kept}
     kept = [
@@ -298,12 +266,13 @@ def _result(
         for each in record.kept
     ]
     return DeletionResult(
-        counts,
+        deletion.counts,
         DELETION.merged(record.counts for record in records.values()),
         len(manifest.chunks) - len(settled),
         tuple(kept[:MAX_SHOWN]),
         stopped,
         settled.issuperset(own),
+        failures=deletion.failures.all(),
     )
 
 
@@ -342,29 +311,20 @@ def _compose(run: Run) -> None:
 
 
 def composed_lines(
-    report: Mapping[str, Any], *, unfinished: Sequence[str], billing_project: str = ""
+    report: Mapping[str, Any], *, unfinished: Sequence[str], billing_project: str
 ) -> list[str]:
     """What an operator reads of the report of all tasks; `unfinished` where something is left."""
     counts = DELETION.read(report["manifest_so_far"])
-    lines = [f"all {report['tasks']} tasks together: {summary(counts)}"]
-    lines += [f"  {each}" for each in report["kept"]]
-    if report["chunks_left"]:
-        failures = tuple(map(Failure.from_json, report.get("failures", ())))
-        return [*lines, *_going_on(failures, str(report["phase"]), unfinished)]
-    if back := int(report.get("back", 0)):
-        return [*lines, _back_line(back, str(report["phase"])), next_line(unfinished[1])]
     return [
-        *lines,
-        *_end_lines(
-            int(report["left_never_migrated"]), str(report["phase"]), str(report["manifest"]), billing_project
-        ),
+        f"all {report['tasks']} tasks together: {summary(counts)}",
+        *(f"  {each}" for each in report["kept"]),
+        *_ending(report, unfinished, billing_project),
     ]
 
 
 def _screen_lines(
-    found: Found,
     result: DeletionResult,
-    phase: str,
+    report: Mapping[str, Any],
     tasks: int,
     *,
     unfinished: Sequence[str],
@@ -379,49 +339,36 @@ def _screen_lines(
         lines.append(f"  ... and {kept - len(result.kept):,} more; the log has them")
     if result.stopped:
         lines.append(f"stopped: {result.stopped}")
-    if result.done:
-        left = int(found.manifest.facts.get("left_never_migrated", 0))
-        return lines + _end_lines(left, phase, found.place, billing_project)
-    if result.back:
-        return [*lines, _back_line(result.back, phase), next_line(unfinished[1])]
-    if tasks > 1:
+    if tasks > 1 and not result.done and not result.back:
         return [*lines, "Other tasks have not finished, or left something; the last one sums up."]
-    return [*lines, *_going_on(result.failures, phase, unfinished)]
+    return [*lines, *_ending(report, unfinished, billing_project)]
 
 
-def _going_on(failures: tuple[Failure, ...], phase: str, unfinished: Sequence[str]) -> Iterator[str]:
-    """Why lines were kept, and how the deletion goes on."""
+def _ending(report: Mapping[str, Any], unfinished: Sequence[str], billing_project: str) -> Iterator[str]:
+    """The last lines: how it ended, and the next command."""
     command, dry_run = unfinished
-    waits = bool(failures) and all(not failure.cause.again for failure in failures)
-    *why, _ = next_step(failures, again=not waits)
-    yield from why
-    yield f"For what changed since the manifest, compare again; the dry run says how to go on: {dry_run}"
-    yield from (_not_finished(phase), next_line(command, fix_first=waits))
-
-
-def _not_finished(phase: str) -> str:
-    return f"NOT FINISHED: the phase stays {phase}. What was deleted stays deleted; nothing else was touched."
-
-
-def _back_line(back: int, phase: str) -> str:
-    return (
-        f"NOT DELETED: {counted(back, 'object')} of the manifest's names {'is' if back == 1 else 'are'} at the legacy path again: "
-        "an undo brought them back, or a writer wrote them. A manifest deletes only the versions that it names, and these are "
-        f"gone. The phase stays {phase}."
-    )
-
-
-def _end_lines(left: int, phase: str, place: str, billing_project: str) -> list[str]:
-    lines = [f"Left, as never migrated: {counted(left, 'object')}."] if left else []
-    return [
-        *lines,
-        f"Keep the manifest: {shown(place)}. The next command shows what can be brought back, and until when.",
-        "Leave the forward mirror on: what a forgotten writer still uploads is copied to the new path, and alerted.",
-        f"DELETED: every line of the manifest is settled; the phase is {phase}.",
-        next_line(_undo(place, billing_project)),
-    ]
-
-
-def _undo(place: str, billing_project: str) -> str:
+    phase, place = str(report["phase"]), str(report["manifest"])
+    if report["chunks_left"] or report["stopped"]:
+        failures = tuple(map(Failure.from_json, report.get("failures", ())))
+        waits = bool(failures) and all(not failure.cause.again for failure in failures)
+        *why, _ = next_step(failures, again=not waits)
+        yield from why
+        yield f"For what changed since the manifest, compare again; the dry run says how to go on: {dry_run}"
+        yield f"NOT FINISHED: the phase stays {phase}. What was deleted stays deleted; nothing else was touched."
+        yield next_line(command, fix_first=waits)
+        return
+    if back := int(report.get("back", 0)):
+        yield (
+            f"NOT DELETED: {counted(back, 'object')} of the manifest's names {'is' if back == 1 else 'are'} at the legacy path "
+            "again: an undo brought them back, or a writer wrote them. A manifest deletes only the versions that it names, and "
+            f"these are gone. The phase stays {phase}."
+        )
+        yield next_line(dry_run)
+        return
+    if left := int(report["left_never_migrated"]):
+        yield f"Left, as never migrated: {counted(left, 'object')}."
+    yield f"Keep the manifest: {shown(place)}. The next command shows what can be brought back, and until when."
+    yield "Leave the forward mirror on: what a forgotten writer still uploads is copied to the new path, and alerted."
+    yield f"DELETED: every line of the manifest is settled; the phase is {phase}."
     payer = ("--billing-project", billing_project) if billing_project else ()
-    return shlex.join(("python", "-m", "backfill_job", "undo", place, *payer))
+    yield next_line(shlex.join(("python", "-m", "backfill_job", "undo", place, *payer)))

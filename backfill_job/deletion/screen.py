@@ -1,6 +1,7 @@
 """What an operator reads of a deletion: what would go, critical data first, and every check that blocks.
 
 Every text that comes from a bucket goes through `shared.text.shown` and into a `rich.text.Text`, which has no markup.
+Only `flow` imports it. It is a module of its own because it is pure, so that tests read it without storage.
 """
 
 from collections.abc import Iterator, Sequence
@@ -24,15 +25,7 @@ __all__ = ["overview", "refusal"]
 def overview(
     found: Survey, net: SafetyNet, migration: Migration, *, title: str, details: bool = False
 ) -> RenderableType:
-    """Lay out what a deletion would take: at most 22 lines of 80 columns where nothing stands out.
-
-    Args:
-        found: What may be deleted.
-        net: What would still hold it.
-        migration: The paths.
-        title: The first line.
-        details: Whether each day, the folders and the layouts are there, too.
-    """
+    """Lay out what a deletion would take: at most 22 lines of 80 columns where nothing stands out, more with `details`."""
     return Group(
         Text(title, style="bold"),
         Text(f"from      {shown(migration.source.uri)}"),

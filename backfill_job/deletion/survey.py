@@ -50,12 +50,10 @@ class Survey:
     Attributes:
         counts: Both sides of every day; what was never migrated is in no figure.
         late: Writes on the legacy path after the cutover, on never migrated names, too.
-        equal: Legacy objects proven equal.
         size: Their bytes together.
         consumer: What reads the path, which says what is critical; None where only the JSONL data are.
         critical: How many of them are critical.
         critical_size: Bytes of those.
-        kinds: Objects proven equal by layout.
         folders: Folders that hold objects proven equal.
         extra: Objects that only the new path has.
         left: Legacy objects that were never migrated, and stay.
@@ -215,8 +213,6 @@ def survey(
         run: What to work with; it is listed in the order of the names.
         cutover: When the new path became the source of truth; None if it has not.
         lines: Gets every name found equal; None where only figures are wanted.
-        erased: Names that a person wants deleted although they were erased at the new path.
-        consumer: What reads the path.
         expected: Names that an earlier comparison showed, for the progress; None where there was none.
 
     Raises:

@@ -20,6 +20,7 @@ from enum import Enum
 from typing import Any
 from urllib.parse import quote
 
+from backfill_job.bucket_settings import soft_delete_of
 from backfill_job.run.workers import work
 from shared.errors import ConditionFailed, ObjectNotFound, Refused, StorageError, UnexpectedAnswer, UsageError
 from shared.gcs.api import AsyncApi
@@ -158,7 +159,8 @@ async def _held(
                         if each.state.name.startswith(prefix):
                             yield bucket.bucket, each, soft_deleted
         except (UnexpectedAnswer, ConditionFailed, Refused):
-            if not soft_deleted or await _soft_deletes(api, bucket.bucket):
+            # Without soft delete a bucket refuses to list soft-deleted objects, and holds none.
+            if not soft_deleted or soft_delete_of(await api.bucket(bucket.bucket, "softDeletePolicy")):
                 raise
 
 
@@ -166,12 +168,6 @@ def _after(prefix: str) -> str:
     """The end of the names that begin with a text; empty for no bound, which only lists more."""
     last = ord(prefix[-1]) + 1 if prefix else 0
     return prefix[:-1] + chr(last) if 0 < last < 0xD800 else ""  # noqa: PLR2004 -- the first surrogate
-
-
-async def _soft_deletes(api: AsyncApi, bucket: str) -> bool:
-    """Whether a bucket has soft delete; without it, it refuses to list soft-deleted objects, and holds none."""
-    found = await api.bucket(bucket, "softDeletePolicy")
-    return int((found.get("softDeletePolicy") or {}).get("retentionDurationSeconds") or 0) > 0
 
 
 async def traces_of(

@@ -7,7 +7,7 @@ from typing import Any
 import uvloop
 
 from backfill_job.copying.diff import diff
-from backfill_job.copying.line import object_record
+from backfill_job.copying.lane import object_record
 from backfill_job.dry_run.inventory import Inventory
 from backfill_job.dry_run.plan import PlanLine, plan
 from backfill_job.run.reports import Lines

@@ -14,8 +14,8 @@ from enum import Enum
 from math import ceil, inf, log, log2
 from typing import Any
 
+from backfill_job.copying.diff import Work
 from backfill_job.copying.governor import DOUBLING_SECONDS, FIRST_RATE, seconds_under_ramp
-from backfill_job.copying.work import Work
 from backfill_job.dry_run.inventory import Colder, Count, Inventory
 from backfill_job.dry_run.plan import Step
 from shared.text import dollars, duration

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from backfill_job.copying.diff import DiffLine, Verdict
-from backfill_job.copying.line import impossible
+from backfill_job.copying.lane import impossible
 from shared.decision import Action, Authority, decide
 from shared.erasures import NO_ERASURES, Erasures
 from shared.migration import OWN_FOLDER, Migration

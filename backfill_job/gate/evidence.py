@@ -28,10 +28,10 @@ from backfill_job.run.clock import waiting
 from backfill_job.run.open_run import reports_at
 from backfill_job.run.phase_change import update_state
 from backfill_job.run.run import Run, open_api
-from backfill_job.verify.case_siblings import case_siblings
 from shared.errors import MigrationError, UsageError
 from shared.events_log import Event
-from shared.loaded import RECORD_NAME, LoadedRecord, read_loaded
+from shared.gcs.listing import case_siblings
+from shared.loaded import LoadedRecord, read_latest_loaded
 from shared.migration import Location
 from shared.objects import ObjectState
 from shared.phase import Phase
@@ -212,9 +212,7 @@ class Evidence:
         Raises:
             UsageError, StorageError: It cannot be read.
         """
-        at = self.migration.own_ref("latest", RECORD_NAME)
-        contents = self._run.gateway.read(at)
-        return None if contents is None else read_loaded(contents, at.uri)
+        return read_latest_loaded(self._run.gateway, self.migration)
 
     def presence(self) -> tuple[Presence, Presence]:
         """What the folder that a run of today, or of the day given with --today, looks into holds on the new and the legacy path.

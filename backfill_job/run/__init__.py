@@ -21,7 +21,6 @@
 - `settings`: the process's environment as a value
 - `since`: narrows a sweep to recent days
 - `stopping`: turns Ctrl-C and SIGTERM into a stop
-- `task_reports`: combines the reports of all tasks
 - `tasks`: cuts the key space into ranges on which all tasks agree
 - `workers`: several asynchronous workers on one stream of items
 """

@@ -48,7 +48,6 @@ def add_session_arguments(parser: argparse.ArgumentParser, *, in_parts: bool = T
     """Add the arguments that every command on both prefixes has, after those about the migration.
 
     Args:
-        parser: The command's.
         in_parts: Whether tasks can share the command's work and --since can narrow it. Otherwise it covers all names.
     """
     how = parser.add_argument_group("how")
@@ -101,12 +100,7 @@ def add_canary_argument(parser: argparse._ActionsContainer) -> None:
 
 
 def add_override_arguments(group: argparse._ArgumentGroup, names: Sequence[str], recorded: str) -> None:
-    """Add ``--override`` and ``--reason``; the command itself adds ``--by``. Read them with `overrides_from`.
-
-    Args:
-        names: The checks that a person may override.
-        recorded: Where the reason is recorded, for the help.
-    """
+    """Add ``--override`` and ``--reason``, which goes into `recorded`; the command itself adds ``--by``. See `overrides_from`."""
     group.add_argument(
         "--override",
         action="append",

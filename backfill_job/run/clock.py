@@ -10,13 +10,7 @@ __all__ = ["Clock", "system_clock", "waiting"]
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """The time and the waiting.
-
-    Attributes:
-        now: Gives the current time, aware.
-        sleep: Waits for a number of seconds.
-        monotonic: Seconds that only grow.
-    """
+    """The time, aware, and the waiting."""
 
     now: Callable[[], datetime]
     sleep: Callable[[float], None]

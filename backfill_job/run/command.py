@@ -114,8 +114,6 @@ class Command:
     Attributes:
         name: Starts the lines of its errors and the names of its files.
         description: ``The command ``name``: what it does.``, and more; the help shows the first line.
-        examples: Examples and exit codes, as the help shows them.
-        work: Runs the command; gives the exit code.
         cannot_start: Errors after which nothing was changed, so that the exit code is 2.
     """
 

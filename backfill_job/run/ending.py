@@ -17,15 +17,7 @@ __all__ = ["command_line", "next_line", "of_consumer", "same_command", "say_end"
 
 
 def say_end(run: Run, verdict: str, command: str, *, good: bool, fix_first: bool = False) -> None:
-    """Print the last two lines of a command.
-
-    Args:
-        run: The run.
-        verdict: How it ended, in one line.
-        command: What to type next.
-        good: Whether all is as it should be.
-        fix_first: Whether the command helps only after what stands above is fixed.
-    """
+    """Print the last two lines of a command, which with `fix_first` helps only after what stands above is fixed."""
     say_verdict(run.console, verdict, good=good)
     run.say(next_line(command, fix_first=fix_first))
 

@@ -24,16 +24,8 @@ class Failure:
 
     @staticmethod
     def from_json(content: Mapping[str, Any]) -> "Failure":
-        """Read what `to_json` gave.
-
-        Raises:
-            KeyError, TypeError, ValueError: The content has another form.
-        """
+        """Read what `to_json` gave. Raises one of `OTHER_FORM` for something else."""
         return Failure(Cause[content["cause"].upper()], int(content["objects"]), str(content["example"]))
-
-    def and_more(self, objects: int) -> "Failure":
-        """The same with more objects."""
-        return replace(self, objects=self.objects + objects)
 
     def lines(self) -> Iterator[str]:
         """Why they failed, and what to do about it."""
@@ -50,13 +42,14 @@ class Failures:
 
     def note(self, name: str, cause: Cause, error: object) -> None:
         """Note one object; only the first of each cause is kept as the example."""
-        before = self._by_cause.get(cause)
-        if before is not None:
-            self._by_cause[cause] = before.and_more(1)
-            return
         # A `StorageError` names its object.
         example = str(error) if isinstance(error, StorageError) else f"{name}: {error}"
-        self._by_cause[cause] = Failure(cause, 1, example)
+        self.add(Failure(cause, 1, example))
+
+    def add(self, found: Failure) -> None:
+        """Add the failures of one cause."""
+        before = self._by_cause.setdefault(found.cause, replace(found, objects=0))
+        self._by_cause[found.cause] = replace(before, objects=before.objects + found.objects)
 
     def all(self) -> tuple[Failure, ...]:
         """The entries so far."""
@@ -65,11 +58,10 @@ class Failures:
 
 def merged(failures: Iterable[Failure]) -> tuple[Failure, ...]:
     """Put the entries of several tasks together."""
-    whole: dict[Cause, Failure] = {}
+    whole = Failures()
     for each in failures:
-        before = whole.get(each.cause)
-        whole[each.cause] = each if before is None else before.and_more(each.objects)
-    return tuple(whole.values())
+        whole.add(each)
+    return whole.all()
 
 
 def to_mend(failures: Iterable[Failure]) -> int:
@@ -82,14 +74,12 @@ def next_step(
     *,
     again: bool,
     stopped_by: Cause | None = None,
-    command: str = "run the same command again",
 ) -> Iterator[str]:
     """Why objects failed, most frequent cause first; what the run's own end needs; and when to go on.
 
     Args:
         again: Whether the command can help although nothing is mended.
         stopped_by: The cause for which the run stopped before its end; None if that is not a failure of Cloud Storage.
-        command: What goes on, as part of a sentence.
     """
     found = sorted(failures, key=lambda failure: -failure.objects)
     for failure in found:
@@ -97,6 +87,6 @@ def next_step(
     if stopped_by is not None and stopped_by not in {each.cause for each in found}:
         yield from filter(None, [stopped_by.fix])
     if again:
-        yield f"{command[:1].upper()}{command[1:]}."
+        yield "Run the same command again."
     elif found or stopped_by:
-        yield f"When that is mended, {command}."
+        yield "When that is mended, run the same command again."

@@ -22,11 +22,7 @@ REQUEST_TIMEOUT = 30.0
 
 
 class Unanswered(MigrationError):
-    """An API refused, or did not answer.
-
-    Attributes:
-        status: Of the answer; 0 without one.
-    """
+    """An API refused, or did not answer; `status` is 0 without an answer."""
 
     def __init__(self, said: str, status: int = 0) -> None:
         super().__init__(said)
@@ -59,27 +55,19 @@ def session(environ: Mapping[str, str], *scopes: str) -> requests.Session:
 
 @dataclass(frozen=True, slots=True)
 class Apis:
-    """Asks them.
-
-    Attributes:
-        session: Sends the requests.
-        environ: May name the address of the APIs; see `APIS`.
-    """
+    """Asks them, where the environment says they are; see `APIS`."""
 
     session: requests.Session
     environ: Mapping[str, str]
 
     def answer(self, api: str, method: str, path: str, **more: Any) -> dict[str, Any]:
-        """Send one request.
-
-        Raises:
-            Unanswered: There is no answer, or it is not a success.
-        """
+        """Send one request. Raises `Unanswered` where there is no answer, or it is not a success."""
         base = self.environ.get(APIS) or f"https://{api}.googleapis.com"
         try:
             answer = self.session.request(method, base + path, timeout=REQUEST_TIMEOUT, **more)
             if not answer.ok:
-                said = f"{api}.googleapis.com answers {answer.status_code}: {_words(answer.text)}"
+                words = re.search(r'"message":\s*"([^"]{1,300})', answer.text)
+                said = f"{api}.googleapis.com answers {answer.status_code}: {words[1] if words else answer.text[:200]}"
                 raise Unanswered(said, answer.status_code)
             content = answer.json()
         except (requests.RequestException, GoogleAuthError) as error:
@@ -87,8 +75,3 @@ class Apis:
         if not isinstance(content, dict):
             raise Unanswered(f"{api}.googleapis.com: no JSON object")
         return content
-
-
-def _words(text: str) -> str:
-    found = re.search(r'"message":\s*"([^"]{1,300})', text)
-    return found[1] if found else text[:200]

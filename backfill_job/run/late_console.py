@@ -16,13 +16,10 @@ class LateConsole:
     """Prints for the operator.
 
     Args:
-        file: Where to.
         width: Columns outside a terminal.
-        quiet: Prints nothing.
         only_progress: Prints no text, and draws progress: for a command that another one runs.
 
     Attributes:
-        is_terminal: Whether `file` is one.
         silent: Whether it prints no text.
     """
 

@@ -6,15 +6,18 @@ Storage, deletions, rights, the settings of buckets.
 """
 
 import asyncio
-from collections.abc import Iterator, Mapping
-from threading import Lock
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from threading import Lock, local
+from typing import TYPE_CHECKING, TypeVar
 
+import uvloop
+
+from shared.errors import UnexpectedAnswer
 from shared.gcs.api import AsyncApi, RetryPolicy
-from shared.gcs.blocking import BlockingApi
-from shared.gcs.json_client import GOOGLE_HOST
-from shared.gcs.wire import proxy_for
-from shared.objects import ObjectRef, ObjectState
+from shared.gcs.json_client import way_from
+from shared.gcs.listing import list_pages
+from shared.migration import Location
+from shared.objects import ObjectRef, ObjectState, crc32c_of
 from shared.operations import OperationsCounter
 from shared.server_time import ServerTime
 from shared.store import ListingPage
@@ -22,19 +25,108 @@ from shared.store import ListingPage
 if TYPE_CHECKING:
     from shared.gateway import Gateway
 
-__all__ = ["REQUEST_TIMEOUT", "LateGateway"]
+__all__ = ["REQUEST_TIMEOUT", "BlockingApi", "LateGateway"]
+
+_Value = TypeVar("_Value")
 
 REQUEST_TIMEOUT = 60.0
 """Seconds without an answer after which a request counts as lost. A rewrite needs at least 30 (Cloud Storage reference,
 "Objects: rewrite")."""
 
 
-class LateGateway:
-    """A `DeletingStore`, a `PhaseStore` and a `RecordStore`. Thread-safe.
+class BlockingApi:
+    """An `ObjectStore`, a `ListingStore` and a `ContentsStore`. Thread-safe.
+
+    Each thread has its own event loop and connections. So an answer's time is noted in the thread that asked for it
+    (`ServerTime.newest_here`).
 
     Args:
-        environ: The process's: which Cloud Storage, and the way to it.
-        connections: Requests of the gateway under way at once.
+        make: Makes a client; called once in each thread.
+    """
+
+    def __init__(self, make: Callable[[], AsyncApi]) -> None:
+        self._make = make
+        self._here = local()
+        self._adding = Lock()
+        self._opened: list[tuple[asyncio.AbstractEventLoop, AsyncApi]] = []
+
+    def run(self, work: Callable[[AsyncApi], Awaitable[_Value]]) -> _Value:
+        """Do some work with this thread's client."""
+
+        async def done() -> _Value:
+            return await work(api)
+
+        loop, api = self._own()
+        return loop.run_until_complete(done())
+
+    def _own(self) -> tuple[asyncio.AbstractEventLoop, AsyncApi]:
+        if not hasattr(self._here, "pair"):
+            self._here.pair = (uvloop.new_event_loop(), self._make())
+            with self._adding:
+                self._opened.append(self._here.pair)
+        pair: tuple[asyncio.AbstractEventLoop, AsyncApi] = self._here.pair
+        return pair
+
+    def close(self) -> None:
+        """Close the connections, but not those of a call that still waits for its answer."""
+        with self._adding:
+            opened, self._opened = self._opened, []
+        for loop, api in opened:
+            if not loop.is_running():
+                loop.run_until_complete(api.__aexit__(None, None, None))
+                loop.close()
+
+    def look(self, at: ObjectRef) -> ObjectState | None:
+        """See `ObjectStore.look`."""
+        return self.run(lambda api: api.look(at))
+
+    def copy(
+        self,
+        source: ObjectRef,
+        destination: ObjectRef,
+        *,
+        if_source: int,
+        if_destination: int,
+        like: ObjectState | None = None,
+    ) -> ObjectState:
+        """See `ObjectStore.copy`."""
+        return self.run(
+            lambda api: api.copy(
+                source, destination, if_source=if_source, if_destination=if_destination, like=like
+            )
+        )
+
+    def read(self, at: ObjectRef) -> bytes | None:
+        """See `ContentsStore.read`."""
+        found = self.read_version(at)
+        return None if found is None else found[1]
+
+    def read_version(self, at: ObjectRef) -> tuple[int, bytes] | None:
+        """See `ContentsStore.read_version`."""
+        return self.run(lambda api: api.read_version(at))
+
+    def write(self, at: ObjectRef, data: bytes, *, if_generation: int) -> None:
+        """See `ContentsStore.write`. The content type is JSON."""
+        made = self.run(lambda api: api.insert(at, data, if_generation=if_generation))
+        if made.crc32c != crc32c_of(data):
+            raise UnexpectedAnswer(at.uri, "what was written does not match the checksum of what was sent")
+
+    def list_pages(
+        self, bucket: str, prefix: str, *, start: str = "", end: str = ""
+    ) -> Iterator[ListingPage]:
+        """See `ListingStore.list_pages`."""
+        pages = list_pages(self._own()[1], Location(bucket, prefix), start=start, end=end)
+        try:
+            while (page := self.run(lambda _: anext(pages, None))) is not None:
+                yield ListingPage([state for _, state in page])
+        finally:
+            self.run(lambda _: pages.aclose())
+
+
+class LateGateway:
+    """A `DeletingStore` and a `RecordStore`. Thread-safe.
+
+    Args:
         billing_project: Pays for the requests to a requester-pays bucket; empty for none.
 
     Attributes:
@@ -52,8 +144,8 @@ class LateGateway:
         server_time: ServerTime,
         billing_project: str = "",
     ) -> None:
-        self.endpoint = environ.get("STORAGE_EMULATOR_HOST")
-        self._proxy = None if self.endpoint else proxy_for(GOOGLE_HOST, environ)
+        self._way = way_from(environ)
+        self.endpoint = self._way["endpoint"]
         self._billing_project = billing_project
         self._connections = connections
         self._operations = operations
@@ -63,29 +155,19 @@ class LateGateway:
         self._blocking = BlockingApi(lambda: self.fast(1))
 
     def fast(self, connections: int, *, patience: float | None = None) -> AsyncApi:
-        """A fast client for one event loop.
-
-        Args:
-            connections: Requests under way at once.
-            patience: Seconds of retries after transient faults; None for the default.
-        """
+        """A fast client for one event loop; `patience` is seconds of retries after transient faults, None for the default."""
         return AsyncApi(
             retry=RetryPolicy() if patience is None else RetryPolicy(deadline=patience),
             timeout=patience or REQUEST_TIMEOUT,
-            endpoint=self.endpoint,
             connections=connections,
             operations=self._operations,
             server_time=self.server_time,
-            proxy=self._proxy,
             billing_project=self._billing_project,
+            **self._way,
         )
 
     def opened(self) -> "Gateway":
-        """The gateway itself; opens it if needed.
-
-        Raises:
-            UsageError: There are no credentials.
-        """
+        """The gateway itself; opens it if needed. Raises `UsageError` where there are no credentials."""
         with self._opening:
             if self._gateway is None:
                 from shared.gateway import Gateway  # noqa: PLC0415 -- slow to import, see above
@@ -136,7 +218,7 @@ class LateGateway:
         self.opened().delete(at, if_generation=if_generation)
 
     def read(self, at: ObjectRef) -> bytes | None:
-        """See `PhaseStore.read`."""
+        """See `ContentsStore.read`."""
         return self._records.read(at)
 
     def read_version(self, at: ObjectRef) -> tuple[int, bytes] | None:

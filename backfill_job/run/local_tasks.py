@@ -14,8 +14,8 @@ from typing import Any
 from backfill_job.run.command import ExitCode, ProcessIO, migration_from
 from backfill_job.run.late_gateway import LateGateway
 from backfill_job.run.open_run import reports_at
+from backfill_job.run.reports import read_report
 from backfill_job.run.settings import PASSING_REPORTS
-from backfill_job.run.task_reports import read_report
 from shared.errors import UsageError
 from shared.operations import OperationsCounter
 from shared.server_time import ServerTime
@@ -34,17 +34,12 @@ def run_as_tasks(
     report: str,
     show: Callable[[Mapping[str, Any]], Sequence[str]],
 ) -> int:
-    """Run a command as several processes of this machine, and show their combined result.
+    """Run a command as several processes of this machine. The exit code is 2 only if no task could start.
 
     Args:
         command: Its name after ``python -m backfill_job``.
-        arguments: The command's.
-        io: The command's.
         report: The name of the report that combines the tasks' results.
         show: Makes the lines for the operator from that report.
-
-    Returns:
-        The combined exit code: 2 only if no task could start, because then nothing was done.
 
     Raises:
         UsageError: More than `MOST_PROCESSES` tasks.
@@ -81,11 +76,7 @@ def run_as_tasks(
 
 
 def without_options(words: Sequence[str], options: Mapping[str, int]) -> tuple[str, ...]:
-    """A command's words without some of its options, however often each is there. The tasks get every other one.
-
-    Args:
-        options: Each option's name, and how many values follow it.
-    """
+    """A command's words without some of its options, each given with the number of its values. The tasks get every other one."""
     kept: list[str] = []
     values = 0
     for word in words:
@@ -100,14 +91,7 @@ def without_options(words: Sequence[str], options: Mapping[str, int]) -> tuple[s
 
 
 def _run_tasks(arguments: Sequence[str], count: int, execution: str, environ: Mapping[str, str]) -> int:
-    """Start the tasks with the variables that Cloud Run sets, pass signals on to all, and wait; gives the combined exit code.
-
-    Args:
-        arguments: The command of one task, program first.
-        count: How many tasks.
-        execution: The name of the execution that they share.
-        environ: Their environment, without those variables.
-    """
+    """Start the tasks with the variables that Cloud Run sets, pass signals on to all, and wait; gives the combined exit code."""
     tasks = [
         subprocess.Popen(
             arguments,

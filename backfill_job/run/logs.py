@@ -33,7 +33,6 @@ def logging_to(stream: TextIO | None, log_format: LogFormat, *, file: Path | Non
 
     Args:
         stream: Receives lines in `log_format`; None for a terminal, which belongs to the operator.
-        log_format: Their form there.
         file: A log file in text form; the lines are appended to it. None for no file.
 
     Raises:
@@ -74,11 +73,7 @@ def logging_to(stream: TextIO | None, log_format: LogFormat, *, file: Path | Non
 
 
 class _LogFile(logging.FileHandler):
-    """The log file. A full disk is an error of its own: not of stdout, and not a traceback for every line.
-
-    Attributes:
-        problem: Why it takes no more lines; None as long as it does.
-    """
+    """The log file. A full disk is an error of its own: not a traceback for every line. `problem` is None before it."""
 
     problem: OSError | None = None
     _lines = 0
@@ -90,11 +85,7 @@ class _LogFile(logging.FileHandler):
             self._lines += 1
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 -- the name is logging's
-        """Note the first problem, and say it.
-
-        Raises:
-            UsageError: The first line cannot be written.
-        """
+        """Note the first problem, and say it. Raises `UsageError` where the first line cannot be written."""
         error = sys.exc_info()[1]
         if not isinstance(error, OSError):
             super().handleError(record)

@@ -21,14 +21,14 @@ import uvloop
 from backfill_job.run.run import START_PATIENCE
 from shared.errors import PhaseUnknown, StorageError, UsageError
 from shared.gcs.api import AsyncApi, RetryPolicy
-from shared.gcs.json_client import GOOGLE_HOST
+from shared.gcs.json_client import way_from
 from shared.gcs.listing import matching_names
-from shared.gcs.wire import proxy_for
 from shared.json_io import parse_json, shown_value
 from shared.migration import OWN_FOLDER, Location, Migration
 from shared.objects import ObjectRef
 from shared.operations import OperationsCounter
-from shared.phase import Phase, PhaseStore, read_phase
+from shared.phase import Phase, read_phase
+from shared.store import RecordStore
 from shared.text import shown
 
 __all__ = ["refuse_overlaps"]
@@ -66,7 +66,7 @@ class _Trace:
 
 def refuse_overlaps(
     migration: Migration,
-    store: PhaseStore,
+    store: RecordStore,
     environ: Mapping[str, str],
     operations: OperationsCounter | None = None,
     billing_project: str = "",
@@ -77,22 +77,17 @@ def refuse_overlaps(
     that is in phase ``deleted``, where neither of its paths overlaps this one's destination.
 
     Args:
-        store: Reads the records that are found.
-        environ: The process's: which Cloud Storage, and the way to it.
-        operations: Counts the requests.
         billing_project: Pays for them at a requester-pays bucket; empty for none.
 
     Raises:
         UsageError: There is such a record, or it may not be read or is damaged, or it is not known whether there is one.
     """
-    endpoint = environ.get("STORAGE_EMULATOR_HOST")
     api = AsyncApi(
         retry=RetryPolicy(deadline=START_PATIENCE),
-        endpoint=endpoint,
         operations=operations,
         server_time=store.server_time,
-        proxy=None if endpoint else proxy_for(GOOGLE_HOST, environ),
         billing_project=billing_project,
+        **way_from(environ),
     )
     try:
         for trace in uvloop.run(_overlapping(api, migration)):
@@ -135,12 +130,8 @@ def _traces(listed: Iterable[tuple[str, list[str]]]) -> list[_Trace]:
     return [_Trace(*each) for each in sorted(stems)]
 
 
-def _read(store: PhaseStore, trace: _Trace) -> Migration:
-    """Read which migration a record is about. Every version of the head has these fields.
-
-    Raises:
-        UsageError: The head is missing or damaged, or contradicts its place.
-    """
+def _read(store: RecordStore, trace: _Trace) -> Migration:
+    """Read which migration a record is about. Every version of the head has these fields."""
     contents = store.read(trace.head)
     if contents is None:
         raise _unclear(trace, "its history is there, and the head is gone")
@@ -154,7 +145,7 @@ def _read(store: PhaseStore, trace: _Trace) -> Migration:
     return other
 
 
-def _phase(store: PhaseStore, trace: _Trace, other: Migration) -> Phase:
+def _phase(store: RecordStore, trace: _Trace, other: Migration) -> Phase:
     try:
         return read_phase(store, other).phase
     except PhaseUnknown as error:

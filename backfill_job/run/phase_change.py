@@ -3,7 +3,6 @@
 Another command may change the phase at any time. So a command that worked for long reads it again, before it reports anything.
 """
 
-import uuid
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -43,7 +42,6 @@ class PhaseAfter:
     """The phase after work that began in a certain phase.
 
     Attributes:
-        began: The phase in which the work began.
         now: The phase after the work; None where it could not be read.
         problem: Why it could not be read; else empty.
     """
@@ -98,9 +96,6 @@ def change_phase(
     """Change the phase in the state, with an entry in its history. Atomic.
 
     Args:
-        run: The run of the migration.
-        phase: The new phase.
-        by: Who decides.
         check: Raises where the present state does not allow the change; runs on the very state that is changed.
         overridden: The checks that a person overrode for it; the history keeps them.
 
@@ -112,7 +107,7 @@ def change_phase(
         NotFinished: The phase may or may not have been changed.
     """
     run.state()  # refuses a damaged record before anything may be changed: the operator may have taken long to confirm
-    stamp = Stamp(uuid.uuid4().hex, by, run.now())
+    stamp = run.stamp(by)
 
     def changed(state: State) -> State:
         if state.phase is not phase:
@@ -148,7 +143,6 @@ def phase_changed(
     """Add to each error of the block that the phase is changed already, and what to do. Reads the phase again for that.
 
     Args:
-        run: The run of the migration.
         phases: What the phase may be after the change.
         go_on: What to do where it still is one of them.
 

@@ -2,6 +2,9 @@
 
 `ReportDirectory` writes files. `ReportPrefix` writes objects, for ``--report gs://bucket/prefix/``. The files of a Cloud Run
 task lie in memory and vanish with it, so the run uploads lines while it writes them.
+
+Tasks have no coordinator. Each writes its part, and then looks for all parts of its execution (`complete_set`). Two tasks may find
+the set complete at once; both write the same result. A part of an earlier execution in the same place does not count.
 """
 
 import json
@@ -10,33 +13,46 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import orjson
 
+from backfill_job.run.settings import Settings
 from shared.errors import CannotWrite, PermissionDenied, UsageError
+from shared.json_io import OTHER_FORM, decode, reason
 from shared.migration import Location, Migration
 from shared.objects import ObjectRef
 
 if TYPE_CHECKING:
     from shared.gateway import Gateway
 
-__all__ = ["Lines", "ReportDirectory", "ReportPrefix", "Reports", "json_bytes", "line_bytes", "record_latest"]
+__all__ = [
+    "Lines",
+    "ReportDirectory",
+    "ReportPrefix",
+    "Reports",
+    "complete_set",
+    "json_bytes",
+    "line_bytes",
+    "of_this_version",
+    "part_name",
+    "read_report",
+    "record_latest",
+]
 
 LINES_BUFFER = 1024 * 1024
 """Bytes of lines in one write to a file."""
 
 
-class Lines(Protocol):
-    """A JSON Lines file under construction."""
+class Lines:
+    """A JSON Lines file under construction; `write` takes the bytes of a line, or raises a `MigrationError`."""
+
+    def __init__(self, write: Callable[[bytes], object]) -> None:
+        self._write = write
 
     def write(self, line: Mapping[str, Any]) -> None:
-        """Append one line.
-
-        Raises:
-            MigrationError: It cannot be written.
-        """
-        ...
+        """Append one line."""
+        self._write(line_bytes(line))
 
 
 class Reports(Protocol):
@@ -52,19 +68,11 @@ class Reports(Protocol):
         ...
 
     def write(self, name: str, data: bytes, *, content_type: str = "application/json") -> None:
-        """Write a file in one step, over an existing one. Atomic.
-
-        Raises:
-            MigrationError: It cannot be written.
-        """
+        """Write a file in one step, over an existing one. Atomic. Raises `MigrationError` where it cannot be written."""
         ...
 
     def read(self, name: str) -> bytes | None:
-        """Read a file; None only when it is absent.
-
-        Raises:
-            MigrationError: It cannot be read.
-        """
+        """Read a file; None only when it is absent. Raises `MigrationError` where it cannot be read."""
         ...
 
     def part(self, name: str) -> "Reports":
@@ -111,8 +119,13 @@ class ReportDirectory:
             file = partial.open("wb", buffering=LINES_BUFFER)
         except OSError as error:
             raise UsageError(f"cannot write {partial}: {error.strerror}") from error
+
+        def write(row: bytes) -> None:
+            with _explained(partial):
+                file.write(row)
+
         try:
-            yield _FileLines(file, partial)
+            yield Lines(write)
             with _explained(partial):
                 file.flush()
                 os.fsync(file.fileno())
@@ -148,17 +161,6 @@ class ReportDirectory:
         return ReportDirectory(self.path / name)
 
 
-class _FileLines:
-    def __init__(self, file: BinaryIO, path: Path) -> None:
-        self._file = file
-        self._path = path
-
-    def write(self, line: Mapping[str, Any]) -> None:
-        """See `Lines.write`."""
-        with _explained(self._path):
-            self._file.write(line_bytes(line))
-
-
 @contextmanager
 def _explained(path: Path) -> Iterator[None]:
     try:
@@ -183,7 +185,7 @@ class ReportPrefix:
     def lines(self, name: str) -> Iterator[Lines]:
         """See `Reports.lines`."""
         with self._gateway.writing(self._at(name), content_type="application/x-ndjson") as write:
-            yield _ObjectLines(write)
+            yield Lines(write)
 
     def write(self, name: str, data: bytes, *, content_type: str = "application/json") -> None:
         """See `Reports.write`."""
@@ -201,15 +203,6 @@ class ReportPrefix:
         return ObjectRef(self._location.bucket, self._location.prefix + name)
 
 
-class _ObjectLines:
-    def __init__(self, write: Callable[[bytes], object]) -> None:
-        self._write = write
-
-    def write(self, line: Mapping[str, Any]) -> None:
-        """See `Lines.write`."""
-        self._write(line_bytes(line))
-
-
 def record_latest(gateway: "Gateway", migration: Migration, name: str, content: bytes) -> None:
     """Write a command's result beside the migration's state, where the gate and the status look for it.
 
@@ -222,3 +215,45 @@ def record_latest(gateway: "Gateway", migration: Migration, name: str, content: 
         raise PermissionDenied(
             error.uri, f"the result could not be recorded ({error.detail}). To compare only: --no-record"
         ) from error
+
+
+def part_name(index: int, count: int) -> str:
+    """The folder of a task's reports, below those of the run: ``task-00003-of-00010``."""
+    return f"task-{index:05}-of-{count:05}"
+
+
+def read_report(reports: Reports, name: str) -> Mapping[str, Any] | None:
+    """Read a report; None when it is absent. Raises `UsageError` where the file is not a report."""
+    data = reports.read(name)
+    try:
+        return None if data is None else decode(dict[str, Any], data, f"{reports.place}: {name}", None)
+    except UsageError as error:
+        raise UsageError(f"{error}; remove it and run again") from error
+
+
+@contextmanager
+def of_this_version(name: str) -> Iterator[None]:
+    """Turn the errors of reading tasks' reports in the block into one line.
+
+    Raises:
+        UsageError: A report has another form.
+    """
+    try:
+        yield
+    except OTHER_FORM as error:
+        raise UsageError(f"a task's {name} is not of this version ({reason(error)})") from error
+
+
+def complete_set(reports: Reports, name: str, settings: Settings) -> list[Mapping[str, Any]] | None:
+    """The parts of a report from all tasks of an execution, in their order; None while one is missing.
+
+    Raises:
+        MigrationError: A part cannot be read.
+    """
+    parts = []
+    for index in range(settings.task_count):
+        part = read_report(reports.part(part_name(index, settings.task_count)), name)
+        if part is None or part.get("run") != settings.execution:
+            return None
+        parts.append(part)
+    return parts

@@ -2,6 +2,8 @@
 
 import asyncio
 import gc
+import time
+import uuid
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -15,14 +17,12 @@ from backfill_job.run.command import ProcessIO
 from backfill_job.run.key_ranges import KeyRange
 from backfill_job.run.late_console import LateConsole
 from backfill_job.run.late_gateway import LateGateway
-from backfill_job.run.reports import Lines, Reports, json_bytes
+from backfill_job.run.reports import Lines, Reports, complete_set, json_bytes, part_name
 from backfill_job.run.settings import Settings
 from backfill_job.run.stopping import Stop
-from backfill_job.run.task_reports import complete_set, part_name
 from shared.authority import AuthoritySource
 from shared.errors import (
     BucketNotFound,
-    ObjectNotFound,
     PermissionDenied,
     PhaseUnknown,
     StorageError,
@@ -30,12 +30,13 @@ from shared.errors import (
 )
 from shared.events_log import EventLog
 from shared.gcs.api import AsyncApi
-from shared.gcs.listing import first_name, list_pages
+from shared.gcs.listing import first_name
 from shared.migration import OWN_FOLDER, Location, Migration
 from shared.operations import OperationsCounter
-from shared.phase import PAUSES, HeadAhead, Phase, PhaseReader, Recorded, history_ref, recorded, state_ref
+from shared.phase import Phase, PhaseReader, Recorded, listed_history, recorded, settled, state_ref
 from shared.record import Record, changeable, not_adopted, read_record
-from shared.state import State
+from shared.state import RunRecord, State
+from shared.state_changes import Stamp
 
 if TYPE_CHECKING:
     from shared.gateway import Gateway
@@ -57,21 +58,15 @@ class Run:
     """Everything that a command uses.
 
     Attributes:
-        command: Its name, as in the names of its log files.
         settings: Which task of which execution this is.
         console: Prints for the operator; prints nothing where lines are JSON.
-        log: Receives events.
         reports: The place for the reports of the whole run; None for no reports.
         store: Both clients: looks at and copies single objects of both sides, reads and writes the record.
-        operations: Counts requests to Cloud Storage, as they are billed.
         started: When it began, by Cloud Storage's clock.
         clock: Cloud Storage's time, for everything that has an age, and the waiting, which raises `Interrupted` after a
             signal. The operator's own clock, for durations, is that of `io`.
-        stop: Whether a signal asked the process to stop.
         phases: Reads the phase, at most once in a few seconds.
         authority: Which side is the source of truth where the two differ.
-        ranges: This process's part of the key space.
-        allow_empty: Whether the source may be empty.
         grace: How long after its last change a source object may take to arrive before it counts as missing.
     """
 
@@ -109,6 +104,20 @@ class Run:
     def place(self) -> str | None:
         """The place where the operator finds the reports afterwards; None where it does not outlive the run."""
         return None if self.reports is None or self.settings.passing_reports else self.reports.place
+
+    @property
+    def name(self) -> str:
+        """The run's name, which the tasks of an execution share."""
+        return str(self.log.context["run"])
+
+    def stamp(self, by: str = "") -> Stamp:
+        """A change of the state that is made now, by the command where no person makes it."""
+        return Stamp(uuid.uuid4().hex, by or self.command, self.now())
+
+    def run_record(self, exit_code: int, summary: str, *, command: str = "") -> RunRecord:
+        """What the state keeps of the run, which ends now."""
+        command = command or self.command
+        return RunRecord(self.name, command, self.clock.now(), int(exit_code), summary, self.place)
 
     def say(self, text: str) -> None:
         """Print a line for the operator without wrapping or markup."""
@@ -158,7 +167,7 @@ class Run:
         """The fields that name the run in a report."""
         migration = self.migration
         return {
-            "run": self.log.context["run"],
+            "run": self.name,
             "env": migration.label,
             "source": migration.source.uri,
             "destination": migration.destination.uri,
@@ -185,12 +194,7 @@ class Run:
 
 
 def open_api(run: Run, in_flight: int = 0, *, patience: float | None = None) -> AsyncApi:
-    """The fast client, with connections for listings and for `in_flight` objects at once.
-
-    Args:
-        in_flight: Objects under way at once.
-        patience: Seconds of retries after transient faults; None for the default.
-    """
+    """The fast client, with connections for listings and `in_flight` objects. `patience` as in `LateGateway.fast`."""
     return run.store.fast(in_flight + LISTING_CONNECTIONS, patience=patience)
 
 
@@ -211,42 +215,24 @@ def check_start(run: Run) -> None:
 def recorded_phase(run: Run) -> Recorded | None:
     """What the record says of the phase, for a run that may write; None where there is no record.
 
-    It uses the fast client, because most sweeps find nothing to copy, and need no other.
-
     Raises:
         UsageError: The record is damaged, of version 1, or may not be read, so the command cannot start.
         StorageError: It cannot be read.
     """
+    migration = run.migration
+
+    def read() -> Recorded | None:
+        listed = listed_history(run.store, migration)
+        contents = run.store.read(state_ref(migration))
+        return None if contents is None and not listed else recorded(contents, listed, migration)
+
     try:
-        found = uvloop.run(_recorded_phase(run))
+        found = settled(read, time.sleep)
         if found is not None and not found.entries:
-            raise not_adopted(run.migration)
+            raise not_adopted(migration)
     except (PermissionDenied, BucketNotFound, PhaseUnknown) as error:
         raise UsageError(f"cannot start: {error}") from error
     return found
-
-
-async def _recorded_phase(run: Run) -> Recorded | None:
-    migration = run.migration
-    folder, head = history_ref(migration), state_ref(migration)
-    async with open_api(run, patience=START_PATIENCE) as api:
-        for seconds in (*PAUSES, None):
-            listed = [
-                state
-                async for page in list_pages(api, Location(folder.bucket, folder.name))
-                for _, state in page
-            ]
-            try:
-                at = await api.look(head)
-                if at is None and not listed:
-                    return None
-                contents = at and await api.read_range(head, at.generation, first=0, size=at.size, whole=True)
-                return recorded(contents, listed, migration)
-            except (HeadAhead, ObjectNotFound):  # a change is under way
-                if seconds is None:
-                    raise
-                await asyncio.sleep(seconds)
-    raise AssertionError("unreachable")
 
 
 async def _first_names(run: Run) -> list[str | None]:
@@ -264,11 +250,7 @@ async def _first_of_data(api: AsyncApi, side: Location, migration: Migration) ->
 
 
 def refuse_empty(run: Run) -> None:
-    """Refuse an empty source.
-
-    Raises:
-        UsageError: The run does not allow one.
-    """
+    """Refuse an empty source: raises `UsageError` where the run does not allow one."""
     if not run.allow_empty:
         if _deleted(run):
             raise UsageError(

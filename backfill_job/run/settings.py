@@ -19,7 +19,6 @@ class Settings:
         cloud_run_job: The Cloud Run job's name; empty outside Cloud Run.
         execution: The name of the execution that several tasks share; empty for a single process.
         task_index: This task's number, from 0.
-        task_count: How many tasks the execution has.
         passing_reports: Whether the place for reports vanishes after the run.
     """
 

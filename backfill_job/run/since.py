@@ -62,12 +62,7 @@ def begun_by(option: str, since: Callable[[datetime], datetime], now: datetime) 
 
 
 def narrowed_to(since: Callable[[datetime], datetime] | None, started: datetime) -> str:
-    """What a run is narrowed to, in words; empty where it covers all names.
-
-    Args:
-        since: What `moment_of` gave; None without --since.
-        started: When the run began.
-    """
+    """What a run is narrowed to, in words; empty where it covers all names. `since` is what `moment_of` gave."""
     return "" if since is None else f"since {since(started):%Y-%m-%d %H:%M} only"
 
 
@@ -77,7 +72,6 @@ def without_older_days(
     """Leave out the names of older days.
 
     Args:
-        tiles: Pieces of the key space.
         top_level: The folders, each with its final ``/``, and the objects directly below the prefix, of both sides, in
             order. An older day's name that is not among them stays included.
         since: The result lacks days that end more than a day before this.

@@ -35,11 +35,7 @@ class Stop:
     at_once: bool = False
 
     def check(self) -> None:
-        """Raise after a stop request.
-
-        Raises:
-            Interrupted: A signal asked to stop.
-        """
+        """Raise `Interrupted` after a signal asked to stop."""
         if self.by:
             raise Interrupted(f"stopped by {self.by} before its end")
 

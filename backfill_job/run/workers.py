@@ -48,8 +48,6 @@ async def work(
 
     Args:
         items: Drawn from one at a time. The caller closes an asynchronous generator.
-        do: Does one item.
-        workers: Items under way at once.
         stop: Looked at before each item is drawn, and every `STOP_POLL` seconds.
         after_stop: Seconds that items under way may take after a stop; `math.inf` to wait for them.
         after_failure: Seconds that the other items under way may take after a failure; `math.inf` to wait for them.

@@ -23,7 +23,7 @@ from shared.errors import UnexpectedAnswer, UsageError
 from shared.gateway import Gateway
 from shared.gcs.api import AsyncApi
 from shared.gcs.credentials import SCOPE, AccessSource, Grant
-from shared.gcs.listing import ended_versions, list_soft_deleted
+from shared.gcs.listing import ended_versions, held_versions
 from shared.migration import Location
 from shared.objects import OBJECT_FIELDS, ObjectRef, ObjectState
 
@@ -95,9 +95,13 @@ class Fast:
 
         async def listed() -> list[tuple[ObjectState, str]]:
             folder = Location(at.bucket, at.name[: at.name.rfind("/") + 1])
-            async with aclosing(list_soft_deleted(self._api, folder)) as pages:
-                found = [(state, until) async for page in pages for _, state, until in page]
-            return [(state, until) for state, until in found if state.name == at.name]
+            async with aclosing(held_versions(self._api, folder, soft_deleted=True)) as pages:
+                return [
+                    (each.state, each.until)
+                    async for page in pages
+                    for each in page
+                    if each.state.name == at.name
+                ]
 
         return self._run(listed())
 

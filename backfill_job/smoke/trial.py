@@ -22,8 +22,7 @@ from shared.errors import Interrupted, MigrationError, StorageError
 from shared.gateway import Gateway
 from shared.gcs.api import AsyncApi, RetryPolicy
 from shared.gcs.credentials import AccessSource, Anonymous, ApplicationDefault
-from shared.gcs.json_client import GOOGLE_HOST
-from shared.gcs.wire import proxy_for
+from shared.gcs.json_client import way_from
 from shared.migration import Location
 
 __all__ = ["RELIANCES", "Answer", "Group", "Reliance", "Trial", "Way", "try_wire"]
@@ -117,15 +116,15 @@ RELIANCES = tuple(
         ("restore", Group.ORDER, "a restored object has another generation, its contents, and is created then",
          _UNDO, "200 the same, another generation, created after the deletion"),
         ("batch", Group.BATCH, "each deletion of a batch has its own condition and its own answer",
-         "backfill_job/deletion/delete.py, shared/gcs/batch.py", "200 204 204 412 204 404"),
+         "backfill_job/deletion/delete.py, shared/gcs/api.py", "200 204 204 412 204 404"),
         ("batch-effect", Group.BATCH, "the live version of a stale deletion stays, the good ones go",
          "backfill_job/deletion/delete.py", "200 only the stale one is left"),
         ("soft-deleted", Group.SOFT_DELETE, "a deleted generation is listed, with the time until which it is held",
          _UNDO, "200 the generation, held until a time"),
         ("soft-overwritten", Group.SOFT_DELETE, "so is an overwritten one",
-         "backfill_job/copying/extras.py", "200 the generation, held until a time"),
+         "backfill_job/copying/execution.py", "200 the generation, held until a time"),
         ("ended", Group.SOFT_DELETE, "its timeDeleted is not before its creation",
-         "backfill_job/copying/extras.py", "200 ended after its creation"),
+         "backfill_job/copying/execution.py", "200 ended after its creation"),
         ("restore-live", Group.SOFT_DELETE, "a restore onto a live object is refused (ifGenerationMatch=0)",
          _UNDO, "412 ConditionFailed"),
         ("restore-unknown", Group.SOFT_DELETE, "a restore of an unknown generation is a 404",
@@ -266,13 +265,12 @@ class Way:
     def api(self, exchanges: Exchanges, access: AccessSource | None = None) -> AsyncApi:
         """The fast client."""
         return AsyncApi(
-            endpoint=self.endpoint,
             access=access,
             connections=4,
             retry=RetryPolicy(deadline=PATIENCE),
-            proxy=None if self.endpoint else proxy_for(GOOGLE_HOST, self.environ),
             billing_project=self.billing_project,
             heard=exchanges.heard,
+            **way_from(self.environ),
         )
 
     def gateway(self, exchanges: Exchanges, credentials: SpoiltCredentials | None = None) -> Gateway:

@@ -16,7 +16,7 @@ The first row that fits decides::
 *Erased*: somebody deleted it at the new path, which decides what exists (`shared.decision.was_erased`); or the deletion took it
 because a person named it as erased.
 
-`restore_option` is this table, and pure. `look` lists what is there for one chunk of a manifest: three listings side by side, of the
+`restore_option` is this table, and pure. `restore_options` lists what is there for one chunk of a manifest: three listings side by side, of the
 chunk's range of names only.
 """
 
@@ -28,21 +28,19 @@ from enum import Enum
 
 from backfill_job.copying.diff import Page
 from backfill_job.deletion.manifest import Line
+from shared.authority import AuthoritySource
 from shared.decision import ABSENT, was_erased
 from shared.erasures import NO_ERASURES, Erasures
 from shared.errors import ConditionFailed, Refused, UnexpectedAnswer
 from shared.gcs.api import AsyncApi
-from shared.gcs.listing import list_pages, list_soft_deleted
+from shared.gcs.listing import HeldVersion, held_versions, list_pages
 from shared.migration import Location, Migration
 from shared.objects import CONTENT_DIFFERENCES, ObjectState, differences, same
 
 __all__ = [
-    "Now",
     "RestoreOption",
-    "SoftDeleted",
     "Way",
     "live",
-    "look",
     "restore_option",
     "restore_options",
     "soft_deleted",
@@ -61,24 +59,11 @@ class Way(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class SoftDeleted:
-    """A soft-deleted generation.
-
-    Attributes:
-        until: RFC 3339 time at which it is gone for good; empty where the service does not say.
-    """
-
-    state: ObjectState
-    until: str
-
-
-@dataclass(frozen=True, slots=True)
 class RestoreOption:
     """What can be done about a line, with the evidence.
 
     Attributes:
         until: RFC 3339 time until which soft delete holds it; empty where it does not.
-        same_at_new_path: Whether the new path has the same object now.
         new_path: The object at the new path; None when absent.
         because: Why nothing can be done, for a person; empty where something can.
     """
@@ -94,7 +79,7 @@ class RestoreOption:
 def restore_option(
     line: Line,
     legacy: ObjectState | None,
-    soft_deleted: SoftDeleted | None,
+    soft_deleted: HeldVersion | None,
     new_path: ObjectState | None,
     *,
     soft_delete_unavailable: str = "",
@@ -104,7 +89,6 @@ def restore_option(
     """Say what can be done, by the table above.
 
     Args:
-        line: Of the manifest.
         legacy: The live legacy object; None when absent.
         soft_deleted: The soft-deleted generation that the line names; None when absent.
         new_path: The live object at the new path; None when absent.
@@ -161,31 +145,23 @@ def _why_lost(was: ObjectState, gone: str, new_path: ObjectState | None) -> str:
     return f"{gone}, and the new path has {what} (differs in: {names})"
 
 
-@dataclass(frozen=True, slots=True)
-class Now:
-    """What is there for some lines, by name below the prefixes.
-
-    Attributes:
-        legacy: Live objects.
-        soft_deleted: Legacy generations, by name and generation.
-        new_path: Live objects.
-        soft_delete_unavailable: Why soft-deleted objects cannot be listed; empty where they can.
-    """
-
-    legacy: dict[str, ObjectState]
-    soft_deleted: dict[tuple[str, int], SoftDeleted]
-    new_path: dict[str, ObjectState]
-    soft_delete_unavailable: str = ""
-
-
-async def look(api: AsyncApi, migration: Migration, lines: Sequence[Line], following: str) -> Now:
-    """List what is there for some lines.
+async def restore_options(
+    api: AsyncApi,
+    migration: Migration,
+    lines: Sequence[Line],
+    following: str,
+    *,
+    authority: AuthoritySource,
+    include_erased: bool,
+) -> tuple[list[RestoreOption], str]:
+    """List what is there for some lines, and say what can be done about each; see `restore_option`.
 
     Args:
-        api: Lists it.
-        migration: The manifest's.
         lines: Of one chunk, in order; at least one.
         following: The first name after the chunk; empty for none.
+
+    Returns:
+        The options, in the order of the lines; and why soft-deleted objects cannot be listed, empty where they can.
 
     Raises:
         StorageError: A listing failed: nothing is known.
@@ -195,31 +171,26 @@ async def look(api: AsyncApi, migration: Migration, lines: Sequence[Line], follo
         live(api, migration.destination, lines, following),
         soft_deleted(api, migration.source, lines, following),
     )
-    return Now(legacy, held, new_path, unavailable)
-
-
-def restore_options(
-    lines: Sequence[Line], now: Now, *, erasures: Erasures = NO_ERASURES, include_erased: bool = False
-) -> list[RestoreOption]:
-    """What can be done about each of some lines; see `restore_option`."""
-    return [
+    erasures = await asyncio.to_thread(authority.erasures)
+    options = [
         restore_option(
             line,
-            now.legacy.get(line.name),
-            now.soft_deleted.get((line.name, line.generation)),
-            now.new_path.get(line.name),
-            soft_delete_unavailable=now.soft_delete_unavailable,
+            legacy.get(line.name),
+            held.get((line.name, line.generation)),
+            new_path.get(line.name),
+            soft_delete_unavailable=unavailable,
             erasures=erasures,
             include_erased=include_erased,
         )
         for line in lines
     ]
+    return options, unavailable
 
 
 async def live(
     api: AsyncApi, location: Location, lines: Sequence[Line], following: str
 ) -> dict[str, ObjectState]:
-    """The live objects with the names of some lines; see `look`."""
+    """The live objects with the names of some lines; see `restore_options`."""
     wanted = {line.name for line in lines}
     found: dict[str, ObjectState] = {}
     pages = list_pages(api, location, start=location.prefix + lines[0].name, end=_end(location, following))
@@ -240,19 +211,20 @@ async def _up_to(pages: AsyncGenerator[Page, None], last: str) -> AsyncGenerator
 
 async def soft_deleted(
     api: AsyncApi, location: Location, lines: Sequence[Line], following: str = ""
-) -> tuple[dict[tuple[str, int], SoftDeleted], str]:
-    """The soft-deleted generations that lines name, or why they cannot be listed; see `look`."""
+) -> tuple[dict[tuple[str, int], HeldVersion], str]:
+    """The soft-deleted generations that lines name, or why they cannot be listed; see `restore_options`."""
     wanted = {(line.name, line.generation) for line in lines}
-    found: dict[tuple[str, int], SoftDeleted] = {}
-    start, last = location.prefix + lines[0].name, lines[-1].name
+    found: dict[tuple[str, int], HeldVersion] = {}
+    start, last, skip = location.prefix + lines[0].name, lines[-1].name, len(location.prefix)
     try:
-        pages = list_soft_deleted(api, location, start=start, end=_end(location, following))
+        pages = held_versions(api, location, soft_deleted=True, start=start, end=_end(location, following))
         async with aclosing(pages):
             async for page in pages:
-                for name, state, until in page:
-                    if (name, state.generation) in wanted:
-                        found[name, state.generation] = SoftDeleted(state, until)
-                if page[-1][0] > last:
+                for each in page:
+                    key = each.state.name[skip:], each.state.generation
+                    if key in wanted:
+                        found[key] = each
+                if page and page[-1].state.name[skip:] > last:
                     break
     except (UnexpectedAnswer, Refused, ConditionFailed) as error:
         # A bucket whose soft delete is off refuses this listing. The new path may still have the objects.

@@ -14,12 +14,13 @@ from backfill_job.copying.diff import diff
 from backfill_job.deletion.manifest import Line
 from backfill_job.rights import REHEARSAL_FOLDER
 from backfill_job.run.key_ranges import KeyRange
-from backfill_job.undo.options import SoftDeleted, restore_option, soft_deleted
+from backfill_job.undo.options import restore_option, soft_deleted
 from backfill_job.undo.restore import Restorer, UndoOutcome
 from shared.decision import ABSENT
 from shared.errors import MigrationError, ObjectNotFound, UsageError
 from shared.gateway import Gateway
 from shared.gcs.api import AsyncApi, Pacing
+from shared.gcs.listing import HeldVersion
 from shared.migration import Migration
 from shared.objects import ObjectRef, ObjectState, same
 
@@ -28,12 +29,7 @@ __all__ = ["Rehearsed", "rehearse"]
 
 @dataclass(frozen=True, slots=True)
 class Rehearsed:
-    """How a rehearsal ended.
-
-    Attributes:
-        works: Whether an undo would work, by soft delete or by copying back.
-        left: Why the scratch copy could not be removed, and how to remove it; empty where it was removed.
-    """
+    """How a rehearsal ended; `left` says why the scratch copy could not be removed, and is empty where it was."""
 
     works: bool
     left: str = ""
@@ -45,11 +41,7 @@ async def rehearse(
     """Rehearse.
 
     Args:
-        api: Does what an undo does.
-        gateway: Makes and removes the scratch copy.
-        migration: The paths.
         token: Makes the scratch prefix unique.
-        tell: Gets each step.
 
     Raises:
         UsageError: There is no place for the scratch prefix, or no object to rehearse with.
@@ -140,7 +132,7 @@ class _Rehearsal:
         self.tell(_step("copy it back from the new path, and compare", passed, done.detail))
         return passed
 
-    async def _held(self, line: Line) -> tuple[SoftDeleted | None, str]:
+    async def _held(self, line: Line) -> tuple[HeldVersion | None, str]:
         """The soft-deleted generation of a line, or why there is none."""
         found, unavailable = await soft_deleted(self.api, self.stage.source, [line])
         if held := found.get((line.name, line.generation)):

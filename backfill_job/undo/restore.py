@@ -13,8 +13,7 @@ says, contents and metadata.
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from enum import Enum
@@ -22,14 +21,14 @@ from typing import Any
 
 from backfill_job.copying.counts import Counting, Counts
 from backfill_job.copying.governor import WriteGovernor
-from backfill_job.copying.line import concerns_all
+from backfill_job.copying.lane import Pace, concerns_all
 from backfill_job.deletion.manifest import Line, Manifest
 from backfill_job.deletion.manifest_store import LinesSource, read_lines
 from backfill_job.run.failures import Failures
 from backfill_job.run.phase_change import NotFinished
 from backfill_job.run.stopping import Stop
 from backfill_job.run.workers import work
-from backfill_job.undo.options import RestoreOption, Way, live, look, restore_options
+from backfill_job.undo.options import RestoreOption, Way, live, restore_options
 from shared.authority import AuthoritySource, current_authority
 from shared.decision import ABSENT, was_erased
 from shared.errors import Cause, ConditionFailed, MigrationError, ObjectNotFound, StorageError
@@ -84,14 +83,7 @@ _NOTHING_TO_DO = {
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """What became of a line.
-
-    Attributes:
-        option: What could be done.
-        outcome: What was done.
-        detail: Why it is not there, for a person; else empty.
-        cause: The same, for the end of the run, where it failed.
-    """
+    """What became of a line; `detail` and `cause` say why it is not there."""
 
     option: RestoreOption
     outcome: UndoOutcome
@@ -172,12 +164,7 @@ class Restorer:
         return Restored(option, UndoOutcome.FAILED, why, Cause.CHANGED)
 
     async def _before_request(self) -> None:
-        """Check that the phase allows it.
-
-        Raises:
-            PhaseChanged: It does not.
-            StorageError: The phase could not be read.
-        """
+        """Check that the phase allows it."""
         if self._authority is not None:
             await current_authority(self._authority)
         self.asked = True
@@ -213,7 +200,6 @@ class RestorePlan:
     """What can be brought back.
 
     Attributes:
-        counts: Lines by what can be done.
         sizes: Bytes by what can be done.
         same_at_new_path: Lines whose object is the same at the new path.
         first_until: RFC 3339 time at which soft delete releases the first of them; empty where it holds none.
@@ -284,12 +270,10 @@ class UndoResult:
     """What was brought back.
 
     Attributes:
-        counts: Lines by what became of them.
         there: Lines whose object the last look found to be the same.
         left: Lines whose object is not there because it was erased.
         as_listed: Those of them that a person named for the deletion (``--erased``).
         names: Some of the other lines, as a person reads them.
-        failures: Why lines failed.
     """
 
     counts: Counts[UndoOutcome] = field(default_factory=lambda: Counts(UNDO))
@@ -331,7 +315,6 @@ class Undo:
     """One undo.
 
     Attributes:
-        wanted: Selects names.
         report: Gets each option, what was done (None in a dry run), and whether the object is there.
         authority: Raises `PhaseChanged` where the phase does not allow an undo; read before each request. It also tells what
             was erased.
@@ -364,13 +347,6 @@ class Undo:
     async def execute(self, governor: WriteGovernor, in_flight: int) -> tuple[RestorePlan, UndoResult]:
         """Bring back what can be brought back, and look.
 
-        Args:
-            governor: Says when the next object may be written.
-            in_flight: Objects under way at once.
-
-        Returns:
-            What could be done, and what was.
-
         Raises:
             NotFinished: Something stopped it after a request was sent; what was brought back stays.
             Interrupted: The operator stopped it before that.
@@ -378,21 +354,22 @@ class Undo:
             StorageError: A listing failed, before that.
         """
         plan, result = RestorePlan(), UndoResult()
-        async with _pacing(governor) as pacing:
-            restorer = Restorer(self.api, self.manifest.migration, pacing, self.authority)
-            try:
-                for number in range(len(self.manifest.chunks)):
-                    some = await self._options(number, plan)
-                    for each in some:
-                        plan.add(each)
-                    if some:
-                        await self._bring_back(number, some, restorer, result, in_flight)
-            except MigrationError as error:
-                if restorer.asked:
-                    raise NotFinished(
-                        f"{error}. What was brought back stays; run the same command again"
-                    ) from error
-                raise
+        pace = Pace(governor)
+        pacing = Pacing(pace.slot, pace.throttled)
+        restorer = Restorer(self.api, self.manifest.migration, pacing, self.authority)
+        try:
+            for number in range(len(self.manifest.chunks)):
+                some = await self._options(number, plan)
+                for each in some:
+                    plan.add(each)
+                if some:
+                    await self._bring_back(number, some, restorer, result, in_flight)
+        except MigrationError as error:
+            if restorer.asked:
+                raise NotFinished(
+                    f"{error}. What was brought back stays; run the same command again"
+                ) from error
+            raise
         return plan, result
 
     async def _options(self, number: int, plan: RestorePlan) -> list[RestoreOption]:
@@ -402,10 +379,16 @@ class Undo:
         if not wanted:
             return []
         plan.counts.list(len(wanted))
-        now = await look(self.api, self.manifest.migration, wanted, self.manifest.following(number))
-        plan.soft_delete_unavailable = plan.soft_delete_unavailable or now.soft_delete_unavailable
-        erasures = await asyncio.to_thread(self.authority.erasures)
-        return restore_options(wanted, now, erasures=erasures, include_erased=self.include_erased)
+        options, unavailable = await restore_options(
+            self.api,
+            self.manifest.migration,
+            wanted,
+            self.manifest.following(number),
+            authority=self.authority,
+            include_erased=self.include_erased,
+        )
+        plan.soft_delete_unavailable = plan.soft_delete_unavailable or unavailable
+        return options
 
     async def _bring_back(
         self,
@@ -444,17 +427,3 @@ class Undo:
 def _erased_as_listed(option: RestoreOption) -> bool:
     """Whether it was erased, and the deletion took it because a person listed it."""
     return option.way is Way.ERASED and option.line.destination_generation == ABSENT
-
-
-@asynccontextmanager
-async def _pacing(governor: WriteGovernor) -> AsyncIterator[Pacing]:
-    """The governor's slots, given out one after the other."""
-    turn = asyncio.Lock()
-
-    async def admit() -> None:
-        async with turn:
-            wait = governor.reserve()
-            if wait > 0:
-                await asyncio.sleep(wait)
-
-    yield Pacing(admit, governor.throttled)

@@ -106,12 +106,7 @@ def verdict(plan: RestorePlan, result: UndoResult | None) -> str:
 
 
 def end_lines(plan: RestorePlan, result: UndoResult | None) -> list[str]:
-    """What comes after the table.
-
-    Args:
-        plan: What could be done.
-        result: What was done; None in a dry run.
-    """
+    """What comes after the table; `result` is None in a dry run."""
     lines = []
     if plan.first_until:
         lines.append(

@@ -31,7 +31,7 @@ from shared.json_io import Count, Sha256, decode, parse_format, shown_value
 from shared.migration import Location, Migration
 from shared.objects import LEFT_OUT, parse_time
 from shared.partitions import LAYOUTS_VERSION
-from shared.verification import NO_OBJECTS, Day, Side, Sides, Verdict
+from shared.verification import NO_OBJECTS, Side, Sides, Verdict
 
 __all__ = [
     "FORMAT",
@@ -56,7 +56,6 @@ class CertifiedData:
 
     Attributes:
         source: ``gs://bucket/prefix/``, as is the destination.
-        excludes: Sorted.
         days: By ISO date, or `UNDATED`; only those with objects.
     """
 
@@ -125,11 +124,7 @@ class Certificate:
         return _canonical(to_builtins(self))
 
     def changes(self, now: CertifiedData) -> list[str]:
-        """Say which days' figures are not what they were.
-
-        Returns:
-            A line for each day and side that differs, in order; empty when nothing differs.
-        """
+        """Say which days' figures are not what they were: a line for each day and side that differs, in order."""
         none = Sides(NO_OBJECTS, NO_OBJECTS)
         lines = []
         for day in sorted({*self.data.days, *now.days}):
@@ -147,17 +142,18 @@ class Certificate:
 
 def data_of(migration: Migration, counts: DayCounts) -> CertifiedData:
     """The part of a certificate that depends only on the objects."""
+    total = counts.total()
     return CertifiedData(
         source=migration.source.uri,
         destination=migration.destination.uri,
         excludes=tuple(sorted(migration.excludes)),
         layouts=LAYOUTS_VERSION,
         days={
-            (day.isoformat() if day else UNDATED): _sides(count)
+            (day.isoformat() if day else UNDATED): Sides(count.source, count.destination)
             for day, count in counts.days.items()
             if count.source.objects or count.destination.objects
         },
-        total=_sides(counts.total()),
+        total=Sides(total.source, total.destination),
     )
 
 
@@ -202,11 +198,7 @@ def _sealed(made: Certificate) -> Certificate:
 
 
 def _check(made: Certificate) -> None:
-    """Refuse a certificate that contradicts itself, or whose digests do not fit.
-
-    Raises:
-        ValueError, UsageError: It does. The message begins with the field.
-    """
+    """Refuse a certificate that contradicts itself, or whose digests do not fit."""
     data = made.data
     if made.data_sha256 != data.sha256:
         raise ValueError(f"data_sha256 is {made.data_sha256!r}; its data has {data.sha256!r}")
@@ -312,10 +304,6 @@ def _check_counts(made: Certificate) -> None:
         raise ValueError(
             f"run.counts calls every object equal; data.days.{made.unequal_days[0]} is not equal"
         )
-
-
-def _sides(day: Day) -> Sides:
-    return Sides(day.source, day.destination)
 
 
 def _canonical(content: Mapping[str, Any]) -> bytes:

@@ -47,7 +47,6 @@ def day_warnings(counts: DayCounts, today: date, phase: Phase = Phase.CUT_OVER) 
     """Look at all days.
 
     Args:
-        counts: What was counted.
         today: Days after this one are in the future; UTC, as the names of the exports are.
         phase: What to do about a late write depends on it.
 

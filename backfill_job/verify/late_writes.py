@@ -13,8 +13,8 @@ from shared.late_marks import newest_late_mark
 from shared.migration import Migration
 from shared.objects import ObjectState, is_later, time_text
 from shared.phase import Phase
-from shared.record import RecordStore
 from shared.state import State
+from shared.store import RecordStore
 
 __all__ = ["BroughtBack", "LateWrites", "cutover_of", "late_since"]
 
@@ -33,7 +33,6 @@ def late_since(store: RecordStore, migration: Migration, cutover: datetime | Non
     """Begin to count since a cutover, with what the mirror saw.
 
     Args:
-        store: Holds the mirror's marks.
         migration: The migration, in its own direction.
         cutover: Since when the new path counts; None where it does not: nothing is late then.
 
@@ -43,7 +42,7 @@ def late_since(store: RecordStore, migration: Migration, cutover: datetime | Non
     if cutover is None:
         return LateWrites()
     since = time_text(cutover)
-    return LateWrites(since, newest=newest_late_mark(store, store, migration, since))
+    return LateWrites(since, newest=newest_late_mark(store, migration, since))
 
 
 @dataclass(slots=True)

@@ -27,14 +27,7 @@ MAX_GAP = timedelta(days=400)
 
 @dataclass(frozen=True, slots=True)
 class VerifyResult:
-    """What was compared.
-
-    Attributes:
-        compared: The verdicts on the names.
-        counts: Both sides of every day.
-        contents: What reading the objects showed; None where they were not read.
-        operations: What was asked of Cloud Storage, as it is billed.
-    """
+    """What was compared; `contents` is None where the objects were not read."""
 
     compared: Compared
     counts: DayCounts
@@ -60,11 +53,7 @@ class VerifyResult:
 
     @staticmethod
     def from_json(content: Mapping[str, Any]) -> "VerifyResult":
-        """Read what `to_json` gave.
-
-        Raises:
-            KeyError, TypeError, ValueError, AttributeError: It is something else.
-        """
+        """Read what `to_json` gave. Raises one of `OTHER_FORM` for something else."""
         contents, counts = content["contents"], DayCounts.from_json(content["tallies"])
         parse_time(counts.lag.since)  # a verification always measures the lag
         return VerifyResult(
@@ -101,8 +90,6 @@ def verification(
 
     Args:
         identity: Which run it is of; see `backfill_job.run.run.Run.identity`.
-        result: What was compared.
-        remarks: What else a person should know.
         finished: When it ended; aware.
         grace: How long a changed object had to arrive.
         narrowed: What was left out on request, in words; empty for nothing.

@@ -22,8 +22,8 @@ from monitoring.preview.queries import Source
 from monitoring.preview.tiles import LogLines, Section, clock, sections, tiles, window_of
 from shared.command_line import OneLineParser, as_program, one_line
 from shared.errors import UsageError
-from shared.report.names import visible
 from shared.report.page import page_templates, source, source_hash
+from shared.report.wording import visible
 
 __all__ = ["draw", "main"]
 

@@ -15,7 +15,6 @@ import orjson
 
 from shared.answers import names_object, no_answer
 from shared.errors import BucketNotFound, ObjectNotFound, StorageError, UnexpectedAnswer
-from shared.gcs.batch import CONTENT_TYPE, MOST_CALLS, batch_body, batch_parts
 from shared.gcs.json_client import (
     JSON_BODY,
     OK,
@@ -34,7 +33,19 @@ from shared.migration import Location
 from shared.objects import RESOURCE_FIELDS, ObjectRef, ObjectState, crc32c_of
 from shared.storage_class import resource_like
 
-__all__ = ["MOST_CALLS", "UNPACED", "AsyncApi", "Pacing", "PartAnswer", "RetryPolicy", "Rewrite", "encoded"]
+__all__ = [
+    "CONTENT_TYPE",
+    "MOST_CALLS",
+    "UNPACED",
+    "AsyncApi",
+    "Pacing",
+    "PartAnswer",
+    "RetryPolicy",
+    "Rewrite",
+    "batch_body",
+    "batch_parts",
+    "encoded",
+]
 
 BASE_PATH = "/storage/v1"
 BATCH_PATH = "/batch/storage/v1"
@@ -194,9 +205,7 @@ class AsyncApi:
         """Read bytes of one version of an object, as they are stored. Holds no more than what is asked for.
 
         Args:
-            at: The object.
             generation: Which version, so that all parts are of the same.
-            first: The first byte.
             size: How many bytes, at least 1; exactly these are returned.
             whole: These are all of the object's bytes, so no range is asked for.
 
@@ -260,10 +269,8 @@ class AsyncApi:
         """Delete live versions below a location in one request, sent once. Each has its own precondition and answer.
 
         Args:
-            location: Where they are.
             deletions: At most `MOST_CALLS` names below the prefix, each with the generation that its live version must
                 have. No version is named: on a versioned bucket that would delete it for good.
-            pacing: Hears of answers that ask for fewer requests; is not awaited.
 
         Returns:
             The answer to each, in their order. The request's success says nothing about any of them.
@@ -309,11 +316,8 @@ class AsyncApi:
         """Send one request of a listing, and give its answer. ``shared.gcs.listing`` makes whole listings of it.
 
         Args:
-            bucket: Bucket name.
             prefix: As in `ListingStore.list_pages`, and so are `start` and `end`.
             fields: What the answer holds (Cloud Storage documentation, "Partial responses").
-            start: Empty for no bound.
-            end: Empty for no bound.
             token: The previous answer's ``nextPageToken``; empty for the first page.
             limit: The most objects in the answer.
             more: Further parameters of the query, each with ``&`` before it.
@@ -340,12 +344,7 @@ class AsyncApi:
             raise _no_bucket(name, error) from error
 
     async def _require_buckets(self, error: ObjectNotFound, *buckets: str) -> None:
-        """Make sure that a 404 is about an object, and not about one of the buckets.
-
-        Raises:
-            BucketNotFound: A bucket is missing.
-            StorageError: A bucket cannot be listed, so this is not known.
-        """
+        """Make sure that a 404 is about an object, and not about one of the buckets."""
         if not names_object(error.detail):
             for bucket in buckets:
                 await self.list_page(bucket, "", "kind", limit=1)
@@ -386,3 +385,78 @@ def _part_answer(part: tuple[int, bytes] | None, uri: str) -> PartAnswer:
     if OK <= status < OK + 100:
         return PartAnswer(status, None)
     return PartAnswer(status, refusal(status, body, uri))
+
+
+# The form of a batch request: ``multipart/mixed`` of ``application/http`` parts (Cloud Storage documentation, "Batch requests").
+# The answers come in any order; each repeats its call's ``Content-ID``. A part that is missing, repeated or unreadable counts as
+# no answer.
+
+MOST_CALLS = 100
+"""Calls that one batch may have (the documentation above)."""
+
+_BOUNDARY = "batch_of_calls"
+"""No call contains it: names are percent-encoded."""
+
+CONTENT_TYPE = f"Content-Type: multipart/mixed; boundary={_BOUNDARY}\r\n"
+
+_CONTENT_ID = re.compile(
+    rb"^content-id:[ \t]*<?response-[^\r\n]*?\+(\d{1,9})>?[ \t]*\r?$", re.IGNORECASE | re.MULTILINE
+)
+_STATUS = re.compile(rb"HTTP/1\.[01] (\d{3})(?: [^\r\n]*)?\r?\n")
+_BLANK = re.compile(rb"\r?\n\r?\n")
+
+
+def batch_body(calls: Sequence[tuple[str, str]]) -> bytes:
+    """Write calls, each a method and a target, as the body of a request with the header line `CONTENT_TYPE`.
+
+    Raises:
+        ValueError: There are none, or more than `MOST_CALLS`.
+    """
+    if not 0 < len(calls) <= MOST_CALLS:
+        raise ValueError(f"{len(calls)} calls; a batch has 1 to {MOST_CALLS}")
+    parts = (
+        f"--{_BOUNDARY}\r\nContent-Type: application/http\r\nContent-Transfer-Encoding: binary\r\n"
+        f"Content-ID: <call+{number}>\r\n\r\n{method} {target} HTTP/1.1\r\n\r\n\r\n"
+        for number, (method, target) in enumerate(calls)
+    )
+    return ("".join(parts) + f"--{_BOUNDARY}--\r\n").encode("latin-1")
+
+
+def batch_parts(body: bytes, count: int) -> list[tuple[int, bytes] | None]:
+    """Read the body of the answer to a batch of `count` calls.
+
+    Returns:
+        Status and body of each call's answer, in the order of the calls; None for a call without a readable answer.
+
+    Raises:
+        ValueError: The final boundary is missing, so a part of the answer was lost.
+    """
+    mark = body.lstrip(b"\r\n").partition(b"\n")[0].rstrip()
+    pieces = (b"\n" + body).split(b"\n" + mark)
+    if not mark.startswith(b"--") or len(mark) <= len(b"--") or not pieces[-1].startswith(b"--"):
+        raise ValueError("not a whole multipart answer")
+    found: dict[int, tuple[int, bytes] | None] = {}
+    for piece in pieces[1:-1]:
+        number, answer = _part(piece)
+        if number is not None:
+            found[number] = None if number in found else answer
+    return [found.get(number) for number in range(count)]
+
+
+def _part(piece: bytes) -> tuple[int | None, tuple[int, bytes] | None]:
+    """The number of the call that a part answers, and its status and body."""
+    head, _, rest = _split(piece)
+    identifier = _CONTENT_ID.search(head)
+    if identifier is None:
+        return None, None
+    status = _STATUS.match(rest)
+    if status is None:
+        return int(identifier[1]), None
+    _, _, body = _split(rest)
+    return int(identifier[1]), (int(status[1]), body.rstrip(b"\r\n"))
+
+
+def _split(text: bytes) -> tuple[bytes, bytes, bytes]:
+    """Cut at the first empty line."""
+    blank = _BLANK.search(text)
+    return (text, b"", b"") if blank is None else (text[: blank.start()], blank[0], text[blank.end() :])

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC
 from typing import Any, Protocol
 
+from shared.answers import no_answer
 from shared.errors import PermissionDenied, StorageError, Unavailable, UsageError
 
 __all__ = ["Access", "AccessSource", "Anonymous", "ApplicationDefault", "Grant"]
@@ -54,11 +55,7 @@ class Anonymous:
 
 
 class ApplicationDefault:
-    """The environment's credentials (Application Default Credentials).
-
-    Raises:
-        UsageError: There are none.
-    """
+    """The environment's credentials (Application Default Credentials). Raises `UsageError` where there are none."""
 
     def __init__(self) -> None:
         # Imported here because it is slow, and a local Cloud Storage needs no credentials.
@@ -86,12 +83,7 @@ class ApplicationDefault:
 
 
 class Access:
-    """The current grant, renewed while requests go on. Belongs to one event loop.
-
-    Args:
-        source: Where grants come from.
-        now: The time in seconds since the epoch.
-    """
+    """The current grant, renewed while requests go on. Belongs to one event loop. `now` gives seconds since the epoch."""
 
     def __init__(self, source: AccessSource, now: Callable[[], float]) -> None:
         self._source = source
@@ -172,5 +164,5 @@ def _translated(error: Exception, uri: str) -> StorageError | None:
     if not isinstance(error, auth.GoogleAuthError):
         return None
     if error.retryable:
-        return Unavailable(uri, f"no answer within the time allowed; last error: {error}")
+        return no_answer(error, uri)
     return PermissionDenied(uri, f"the credentials were refused and could not be renewed ({error})")

@@ -17,12 +17,11 @@ import orjson
 from shared.answers import error_for, no_answer, said_by
 from shared.errors import Cause, StorageError, UnexpectedAnswer
 from shared.gcs.credentials import Access, AccessSource, Anonymous, ApplicationDefault
-from shared.gcs.wire import Answer, AnswerTooLong, NoAnswer, Proxy, Wire
+from shared.gcs.wire import Answer, AnswerTooLong, NoAnswer, Proxy, Wire, proxy_for
 from shared.operations import OperationsCounter
 from shared.server_time import ServerTime
 
 __all__ = [
-    "GOOGLE_HOST",
     "OK",
     "UNPACED",
     "ClientOptions",
@@ -33,6 +32,7 @@ __all__ = [
     "json_object",
     "refusal",
     "slows_all",
+    "way_from",
 ]
 
 GOOGLE_HOST = "storage.googleapis.com"
@@ -117,6 +117,19 @@ class ClientOptions(TypedDict, total=False):
     heard: Heard | None
 
 
+class Way(TypedDict):
+    """Those of the options that say which Cloud Storage, and how to reach it."""
+
+    endpoint: str | None
+    proxy: Proxy | None
+
+
+def way_from(environ: Mapping[str, str]) -> Way:
+    """Which Cloud Storage the environment names, and the proxy on the way to Google's. Raises as `proxy_for`."""
+    endpoint = environ.get("STORAGE_EMULATOR_HOST")
+    return {"endpoint": endpoint, "proxy": None if endpoint else proxy_for(GOOGLE_HOST, environ)}
+
+
 class JsonClient:
     """Sends requests. An asynchronous context manager; belongs to one event loop.
 
@@ -127,14 +140,8 @@ class JsonClient:
         connections: Requests under way at once; more callers wait.
         timeout: Seconds without an answer after which one sending counts as lost. Rewrites need at least 30 (Cloud
             Storage reference, "Objects: rewrite").
-        retry: How transient faults are met.
-        operations: Counts every request that is sent.
-        server_time: Notes the time of every answer.
         proxy: None to connect directly.
         heard: Hears every answer; None where no caller listens.
-        dice: The backoff's source of randomness.
-        sleep: Waits for so many seconds.
-        monotonic: Seconds that only grow.
         now: The time in seconds since the epoch, for the expiry of tokens.
 
     Raises:
@@ -203,12 +210,9 @@ class JsonClient:
         """Send a request, again after transient faults, and read its answer.
 
         Args:
-            method: ``GET`` or ``POST``.
             target: Path and query, percent-encoded.
             uri: What it is about, as ``gs://bucket/name``, for errors.
             read: Reads a success. A ValueError means an incomplete answer: the request is repeated.
-            pacing: Limits the rate.
-            headers: Further header lines.
             most: Bytes that the answer may have; None for no bound.
             body: What is sent; `headers` say its type.
 
@@ -244,18 +248,13 @@ class JsonClient:
             repetition += 1
 
     async def post_once(
-        self, target: str, uri: str, headers: str, body: bytes, pacing: Pacing = UNPACED, *, writes: int = 1
+        self, target: str, uri: str, headers: str, body: bytes, pacing: Pacing, *, writes: int
     ) -> bytes:
         """Post a batch once, and give the answer's body. Not counted, because the calls of a batch are deletions, which are free.
 
         It is sent again only after the authorization was renewed.
 
         Args:
-            target: Path and query.
-            uri: What it is about, for errors.
-            headers: Further header lines.
-            body: What is sent.
-            pacing: Hears of an answer that asks for fewer requests; is not awaited.
             writes: How many writes the body holds.
 
         Raises:
@@ -301,11 +300,7 @@ class JsonClient:
 
 
 def json_object(answer: Answer) -> dict[str, Any]:
-    """The JSON object of an answer.
-
-    Raises:
-        ValueError: It has none.
-    """
+    """The JSON object of an answer. Raises `ValueError` where it has none."""
     try:
         parsed = orjson.loads(answer.body)
     except orjson.JSONDecodeError as error:

@@ -13,30 +13,26 @@ from shared.gcs.api import AsyncApi, encoded
 from shared.gcs.json_client import json_object
 from shared.gcs.resources import read_page
 from shared.gcs.wire import Answer
-from shared.migration import Location
+from shared.migration import OWN_FOLDER, Location
 from shared.objects import RESOURCE_FIELDS, ObjectRef, ObjectState
+
+__all__ = ["case_siblings"]
 
 _Read = TypeVar("_Read")
 
 __all__ = [
     "HeldVersion",
     "Page",
-    "SoftDeleted",
     "ended_versions",
     "first_name",
     "held_versions",
     "list_pages",
-    "list_soft_deleted",
     "matching_names",
     "top_level",
 ]
 
 Page = list[tuple[str, ObjectState]]
 """Names below a prefix, with the objects' states, in the order of the names."""
-
-SoftDeleted = tuple[str, ObjectState, str]
-"""A soft-deleted generation: name below the prefix, the object as it was, and when it will be gone for good. The time is RFC
-3339, and empty where the service does not say."""
 
 MOST_PAGES = 30
 """Of a look at the folders: 30,000 days are 82 years."""
@@ -48,8 +44,6 @@ async def list_pages(
     """List live objects in the order of their names' UTF-8 bytes. Not a snapshot. Holds two pages at most.
 
     Args:
-        api: The client.
-        location: What to list.
         start: Only names from this on (complete names, inclusive); empty for no bound.
         end: Only names before this (complete names, exclusive); empty for no bound.
 
@@ -77,42 +71,12 @@ async def list_pages(
                 yield page
 
 
-async def list_soft_deleted(
-    api: AsyncApi, location: Location, *, start: str = "", end: str = ""
-) -> AsyncGenerator[list[SoftDeleted], None]:
-    """List soft-deleted generations in the order of their names; a name may have several. Bounds as in `list_pages`.
-
-    Yields:
-        Pages, never empty.
-
-    Raises:
-        UnexpectedAnswer: Also where the bucket has no soft delete.
-        BucketNotFound, PermissionDenied, Unavailable: The listing is incomplete.
-    """
-    skip = len(location.prefix)
-
-    def page_of(answer: dict[str, Any]) -> list[SoftDeleted]:
-        return [
-            (state.name[skip:], state, str(item.get("hardDeleteTime") or ""))
-            for item in answer.get("items", ())
-            for state in (ObjectState.from_resource(item),)
-        ]
-
-    fields = f"items({RESOURCE_FIELDS},hardDeleteTime)"
-    more = "&softDeleted=true"
-    answers = _answers(api, location, fields, _of_json(page_of), start=start, end=end, more=more)
-    async with aclosing(answers) as pages:
-        async for page in pages:
-            if page:
-                yield page
-
-
 class HeldVersion(NamedTuple):
     """A version that a bucket holds.
 
     Attributes:
-        ended: When it was deleted or overwritten; empty for a live one.
-        until: When a soft-deleted one will be gone for good; empty for any other.
+        ended: When it was deleted or overwritten, RFC 3339; empty for a live one.
+        until: When a soft-deleted one will be gone for good, RFC 3339; empty for any other, and where the service does not say.
     """
 
     state: ObjectState
@@ -179,8 +143,6 @@ async def top_level(
     """Find the folders and the objects right below a location.
 
     Args:
-        api: The client.
-        location: What to list.
         most_pages: Stops after so many pages: there may be millions of objects beside the folders.
 
     Returns:
@@ -207,11 +169,31 @@ async def top_level(
     return tuple(names), True
 
 
-async def first_name(api: AsyncApi, location: Location, start: str, end: str) -> str | None:
-    """Find the first name from `start` on and before `end` (empty for no bound), all below the prefix.
+async def case_siblings(api: AsyncApi, location: Location) -> tuple[Location, ...]:
+    """Find the prefixes that differ from a location only by the case of its last part, in order.
 
-    Returns:
-        The name; None when there is none.
+    A writer that uses the old prefix's case in the new bucket writes where no reader looks, and nothing reports an error.
+
+    Args:
+        location: A prefix; not a whole bucket.
+
+    Raises:
+        StorageError: It is not known; for example, there is no permission to list the prefix's parent.
+    """
+    parent, _, last = location.prefix.rstrip("/").rpartition("/")
+    above = Location(location.bucket, f"{parent}/" if parent else "")
+    found, _ = await top_level(api, above)
+    return tuple(
+        Location(location.bucket, above.prefix + name)
+        for name in found
+        if name != f"{last}/"
+        and name.casefold() == f"{last}/".casefold()
+        and above.prefix + name != OWN_FOLDER  # migrations' own objects, not data
+    )
+
+
+async def first_name(api: AsyncApi, location: Location, start: str, end: str) -> str | None:
+    """Find the first name from `start` on and before `end` (empty for no bound), all below the prefix; None when there is none.
 
     Raises:
         BucketNotFound, PermissionDenied, Unavailable, UnexpectedAnswer: It is not known.
@@ -224,15 +206,10 @@ async def first_name(api: AsyncApi, location: Location, start: str, end: str) ->
 
 
 async def matching_names(api: AsyncApi, location: Location, glob: str) -> list[str]:
-    """Find all names in a location that match a glob; the service filters them.
+    """Find all complete names in a location that match a glob, in order; the service filters them.
 
     Args:
-        api: The client.
-        location: What to list.
         glob: Of complete names (Cloud Storage documentation, "List objects and prefixes using glob"); ``**`` also matches ``/``.
-
-    Returns:
-        Complete names, in order.
 
     Raises:
         BucketNotFound, PermissionDenied, Unavailable, UnexpectedAnswer: They are not known.

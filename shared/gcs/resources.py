@@ -59,11 +59,7 @@ _PAGE, _COPIED = msgspec.json.Decoder(_Page), msgspec.json.Decoder(_Copied)
 
 
 class Listed(NamedTuple):
-    """A page of a listing.
-
-    Attributes:
-        token: Continues the listing; empty after the last page.
-    """
+    """A page of a listing; its token is empty after the last page."""
 
     states: list[ObjectState]
     token: str
@@ -100,9 +96,6 @@ def read_page(answer: Answer) -> Listed:
 def read_rewrite(answer: Answer, uri: str) -> Rewrite:
     """Read the answer to one call of a rewrite.
 
-    Args:
-        uri: The source object, for errors.
-
     Raises:
         ValueError: It is not JSON, so it is not complete.
         UnexpectedAnswer: It is done, and has no object.
@@ -128,11 +121,7 @@ _new = (
 
 
 def _state(read: _Usual) -> ObjectState:
-    """See `ObjectState.from_resource`.
-
-    Raises:
-        ValueError: A number is not one.
-    """
+    """See `ObjectState.from_resource`."""
     return _new(
         ObjectState,
         (

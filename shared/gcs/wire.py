@@ -161,11 +161,9 @@ class Wire:
         """Send a request, and give its answer, whatever the status.
 
         Args:
-            method: The HTTP method.
             target: Path and query, percent-encoded.
             headers: Further header lines, each ending in CRLF; the body's type is one of them.
             most: Bytes that the answer's body may have (at least `SHORTEST_BOUND`); None for no bound. More is not held.
-            body: The request's whole body.
 
         Raises:
             AnswerTooLong: The body is longer than `most`; the connection is closed.
@@ -252,11 +250,7 @@ class Wire:
 
 
 class _Connection(asyncio.Protocol):
-    """One connection: one request out, its answer in, then the next.
-
-    Attributes:
-        due: When the awaited answer is late, by the event loop's clock; infinite where none is awaited.
-    """
+    """One connection: one request out, its answer in, then the next. `due` is infinite where none is awaited."""
 
     def __init__(self, on_end: Callable[["_Connection"], None]) -> None:
         self._on_end = on_end
@@ -366,11 +360,7 @@ def _trusted() -> ssl.SSLContext:
 
 
 async def _tunnel(proxy: Proxy, host: str, port: int) -> socket.socket:
-    """Connect to a host through a proxy: gives a connected socket, as if it led to the host.
-
-    Raises:
-        OSError: The proxy cannot be reached, or refuses.
-    """
+    """Connect to a host through a proxy: gives a connected socket, as if it led to the host."""
     loop = asyncio.get_running_loop()
     (family, kind, protocol, _, address), *_ = await loop.getaddrinfo(
         proxy.host, proxy.port, type=socket.SOCK_STREAM
@@ -391,11 +381,7 @@ async def _tunnel(proxy: Proxy, host: str, port: int) -> socket.socket:
 
 
 async def _accepted(connection: socket.socket, proxy: Proxy) -> None:
-    """Wait until the proxy accepts.
-
-    Raises:
-        OSError: It refuses, or gives no answer.
-    """
+    """Wait until the proxy accepts."""
     loop = asyncio.get_running_loop()
     answer = b""
     while not answer.endswith(b"\r\n\r\n"):

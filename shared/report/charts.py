@@ -22,8 +22,7 @@ from operator import attrgetter
 from typing import TypeVar
 
 from shared.report.figures import byte_count, count, counted, seconds, seconds_short
-from shared.report.names import visible
-from shared.report.wording import STATE_LETTERS, STATE_WORDS, VERDICT_WORDS
+from shared.report.wording import STATE_LETTERS, STATE_WORDS, VERDICT_WORDS, visible
 from shared.verification import Day, DayState, Lag, LagBucket, Remark, Side, Verdict
 
 __all__ = [
@@ -304,13 +303,7 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """A year of one measure.
-
-    Attributes:
-        label: The year's totals in words.
-        letters: The letters of the months that have objects, and their places.
-        marks: The places of the months that do not agree.
-    """
+    """A year of one measure; `marks` has the places of the months that do not agree."""
 
     year: int
     label: str
@@ -321,12 +314,7 @@ class Panel:
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """One measure, ``objects`` or ``bytes``, with a panel a year.
-
-    Attributes:
-        ticks: The lines' texts and places.
-        axis: Pixels across for those texts.
-    """
+    """One measure, ``objects`` or ``bytes``, with a panel a year; `axis` is pixels across for the texts of its lines."""
 
     name: str
     ticks: tuple[tuple[str, float], ...]
@@ -386,12 +374,7 @@ def _scale(
 
 @dataclass(frozen=True, slots=True)
 class _Slots:
-    """The places of months, from the first month of any year that has objects to the last: years stand under each other.
-
-    Attributes:
-        first: The first month's number.
-        width: Of each place, in percent of a panel.
-    """
+    """The places of months, from the first month of any year that has objects to the last; `width` is in percent of a panel."""
 
     first: int
     width: float
@@ -457,13 +440,7 @@ def _binary_tick(highest: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class LagBar:
-    """One bucket.
-
-    Attributes:
-        bound: The axis's text at its right end; empty for the last one, where the axis ends.
-        range: Its bounds in words.
-        share: Of all objects, in words.
-    """
+    """One bucket; `bound` is the axis's text at its right end, empty for the last one, where the axis ends."""
 
     x: float
     width: float

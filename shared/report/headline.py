@@ -185,14 +185,7 @@ def _reservations(verification: Verification) -> tuple[str, ...]:
 
 
 def _doubts(state: State, verified: datetime, now: datetime, *, before: bool) -> tuple[str, ...]:
-    """What speaks against relying on a comparison.
-
-    Args:
-        state: The migration's.
-        verified: When it was verified: the end of that comparison.
-        now: The current time.
-        before: Whether that began before the phase did.
-    """
+    """What speaks against relying on a comparison; `before` says that it began before the phase did."""
     found = []
     if before and state.since is not None:
         found.append(

@@ -7,15 +7,15 @@ not there: it is passed on as unreadable, with the reason.
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from shared.errors import StorageError, UsageError
-from shared.loaded import RECORD_NAME, LoadedRecord, read_loaded
+from shared.loaded import LoadedRecord, read_latest_loaded
 from shared.migration import Migration
-from shared.phase import StateStore
-from shared.record import RecordStore, Standing, read_record
+from shared.record import Standing, read_record
 from shared.report.next_steps import Target
 from shared.state import State
+from shared.store import RecordStore
 from shared.verification import Verification, read_latest_verification
 
 __all__ = ["Status", "Unreadable", "read_status"]
@@ -65,30 +65,20 @@ class Status:
         return tuple(part.why for part in (self.state, self.verification) if isinstance(part, Unreadable))
 
 
-class StatusStore(RecordStore, StateStore, Protocol):
-    """What the status page reads from."""
-
-
-def read_status(store: StatusStore, migration: Migration, now: datetime) -> Status:
+def read_status(store: RecordStore, migration: Migration, now: datetime) -> Status:
     """Read all of it: each part is read strictly, or None for "not there", or unreadable."""
     return Status(
         Target.of(migration),
         _known(lambda: _read_state(store, migration)),
         _known(lambda: read_latest_verification(store, migration)),
         now,
-        _known(lambda: _read_loaded(store, migration)),
+        _known(lambda: read_latest_loaded(store, migration)),
     )
 
 
-def _read_state(store: StatusStore, migration: Migration) -> State | None:
+def _read_state(store: RecordStore, migration: Migration) -> State | None:
     record = read_record(store, migration)
     return None if record.standing is Standing.NONE else record.state
-
-
-def _read_loaded(store: StatusStore, migration: Migration) -> LoadedRecord | None:
-    at = migration.own_ref("latest", RECORD_NAME)
-    contents = store.read(at)
-    return None if contents is None else read_loaded(contents, at.uri)
 
 
 def _known(read: Callable[[], _Value]) -> _Value | Unreadable:

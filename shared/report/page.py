@@ -26,8 +26,8 @@ from shared.report import figures, wording
 from shared.report.charts import heat_map, hour_map, lag_chart, volume
 from shared.report.headline import Headline, Tone, headline, status_headline, unknown_headline
 from shared.report.loading import Status, Unreadable
-from shared.report.names import name_markup, visible, visible_name
 from shared.report.next_steps import Step, next_command, next_steps, target_of
+from shared.report.wording import name_markup, visible, visible_name
 from shared.verification import DayState, Level, Verdict, Verification
 
 __all__ = [
@@ -118,7 +118,6 @@ def render_hours(migration: Migration, counts: Sequence[int], lines: Sequence[st
     Args:
         counts: From Monday, 00:00 UTC.
         lines: What a dry run says about them; more than one is a warning.
-        known: Whether the counts are enough to say something about the hours.
     """
     title, *warnings = lines
     tone = Tone.ATTENTION if warnings else Tone.GOOD

@@ -17,8 +17,7 @@ from testing_paths import Paths
 from backfill_job.copying.counts import Account
 from backfill_job.copying.diff import DiffLine, Verdict, merge_pages
 from backfill_job.copying.governor import NullGovernor
-from backfill_job.copying.lane import Limits, copy_lines
-from backfill_job.copying.line import Result
+from backfill_job.copying.lane import Limits, Result, copy_lines
 from backfill_job.run.clock import Clock, system_clock
 from backfill_job.run.stopping import Stop
 from local_gcs.waiting import HANGS

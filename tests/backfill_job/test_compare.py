@@ -9,9 +9,8 @@ from testing_paths import Paths
 
 from backfill_job.copying.compare import MAX_DIFFERENCES, Compared, Comparison
 from backfill_job.copying.counts import COPY, Counts
-from backfill_job.copying.diff import DiffLine
+from backfill_job.copying.diff import DiffLine, Work
 from backfill_job.copying.result import RunResult
-from backfill_job.copying.work import Work
 from backfill_job.run.clock import Clock
 from shared.gateway import Gateway
 from shared.objects import parse_time

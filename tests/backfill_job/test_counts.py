@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from backfill_job.copying.catch_up import CatchUp
 from backfill_job.copying.compare import Compared
 from backfill_job.copying.counts import COPY, Account, Counts
+from backfill_job.copying.diff import Work
 from backfill_job.copying.result import RunResult
-from backfill_job.copying.work import Work
 from backfill_job.deletion.records import DELETION
 from backfill_job.deletion.records import Outcome as LineOutcome
 from backfill_job.deletion.records import summary as deletion_summary

@@ -11,8 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backfill_job.copying.diff import DiffLine, judge
-from backfill_job.verify.day_counts import DayCounts, line_digest
-from backfill_job.verify.lag import LagCounts
+from backfill_job.verify.day_counts import DayCounts, LagCounts, line_digest
 from shared.migration import Environment, qpi_exports
 from shared.objects import Metadata, ObjectState, parse_time
 from shared.partitions import answers_folder

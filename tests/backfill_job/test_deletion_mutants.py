@@ -26,8 +26,7 @@ from backfill_job.deletion.manifest import Line, Manifest
 from backfill_job.deletion.manifest_store import LinesSource, find_manifest, read_lines
 from shared.errors import ObjectNotFound
 from shared.gateway import Gateway
-from shared.gcs.api import AsyncApi, PartAnswer
-from shared.gcs.batch import batch_body
+from shared.gcs.api import AsyncApi, PartAnswer, batch_body
 from shared.gcs.json_client import JsonClient
 from shared.gcs.listing import list_pages
 from shared.objects import ObjectState

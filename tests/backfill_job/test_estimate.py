@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from testing_ramp import simulate
 
-from backfill_job.copying.governor import simulate
-from backfill_job.copying.work import Work
+from backfill_job.copying.diff import Work
 from backfill_job.dry_run.estimate import PRICES, Cost, Limit, compare, estimate
 
 COUNTS = st.integers(0, 10**10)

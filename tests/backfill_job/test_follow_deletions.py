@@ -8,7 +8,7 @@ import pytest
 from testing_commands import Commands
 from testing_paths import Paths
 
-from backfill_job.copying import extras
+from backfill_job.copying import execution
 from shared.gateway import Gateway
 from shared.gcs.api import AsyncApi
 from shared.objects import ObjectRef, ObjectState
@@ -127,14 +127,14 @@ def test_a_source_that_is_written_again_meanwhile_is_brought_back(
     """The look before the deletion sees it."""
     keeping(paths)
     left(paths)
-    listed = extras.ended_versions
+    listed = execution.ended_versions
 
     async def slow(api: object, at: object) -> object:
         versions = await listed(api, at)  # type: ignore[arg-type]
         paths.put(NAME, b"written again")
         return versions
 
-    monkeypatch.setattr(extras, "ended_versions", slow)
+    monkeypatch.setattr(execution, "ended_versions", slow)
     assert commands.run("migrate", *FOLLOWING).code == 0
     assert paths.read(NAME) == b"written again"
 
@@ -172,7 +172,7 @@ def test_a_listing_of_versions_that_fails_stops_the_run_and_deletes_nothing(
     """An error is not an absence, and not a proof."""
     keeping(paths)
     left(paths)
-    listed = extras.ended_versions
+    listed = execution.ended_versions
 
     async def refused(api: AsyncApi, at: ObjectRef) -> Any:
         paths.server.set_faults(
@@ -180,7 +180,7 @@ def test_a_listing_of_versions_that_fails_stops_the_run_and_deletes_nothing(
         )
         return await listed(api, at)
 
-    monkeypatch.setattr(extras, "ended_versions", refused)
+    monkeypatch.setattr(execution, "ended_versions", refused)
     ended = commands.run("migrate", *FOLLOWING)
     paths.server.clear_faults()
     assert ended.code != 0

@@ -39,8 +39,7 @@ from backfill_job.gate.verdict import GATE_CHECKS, GateCheck, GateResult
 from backfill_job.import_test.compare import DEFINITION
 from backfill_job.references.scan import Checkouts
 from backfill_job.rights import RIGHTS, Part
-from backfill_job.verify.day_counts import DayCounts
-from backfill_job.verify.lag import LagCounts
+from backfill_job.verify.day_counts import DayCounts, LagCounts
 from backfill_job.verify.result import VerifyResult, verification
 from shared.errors import PermissionDenied, UsageError
 from shared.loaded import LoadedDay, LoadedRecord, LoadedVerdict

@@ -9,6 +9,7 @@ from math import inf, nan
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from testing_ramp import simulate
 
 from backfill_job.copying.governor import (
     BURST_SECONDS,
@@ -20,7 +21,6 @@ from backfill_job.copying.governor import (
     NullGovernor,
     WriteGovernor,
     seconds_under_ramp,
-    simulate,
 )
 
 STORM = int(STORM_WRITES + 1)

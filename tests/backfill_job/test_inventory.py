@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backfill_job.copying.work import Work
+from backfill_job.copying.diff import Work
 from backfill_job.dry_run import inventory
 from backfill_job.dry_run.estimate import work_of
 from backfill_job.dry_run.inventory import (

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from backfill_job.copying.work import Work
+from backfill_job.copying.diff import Work
 from backfill_job.dry_run.estimate import estimate, work_of
 from backfill_job.dry_run.inventory import Inventory
 from backfill_job.dry_run.plan import PlanLine, Step

@@ -13,12 +13,12 @@ from testing_commands import Commands, run_command
 from testing_deletion import Scene, day
 from testing_paths import Paths
 
-from backfill_job.verify.case_siblings import case_siblings
 from mirror_function.event import EventKind, ObjectEvent
 from mirror_function.mirror import MirrorOutcome, mirror
 from mirror_function.settings import MirrorSettings
 from shared.gateway import Gateway
 from shared.gcs.api import AsyncApi
+from shared.gcs.listing import case_siblings
 from shared.migration import Location, Migration
 from shared.objects import ObjectState
 from shared.phase import Phase, PhaseReader

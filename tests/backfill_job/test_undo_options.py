@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backfill_job.deletion.manifest import Line
-from backfill_job.undo.options import SoftDeleted, Way, restore_option
+from backfill_job.undo.options import Way, restore_option
+from shared.gcs.listing import HeldVersion
 from shared.objects import Metadata, ObjectState, same
 
 UNTIL = "2027-01-08T00:00:00.000Z"
@@ -13,7 +14,7 @@ LINE = Line("n", 7, 3, "AAAA==", None, "t", Metadata("a/b"), 9)
 SAME = LINE.state._replace(generation=70, created="later")
 OTHER = SAME._replace(crc32c="BBBB==")
 RETYPED = SAME._replace(metadata=Metadata("x/y"))
-HELD, ODD = SoftDeleted(LINE.state, UNTIL), SoftDeleted(OTHER, UNTIL)
+HELD, ODD = HeldVersion(LINE.state, until=UNTIL), HeldVersion(OTHER, until=UNTIL)
 
 
 @pytest.mark.parametrize(
@@ -36,7 +37,7 @@ HELD, ODD = SoftDeleted(LINE.state, UNTIL), SoftDeleted(OTHER, UNTIL)
     ids=range(13),
 )
 def test_the_table(
-    legacy: ObjectState | None, shelf: SoftDeleted | None, new: ObjectState | None, way: Way
+    legacy: ObjectState | None, shelf: HeldVersion | None, new: ObjectState | None, way: Way
 ) -> None:
     """Each row has its way, and whatever cannot be brought back says why."""
     found = restore_option(LINE, legacy, shelf, new)
@@ -51,7 +52,7 @@ states = st.none() | st.sampled_from([SAME, OTHER, RETYPED])
 
 @given(states, st.none() | st.sampled_from([HELD, ODD]), states)
 def test_nothing_that_is_there_is_ever_in_the_way_of_a_write(
-    legacy: ObjectState | None, shelf: SoftDeleted | None, new: ObjectState | None
+    legacy: ObjectState | None, shelf: HeldVersion | None, new: ObjectState | None
 ) -> None:
     """Something is written only where nothing is, and only what is the same as the manifest says."""
     found = restore_option(LINE, legacy, shelf, new)

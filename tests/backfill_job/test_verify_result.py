@@ -9,8 +9,7 @@ import pytest
 from backfill_job.contents.check import Side, Tally
 from backfill_job.contents.rows import ProblemKind
 from backfill_job.copying.compare import Compared
-from backfill_job.verify.day_counts import DayCounts
-from backfill_job.verify.lag import LagCounts
+from backfill_job.verify.day_counts import DayCounts, LagCounts
 from backfill_job.verify.result import VerifyResult, verification
 from shared.operations import Operations
 from shared.verification import (

@@ -23,8 +23,7 @@ from backfill_job.gate.dead_letters import COUNT, read_dead_letters
 from backfill_job.gate.evidence import read_verification_record
 from backfill_job.gate.import_record import read_import_record
 from backfill_job.references.scan import scan
-from backfill_job.run.reports import ReportDirectory
-from backfill_job.run.task_reports import read_report
+from backfill_job.run.reports import ReportDirectory, read_report
 from backfill_job.run.tasks import ShardMap
 from backfill_job.verify.certificate import read_certificate
 from deploy.values import read_values
@@ -55,8 +54,8 @@ READERS = {
     "backfill_job/references/patch.py": "asks only whether an edited file still parses",
     "backfill_job/copying/by_bytes.py": "proofs: tests/backfill_job/test_by_bytes.py damages them",
     "backfill_job/run/overlaps.py": "other migrations' records: tests/backfill_job/test_overlaps.py",
+    "backfill_job/run/reports.py": "task report",
     "backfill_job/run/tasks.py": "shard map",
-    "backfill_job/run/task_reports.py": "task report",
     "shared/json_io.py": "the parser itself",
     "shared/late_marks.py": "test_a_damaged_mark",
     "shared/phase.py": "state",

@@ -762,7 +762,7 @@ def test_after_the_cutover_deletions_are_not_followed(mirror: Callable[..., Mirr
 
 def marked(function: Mirror, since: str = "2000-01-01T00:00:00Z") -> str:
     gateway = handler._worker().gateway
-    return newest_late_mark(gateway, gateway, function.paths.migration, since)
+    return newest_late_mark(gateway, function.paths.migration, since)
 
 
 def test_a_late_write_leaves_a_mark_that_says_when(mirror: Callable[..., Mirror]) -> None:

@@ -97,13 +97,13 @@ def test_a_damaged_record_for_which_the_last_phase_is_used_on_is_found(
     """A reader that goes on with what it knew acts in doubt."""
     real = PhaseReader._read_anew
 
-    def goes_on(reader: PhaseReader) -> Phase:
+    def goes_on(reader: PhaseReader) -> Recorded:
         try:
             return real(reader)
         except shared.phase.PhaseUnknown:
             if reader._read is None:
                 raise
-            return reader._read[1].phase
+            return reader._read[1]
 
     monkeypatch.setattr(PhaseReader, "_read_anew", goes_on)
     _finds(RECORD["a copy is due, the record is damaged"], Claim.NO_DOUBT)
@@ -141,11 +141,11 @@ def test_an_entry_of_another_change_taken_for_our_own_is_found(monkeypatch: pyte
 def test_fewer_entries_than_were_seen_before_accepted_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """Head and history are set back together: only a process that has seen more can tell."""
 
-    def forgetful(reader: PhaseReader) -> Phase:
+    def forgetful(reader: PhaseReader) -> Recorded:
         now = reader._monotonic()
         found = shared.phase.read_phase(reader._store, reader._migration, reader._pause)
         reader._read = (now, found)
-        return found.phase
+        return found
 
     monkeypatch.setattr(PhaseReader, "_read_anew", forgetful)
     _finds(RECORD["a process that has seen the cutover, the record is set back"], Claim.NOT_LOST)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.gcs.batch import MOST_CALLS, batch_body, batch_parts
+from shared.gcs.api import MOST_CALLS, batch_body, batch_parts
 
 MARK = b"--batch_Xy-1_2"
 

@@ -14,9 +14,9 @@ from shared.phase import Phase
 from shared.report import figures
 from shared.report.headline import Tone, headline, status_headline
 from shared.report.loading import Status, Unreadable
-from shared.report.names import name_markup, visible, visible_name
 from shared.report.next_steps import Step, Target, next_steps, target_of
 from shared.report.page import content_policy, render_report, render_status, verdict_of_status
+from shared.report.wording import name_markup, visible, visible_name
 from shared.state import State
 from shared.verification import Verification
 
