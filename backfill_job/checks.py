@@ -199,7 +199,7 @@ def _step_lines(check: Check, width: int) -> Iterator[str]:
         if text:
             yield f"{'':{MARGIN}}{part}" if number % 2 else _wrapped(text, width)
     if check.blocks and check.overridable:
-        yield f'{"":{MARGIN}}or --override {check.name} --reason "..." --by WHO'
+        yield f'{"":{MARGIN}}or --override {check.name}="..." --by WHO'
 
 
 def tally(checks: Iterable[Check]) -> str:

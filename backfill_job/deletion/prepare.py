@@ -255,7 +255,7 @@ def erased_checks(found: Survey) -> tuple[Check, ...]:
                 name,
                 f"{evidence}. {said_of_many_erased(total, compared.looked_at)}".rstrip("."),
                 "find out who or what deleted them there. `migrate --execute --include-erased` brings them back. If they were "
-                "meant: `--override erased --reason TEXT --by WHO` leaves them here, and `--erased LIST` with it deletes those of "
+                "meant: `--override erased=TEXT --by WHO` leaves them here, and `--erased LIST` with it deletes those of "
                 "the list, too",
             ),
         )

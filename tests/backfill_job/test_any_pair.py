@@ -166,6 +166,21 @@ def test_a_cold_prefix_without_mirror_and_consumer(
     assert paths.names(side="source") == []
 
 
+def test_no_mirror_and_an_override_have_each_its_own_reason_on_record(
+    paths: Paths, commands: Commands, cold: tuple[str, ...]
+) -> None:
+    """One --reason for both is refused, in one line that says how to write it."""
+    paths.set_rules({"age": 3_650, "matchesPrefix": ["qpi_exports/"]})
+    shared = commands.run("cutover", *cold, *WHY, *NOW, "--override", "path-lifecycle")
+    assert (shared.code, shared.err.count("\n")) == (2, 1)
+    assert "--override path-lifecycle=TEXT" in shared.err
+    ended = commands.run("cutover", *cold, *WHY, *NOW, "--override", "path-lifecycle=kept for ten years")
+    assert ended.code == 0, ended.out + ended.err
+    said = commands.state.decisions[-1].what
+    assert "overridden path-lifecycle (kept for ten years)" in said
+    assert "mirror (nothing has written it since 2019)" in said
+
+
 def test_two_scripts_and_one_cutover_lead_to_the_end_and_back(
     paths: Paths, commands: Commands, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -284,6 +284,8 @@ def test_what_must_hold_cannot_be_overridden(
         (("--override", "soak"), "say why and who"),
         (("--override", "soak", "--reason", "x"), "say why and who"),
         (("--override", "soak", "--reason", "a\nb", "--by", "Ada"), "--reason wants one line"),
+        (("--override", "soak=x"), "say who, with --by WHO"),
+        (("--override", "soak=", "--by", "Ada"), "--override soak wants one line"),
         (("--by", " "), "--by wants one line"),
         (("--resume", "x.json"), "--resume is for --confirm-delete"),
         (("--prepare",), "--prepare is for --confirm-delete"),
@@ -297,7 +299,7 @@ def test_what_must_hold_cannot_be_overridden(
         ),
         (("--confirm-delete", "--prepare", "--resume", "x"), "without --resume and --tasks"),
     ],
-    ids=range(12),
+    ids=range(14),
 )
 def test_arguments_that_make_no_sense_are_one_line_before_anything_is_asked(
     scene: Scene, arguments: tuple[str, ...], said: str
