@@ -63,7 +63,7 @@ NOT_READ = "Not looked at: log files and Cloud Logging, the consumer's tables, e
 EXAMPLES = """
 examples:
   python -m backfill_job erasure --env dev qpi_answers_20260101/user_id_7.jsonl        where is it still? changes nothing
-  python -m backfill_job erasure --env dev --match '*/user_id_7.jsonl'                 every object of one add_by_argument
+  python -m backfill_job erasure --env dev --match '*/user_id_7.jsonl'                 every object of one person
   python -m backfill_job erasure --env dev --match '*/user_id_7.jsonl' --execute --by "Ada Lovelace" --expect-names 12
 
 exit codes:
