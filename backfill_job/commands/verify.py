@@ -28,7 +28,7 @@ from backfill_job.run.run import Run, open_api, tune_gc
 from backfill_job.run.settings import Settings
 from backfill_job.run.since import begun_by, narrowed_to
 from backfill_job.run.task_reports import of_this_version
-from backfill_job.verify.case_siblings import case_siblings
+from backfill_job.verify.case_siblings import mixed_prefixes_of
 from backfill_job.verify.certificate import CertifiedRun, certificate, data_of
 from backfill_job.verify.day_counts import DayCounts
 from backfill_job.verify.day_warnings import day_warnings, remark_lines
@@ -251,7 +251,7 @@ def _conclude(
     narrowed = narrowed_to(arguments.since, run.started)
     remarks = [
         *_erased(result.compared),
-        *uvloop.run(_mixed(run)),
+        *mixed_prefixes_of(run),
         *day_warnings(result.counts, run.clock.now().date(), record.state.phase),
     ]
     found = verification(
@@ -339,33 +339,6 @@ def _erased(compared: Compared) -> list[Remark]:
         f"{listed(map(shown, compared.erased), MAX_SHOWN)}. {then}"
     )
     return [Remark(Level.CRITICAL if many else Level.NOTE, "erased", None, said)]
-
-
-async def _mixed(run: Run) -> list[Remark]:
-    """Find prefixes with the destination's name in another case."""
-    destination = run.migration.destination
-    async with open_api(run) as api:
-        try:
-            siblings = await case_siblings(api, destination)
-        except PermissionDenied as error:
-            return [
-                Remark(
-                    Level.WARNING, "mixed_prefix", None, f"not known whether there is a mixed prefix: {error}"
-                )
-            ]
-    found = [sibling for sibling in siblings if sibling != run.migration.source]
-    for sibling in found:
-        run.log.emit(Event.MIXED_PREFIX_FOUND, object=sibling.uri)
-    return [
-        Remark(
-            Level.CRITICAL,
-            "mixed_prefix",
-            None,
-            f"{sibling.uri} holds objects: the destination's name in another case, where no reader looks. "
-            "Find out who writes there, and copy what is missing",
-        )
-        for sibling in found
-    ]
 
 
 def _leave(run: Run, found: Verification, certified: bytes | None, phase: Phase) -> None:

@@ -83,17 +83,20 @@ def overview(
     title: str = "Dry run: nothing is changed.",
     narrowed: str = "",
     quiet: Sequence[str] = (),
+    remarks: Sequence[str] = (),
 ) -> RenderableType:
     """Lay out the short overview for a console of 80 columns: at most 23 lines where nothing stands out.
 
     Args:
         quiet: See `backfill_job.dry_run.quiet_hour.QuietHour.lines`.
         narrowed: See `backfill_job.run.since.narrowed_to`.
+        remarks: What to look at first, beside the names.
     """
     title += f" Names {narrowed}." if narrowed else ""
     if not findings.source.objects:
         return _nothing_there(findings, migration, narrowed)
     parts: list[RenderableType] = list(_question(migration, title))[:-1]  # without the blank line
+    parts += (Text(remark, "bold red") for remark in remarks)
     for named, words in _alarms(findings):
         parts += [Text(f"{counted(named.total, 'object')} {words}:", "bold red"), *_names(named, SHORT)]
     if findings.days:
@@ -149,6 +152,7 @@ def render(
     names: int = 20,
     narrowed: str = "",
     quiet: Sequence[str] = (),
+    remarks: Sequence[str] = (),
 ) -> RenderableType:
     """Lay out an overview for a console of 100 columns, with at most `names` names of a kind; the rest as in `overview`."""
     title += f" Names {narrowed}." if narrowed else ""
@@ -156,6 +160,7 @@ def render(
         return _nothing_there(findings, migration, narrowed)
     parts: list[RenderableType] = [
         *_question(migration, title),
+        *(Text(remark, "bold red") for remark in remarks),
         *_alarm(findings, names),
         _headline(findings),
     ]

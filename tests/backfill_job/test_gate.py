@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from testing_commands import Commands, Ended
+from testing_commands import Commands, Ended, run_command, where
 from testing_gate import FOLDER, everything_right, grant_access
 from testing_paths import Paths
 
@@ -447,6 +447,25 @@ def test_the_mixed_prefix_is_found_by_the_verification_and_by_the_gate(
     assert (checks["verification"]["standing"], checks["mixed prefix"]["standing"]) == ("FAIL", "FAIL")
     assert "in another case" in checks["verification"]["evidence"]
     assert "such as 'QPI_exports/qpi_answers_20240101/x.jsonl'" in checks["mixed prefix"]["evidence"]
+
+
+def test_the_dry_run_and_the_status_look_for_the_mixed_prefix_themselves(
+    paths: Paths, commands: Commands
+) -> None:
+    """In the words of the verification, also where the latest one is older, and not once it is gone."""
+    for side in ("source", "destination"):
+        paths.put("a/1", side=side)
+    assert commands.run("verify").code == 0
+    stray = paths.bucket("destination").blob("QPI_exports/qpi_answers_20240101/x.jsonl")
+    said = "critical: gs://.*/QPI_exports/ holds objects: the destination's name in another case"
+    for command in ("migrate",), ("migrate", "--details"), ("status",):
+        stray.upload_from_string(b"x")
+        assert re.search(said, " ".join(run_command(*command, *where(paths)).out.split())), command
+        stray.delete()
+        assert "in another case" not in run_command(*command, *where(paths)).out, command
+    stray.upload_from_string(b"x")
+    commands.run("verify")
+    assert run_command("status", *where(paths)).out.count("in another case") == 1
 
 
 def test_a_verification_with_other_patterns_is_not_this_migration_s(paths: Paths, commands: Commands) -> None:
