@@ -339,7 +339,9 @@ def _undo(stage: Stage, manifest: Path) -> None:
     day = f"qpi_answers_{datetime.now(UTC).date() - timedelta(days=1):%Y%m%d}/*"
     stage.say("13. The undo", "One day is needed at the legacy path again.")
     stage.run("undo", str(manifest), "--only", day)
-    stage.run("undo", str(manifest), "--only", day, "--execute", "--report", str(stage.report / "undo"))
+    stage.run(
+        "undo", str(manifest), "--only", day, "--execute", "--yes", "--report", str(stage.report / "undo")
+    )
     stage.run("status")
 
 

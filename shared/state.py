@@ -516,6 +516,11 @@ class State:
         return next((run for run in reversed(self.runs) if run.certificate_sha256), None)
 
     @property
+    def last_undo(self) -> datetime | None:
+        """When the newest undo among the runs ended; None where there is none."""
+        return next((run.finished for run in reversed(self.runs) if run.command == "undo"), None)
+
+    @property
     def decisions(self) -> tuple[HistoryEntry, ...]:
         """People's entries of the history, oldest first."""
         commands = {Kind.COMPARING, Kind.COMPARED, Kind.SITES_SEEN, Kind.READERS_SEEN}

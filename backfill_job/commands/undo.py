@@ -7,7 +7,7 @@ says of every day what soft delete still holds and until when, and what the new 
 
 import argparse
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from dataclasses import replace
 from datetime import date, timedelta
 from functools import partial
@@ -32,6 +32,7 @@ from backfill_job.run.command import (
 from backfill_job.run.ending import command_line, same_command, say_end
 from backfill_job.run.open_run import opened
 from backfill_job.run.phase_change import phase_after
+from backfill_job.run.questions import confirm_by_yes
 from backfill_job.run.reports import Lines
 from backfill_job.run.run import Run, open_api
 from backfill_job.undo.options import RestoreOption
@@ -40,15 +41,16 @@ from backfill_job.undo.restore import Restored, RestorePlan, Undo, UndoOutcome, 
 from backfill_job.undo.screen import day_lines, end_lines, next_steps, plan_table, verdict
 from shared.authority import InPhases
 from shared.decision import Authority
-from shared.errors import UsageError
+from shared.errors import MigrationError, UsageError
 from shared.events_log import Event
 from shared.gateway import Gateway
 from shared.migration import matches_any
 from shared.partitions import classify
 from shared.phase import Phase, state_ref
-from shared.record import read_state
-from shared.state import State
-from shared.text import shown
+from shared.record import read_state, update
+from shared.state import RunRecord, State
+from shared.state_changes import with_run
+from shared.text import counted, shown
 
 __all__ = ["COMMAND"]
 
@@ -89,6 +91,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="without a manifest: delete and bring back one sample object in a scratch prefix of the legacy bucket",
     )
     mode.add_argument(
+        "--yes", action="store_true", help="with --execute: do not ask; needed without a terminal"
+    )
+    mode.add_argument(
         "--include-erased",
         action="store_true",
         help="also bring back what was deleted at the new path since a proven comparison; else it is named and left",
@@ -122,6 +127,8 @@ def _run(arguments: argparse.Namespace, io: ProcessIO) -> int:
         migration = migration_from(arguments)
         with opened(NAME, arguments, io, migration=migration, mode="rehearsal", changes_objects=False) as run:
             return _rehearse(run)
+    if arguments.execute and not arguments.yes and not io.stdin.isatty():
+        raise UsageError("--execute asks before it writes, and there is no terminal to ask on; add --yes")
     if not arguments.manifest and arguments.env is None and arguments.source is None:
         raise UsageError("say which deletion: --env E, or MANIFEST; or --rehearse --env E before a deletion")
     with closing(Gateway(billing_project=arguments.billing_project)) as gateway:
@@ -189,14 +196,13 @@ def _rehearse(run: Run) -> ExitCode:
 
 def _undo(run: Run, arguments: argparse.Namespace, found: Found, phase: Phase) -> ExitCode:
     clock = run.io.clock
+    if arguments.execute and not arguments.yes:
+        _ask(run, arguments, found, phase)
     began = clock.now()
-    with (
-        run.object_lines() as lines,
-        counting(
-            run.console, "looking" if not arguments.execute else "bringing back", total=found.manifest.objects
-        ) as add,
-    ):
-        plan, result = uvloop.run(_planned_or_done(run, arguments, found, phase, _reporting(run, lines, add)))
+    execute = arguments.execute
+    with run.object_lines() as lines, _counting(run, found, execute=execute) as add:
+        report = _reporting(run, lines, add)
+        plan, result = uvloop.run(_planned_or_done(run, arguments, found, phase, report, execute=execute))
     if not plan.selected:
         raise UsageError("--only and --day select no name in the manifest")
     run.console.print(plan_table(plan))
@@ -204,7 +210,7 @@ def _undo(run: Run, arguments: argparse.Namespace, found: Found, phase: Phase) -
         run.say(text)
     right = plan.possible if result is None else result.done
     code = ExitCode.DONE if right else ExitCode.NOT_RIGHT
-    report: dict[str, Any] = {
+    content: dict[str, Any] = {
         "manifest": found.place,
         "manifest_sha256": found.sha256,
         "only": arguments.only,
@@ -212,7 +218,7 @@ def _undo(run: Run, arguments: argparse.Namespace, found: Found, phase: Phase) -
         "outlook": plan.to_json(),
         "undone": None if result is None else result.to_json(),
     }
-    run.write("undo.json", report)
+    run.write("undo.json", content)
     if result is not None:
         run.log.emit(
             Event.UNDO_FINISHED,
@@ -227,8 +233,40 @@ def _undo(run: Run, arguments: argparse.Namespace, found: Found, phase: Phase) -
         )
         for text in next_steps(phase_after(run, phase), result, run.migration):
             run.say(text)
+        _record(run, int(code), verdict(plan, result))
     say_end(run, verdict(plan, result), _next(run, plan, result), good=right)
     return code
+
+
+def _ask(run: Run, arguments: argparse.Namespace, found: Found, phase: Phase) -> None:
+    """Show what can be brought back, and ask.
+
+    Raises:
+        UsageError: The operator says no.
+    """
+    with _counting(run, found, execute=False) as add:
+        plan, _ = uvloop.run(_planned_or_done(run, arguments, found, phase, lambda *_: add(1), execute=False))
+    if plan.counts.done:
+        run.console.print(plan_table(plan))
+        objects, legacy = counted(plan.counts.done, "object"), shown(run.migration.source.uri)
+        confirm_by_yes(run, f"Bring {objects} back to {legacy}? What is there now is not overwritten.")
+
+
+def _counting(run: Run, found: Found, *, execute: bool) -> AbstractContextManager[Callable[[int], None]]:
+    doing = "bringing back" if execute else "looking"
+    return counting(run.console, doing, total=found.manifest.objects)
+
+
+def _record(run: Run, code: int, summary: str) -> None:
+    """Put the run on record, for `status` and a later deletion; what came back does not depend on it."""
+    name, ended = str(run.log.context["run"]), run.now()
+    record = RunRecord(
+        run=name, command=NAME, finished=ended, exit_code=code, summary=summary, report=run.place
+    )
+    try:
+        update(run.store, run.migration, lambda state: with_run(state, record))
+    except MigrationError as error:
+        run.say(f"WARNING: this undo is not on record, so `status` does not show it: {error}")
 
 
 def _next(run: Run, plan: RestorePlan, result: UndoResult | None) -> str:
@@ -246,6 +284,8 @@ async def _planned_or_done(
     found: Found,
     phase: Phase,
     report: Callable[[RestoreOption, Restored | None, bool], None],
+    *,
+    execute: bool,
 ) -> tuple[RestorePlan, UndoResult | None]:
     # Where no deletion was begun, only the phase in which a person decided on the undo allows it.
     allowed = GOES_ON_IN if phase in GOES_ON_IN else frozenset({phase})
@@ -260,7 +300,7 @@ async def _planned_or_done(
             InPhases(run.phases, allowed, Authority.DESTINATION, state_ref(run.migration).uri),
             arguments.include_erased,
         )
-        if not arguments.execute:
+        if not execute:
             return await undo.plan(), None
         return await undo.execute(governor_from(arguments, 1), arguments.in_flight)
 

@@ -387,7 +387,7 @@ def _undo(stage: Stage, manifest: str) -> None:
         stage.stop_the_forgotten()
         stage.operator.run("undo", manifest, accepted=lambda attempt: attempt.code in {0, 1})
         done = stage.operator.run(
-            "undo", manifest, "--execute", "--ungoverned", accepted=_all_that_could_be_undone
+            "undo", manifest, "--execute", "--yes", "--ungoverned", accepted=_all_that_could_be_undone
         )
         lines = (json.loads(line) for line in (done.report / "objects.jsonl").read_text().splitlines())
         stage.not_there = frozenset(line["name"] for line in lines if not line["there"])
