@@ -27,14 +27,14 @@ from shared.green_days import KEY, green_days
 from shared.migration import Migration
 from shared.operations import OperationsCounter
 from shared.phase import Phase
-from shared.report.headline import Tone
+from shared.report.headline import Tone, later_comparison
 from shared.report.loading import Status, Unreadable, read_status
 from shared.report.next_steps import Step
 from shared.report.page import next_of_status, steps_of_status, verdict_of_status
 from shared.report.web import create_app
 from shared.state import State
 from shared.text import minute_text
-from shared.verification import Remark
+from shared.verification import OF_NAMES, Remark
 
 __all__ = ["COMMAND", "green_lines"]
 
@@ -203,12 +203,17 @@ def _verification_lines(status: Status, mixed: Sequence[Remark]) -> Iterator[str
     if status.verification is None:
         yield "\nlatest verification: none"
         yield from remark_lines(mixed)
-    found = status.known_verification
-    if found is not None:
+    found, state = status.known_verification, status.known_state
+    if found is None:
+        return
+    remarks = () if state is not None and state.phase is Phase.DELETED else found.remarks  # of what is gone
+    if state is not None and later_comparison(state, found) is not None:
+        remarks = tuple(each for each in remarks if each.kind not in OF_NAMES)
+        if remarks:
+            yield f"\nwhat was found beside the names (verification of {minute_text(found.finished)}):"
+    else:
         yield f"\nlatest verification, {minute_text(found.finished)}: {found.summary}"
-        state = status.known_state
-        if state is None or state.phase is not Phase.DELETED:  # else it is about what is gone
-            yield from remark_lines(found.remarks)
+    yield from remark_lines(remarks)
 
 
 def _step_lines(steps: Sequence[Step]) -> Iterator[str]:

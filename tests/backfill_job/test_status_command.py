@@ -53,6 +53,23 @@ def test_it_shows_what_was_signed_and_verified(paths: Paths, run: Callable[..., 
     assert "verify ended with 1: 1 name compared; NOT EQUAL: 1 missing" in out
 
 
+def test_an_older_verification_does_not_stand_beside_a_newer_comparison(
+    paths: Paths, run: Callable[..., Ended], commands: Commands
+) -> None:
+    """Its count of the names is out of date; what only a verification looks at stays."""
+    paths.put("qpi_answers_20240101/user_id_1.jsonl", b"")
+    assert run("verify").code == 1
+    assert "latest verification, " in run("status").out
+    assert commands.run("migrate", "--execute", "--yes").code == 0
+    out = run("status").out
+    assert "both sides are equal" in out
+    assert "latest verification" not in out
+    assert "NOT EQUAL" not in out.partition("latest changes:")[2]
+    heading, remark = out.partition("\nwhat was found beside the names (")[2].splitlines()[:2]
+    assert heading.startswith("verification of ")
+    assert "empty" in remark
+
+
 def test_a_damaged_state_is_said(paths: Paths, run: Callable[..., Ended]) -> None:
     """Never read as "nothing there"."""
     paths.bucket("destination").blob("_migration/qpi_exports/state.json").upload_from_string(b"{")

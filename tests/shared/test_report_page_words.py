@@ -357,7 +357,12 @@ def test_a_report_s_concerns_become_steps() -> None:
         (
             stands(signoffs=[]),
             None,
-            ["verify --env dev", "signoff qpi-team --env dev --by NAME", "cutover --env dev --by NAME"],
+            [
+                "verify --env dev",
+                "signoff qpi-team --env dev --by NAME",
+                "cutover --env dev --by NAME",
+                "cutover --env dev --by NAME --no-mirror --reason 'the writer is paused'",
+            ],
         ),
         (stands(), CLEAN, ["signoff development --env dev --by NAME", "cutover --env dev --by NAME"]),
         (
