@@ -30,6 +30,7 @@ from backfill_job.run.command import (
     add_migration_arguments,
     migration_from,
 )
+from backfill_job.run.ending import next_line, next_of
 from backfill_job.run.logs import LogFormat, logging_to
 from backfill_job.run.overlaps import refuse_overlaps
 from backfill_job.run.phase_change import MARGIN_SECONDS, NotFinished
@@ -44,6 +45,7 @@ from shared.gcs.wire import proxy_for
 from shared.migration import Migration
 from shared.phase import CACHE_SECONDS, PhaseReader
 from shared.record import changeable, read_record, update
+from shared.report.next_steps import shown_command
 from shared.state import UNFIT, Erasure, State
 from shared.state_changes import MAX_WHO, Stamp, erased
 from shared.text import byte_count, counted, listed, shown
@@ -288,6 +290,7 @@ class _Screen:
         self._count, self._matched = map(len, names)
         self._console = Console(file=io.stdout, width=WIDE, highlight=False)
         self._as_json = as_json
+        self._migration, self._words = migration, io.words
         self._facts = {
             "source": migration.source.uri,
             "destination": migration.destination.uri,
@@ -313,8 +316,10 @@ class _Screen:
         )
         self._say_only_named(found)
         self._notes(found)
-        expected = f" --expect-names {self._matched}" if self._matched else ""
-        return self.say(f"Nothing was changed. To erase: the same command with --execute --by WHO{expected}.")
+        self.say("Nothing was changed.")
+        expected = ("--expect-names", str(self._matched)) if self._matched else ()
+        erase = shown_command(NAME, *self._words, "--execute", "--by", "NAME", *expected)
+        return self.say(next_line(erase) if going else self._next(good=True))
 
     def erased(self, done: Erased, before: Traces) -> None:
         """The result of an erasure; the texts are those of the look before it."""
@@ -346,9 +351,12 @@ class _Screen:
             self.say(f"NOT DELETED: {shown(at.uri)}: {shown(why)}")
         self._say_only_named(before)
         self._notes(left)
-        if done.done:
-            return self.say(f"Nothing is left but {_staying(left)}.")
-        return self.say("Something is LEFT that should be gone; see above.")
+        staying = f"Nothing is left but {_staying(left)}."
+        self.say(staying if done.done else "Something is LEFT that should be gone; see above.")
+        return self.say(self._next(good=done.done))
+
+    def _next(self, *, good: bool) -> str:
+        return next_of(self._migration, NAME, self._words, good=good)
 
     def _say_only_named(self, found: Traces) -> None:
         """Name what has no version: a word of a report looks like a name there."""

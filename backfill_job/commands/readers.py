@@ -29,7 +29,7 @@ from backfill_job.run.command import (
     add_migration_arguments,
     migration_from,
 )
-from backfill_job.run.ending import say_verdict
+from backfill_job.run.ending import next_line, next_of, say_verdict
 from backfill_job.run.google_apis import Apis, Unanswered, session
 from backfill_job.run.logs import LogFormat, logging_to
 from backfill_job.run.settings import Settings
@@ -39,7 +39,7 @@ from shared.events_log import Event, EventLog
 from shared.gateway import Gateway
 from shared.migration import Migration
 from shared.record import require_begun, update
-from shared.report.next_steps import Target
+from shared.report.next_steps import Target, shown_command
 from shared.state import State, foreign_readers
 from shared.state_changes import Stamp, reader_acknowledged, readers_seen
 from shared.text import minute_text
@@ -131,6 +131,13 @@ def _run(arguments: argparse.Namespace, io: ProcessIO) -> ExitCode:
             print(json.dumps({**content, "summary": said, "clean": good}, indent=2), file=io.stdout)
         else:
             _show(arguments, found, check, io)
+            record = check is None and found is not None and bool(found.covered)
+            following = (
+                next_line(shown_command(NAME, *io.words, "--record"))
+                if record
+                else next_of(migration, NAME, io.words, good=good)
+            )
+            io.console().print(following, markup=False, soft_wrap=True)
     return ExitCode.DONE if good else ExitCode.NOT_RIGHT
 
 

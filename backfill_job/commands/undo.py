@@ -181,17 +181,20 @@ def _rehearse(run: Run) -> ExitCode:
     run.say("Rehearsal of an undo, with one object in a scratch prefix:")
     rehearsed = uvloop.run(run_it())
     run.write("rehearsal.json", {"works": rehearsed.works, "steps": [step.to_json() for step in steps]})
-    if not rehearsed.works:
-        run.say("An undo would NOT work; mend what failed before anything is deleted.")
-    elif not all(step.passed for step in steps):
-        run.say("An undo would work in one of two ways only; consider mending the other.")
-    else:
-        run.say("An undo would work, in both ways.")
     if rehearsed.left:
         run.say(f"The scratch copy is LEFT: {shown(rehearsed.left)}")
     else:
         run.say("The scratch copy was removed.")
-    return ExitCode.DONE if rehearsed.works and not rehearsed.left else ExitCode.NOT_RIGHT
+    if not rehearsed.works:
+        said = "An undo would NOT work; mend what failed before anything is deleted."
+    elif not all(step.passed for step in steps):
+        said = "An undo would work in one of two ways only; consider mending the other."
+    else:
+        said = "An undo would work, in both ways."
+    good = rehearsed.works and not rehearsed.left
+    again = command_line(run.migration, "status") if good else same_command(run, NAME)
+    say_end(run, said, again, good=good, fix_first=not good)
+    return ExitCode.DONE if good else ExitCode.NOT_RIGHT
 
 
 def _undo(run: Run, arguments: argparse.Namespace, found: Found, phase: Phase) -> ExitCode:

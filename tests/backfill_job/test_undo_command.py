@@ -324,6 +324,7 @@ def test_a_rehearsal_takes_one_sample_there_and_back_in_a_scratch_prefix(
     assert (ended.code, ended.err) == (0, "")
     assert ended.out.count("  PASS ") == 5
     assert "An undo would work, in both ways" in ended.out
+    assert ended.out.splitlines()[-1].startswith("Next: python -m backfill_job status ")
     assert scene.legacy() == before
     assert [scene.paths.look(name, side="source") for name in (day(1), day(2))] == generations
     assert [blob.name for blob in scene.paths.bucket("source").list_blobs(prefix="_migration/")] == []
@@ -347,6 +348,7 @@ def test_a_rehearsal_that_fails_is_found_before_it_is_too_late(scene: Scene) -> 
     scene.paths.server.set_faults(rules=[{**rule, "method": RESTORE}, {**rule, "method": REWRITE, "skip": 1}])
     ended = scene.undo("--rehearse", *where(scene))
     assert (ended.code, "An undo would NOT work" in ended.out) == (1, True)
+    assert ended.out.splitlines()[-1].startswith("Next, when that is fixed: python -m backfill_job undo ")
 
 
 def test_a_rehearsal_needs_something_that_was_migrated(scene: Scene) -> None:
