@@ -19,7 +19,7 @@ from backfill_job.references.screen import nothing_read, recorded, report
 from backfill_job.references.sites import gone_sites, sites_of, with_accepted
 from backfill_job.references.targets import Kind
 from backfill_job.run.arguments import add_by_argument, add_checkout_arguments
-from backfill_job.run.command import Command, ExitCode, ProcessIO, add_billing_argument
+from backfill_job.run.command import Command, ExitCode, ProcessIO, add_billing_argument, refuse_two_pairs
 from backfill_job.run.ending import next_line, next_of
 from backfill_job.run.local_tasks import without_options
 from backfill_job.run.reports import ReportDirectory, json_bytes
@@ -104,7 +104,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what.add_argument(
         "--env", choices=[environment.value for environment in Environment], help="one QPI environment"
     )
-    what.add_argument("--source", metavar="gs://BUCKET/PREFIX/", help="the old path, instead of the preset's")
+    what.add_argument("--source", metavar="gs://BUCKET/PREFIX/", help="the old path, without --env")
     what.add_argument("--destination", metavar="gs://BUCKET/PREFIX/", help="the new path")
 
 
@@ -195,15 +195,15 @@ def _named(names: Sequence[str], result: ScanResult, state: State) -> list[Site]
 
 
 def _migrations(arguments: argparse.Namespace) -> list[Migration]:
+    refuse_two_pairs(arguments)
+    if arguments.env is not None:
+        return [qpi_exports(Environment(arguments.env))]
     source = None if arguments.source is None else Location.parse(arguments.source)
     destination = None if arguments.destination is None else Location.parse(arguments.destination)
-    if arguments.env is not None:
-        preset = qpi_exports(Environment(arguments.env))
-        return [Migration(source or preset.source, destination or preset.destination, label=preset.label)]
     if source is None and destination is None:
         return [qpi_exports(environment) for environment in Environment]
     if source is None or destination is None:
-        raise UsageError("--source and --destination belong together, unless --env gives the other one")
+        raise UsageError("--source and --destination belong together")
     return [Migration(source, destination)]
 
 

@@ -28,6 +28,7 @@ from backfill_job.run.command import (
     ProcessIO,
     add_migration_arguments,
     migration_from,
+    refuse_two_pairs,
 )
 from backfill_job.run.ending import command_line, same_command, say_end
 from backfill_job.run.open_run import opened
@@ -131,6 +132,7 @@ def _run(arguments: argparse.Namespace, io: ProcessIO) -> int:
         raise UsageError("--execute asks before it writes, and there is no terminal to ask on; add --yes")
     if not arguments.manifest and arguments.env is None and arguments.source is None:
         raise UsageError("say which deletion: --env E, or MANIFEST; or --rehearse --env E before a deletion")
+    refuse_two_pairs(arguments)
     with closing(Gateway(billing_project=arguments.billing_project)) as gateway:
         found = find_manifest(gateway, arguments.manifest or _of_the_state(gateway, arguments))
     _refuse_foreign(arguments, found)
