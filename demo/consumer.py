@@ -14,6 +14,7 @@ from urllib.request import urlopen
 import duckdb
 
 from shared.migration import Location
+from shared.text import counted
 
 __all__ = ["TABLE", "night"]
 
@@ -48,7 +49,7 @@ def night(url: str, path: Location, run_date: date, database: Path) -> str:
             [str(rows)],
         ).fetchone() or (0,)
     rows.unlink()
-    return f"run of {run_date}: {loaded:,} rows of {yesterday} appended. SUCCESS"
+    return f"run of {run_date}: {counted(loaded, 'row')} of {yesterday} appended. SUCCESS"
 
 
 def _names(url: str, path: Location, day: date) -> Iterator[str]:

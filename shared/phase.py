@@ -32,6 +32,7 @@ from shared.migration import Migration
 from shared.objects import ObjectRef, ObjectState, parse_time, time_text
 from shared.server_time import ServerTime
 from shared.store import ListingStore
+from shared.text import counted
 
 __all__ = [
     "CACHE_SECONDS",
@@ -234,13 +235,15 @@ def recorded(contents: bytes | None, listed: Sequence[ObjectState], migration: M
         raise not_begun(migration)
     phases = phases_of(listed, migration)
     if contents is None:
-        raise disagreement(migration, f"the history has {len(phases)} entries, and the head is gone")
+        raise disagreement(
+            migration, f"the history has {counted(len(phases), 'entry')}, and the head is gone"
+        )
     content = state_content(contents, migration)
     head, entries = phase_in(content, migration), content.get("history")
     if content.get("version") == 1:
         if phases:
             raise disagreement(
-                migration, f"the head has version 1, and the history has {len(phases)} entries"
+                migration, f"the head has version 1, and the history has {counted(len(phases), 'entry')}"
             )
         _check_version_1(head, entries, migration)
         return Recorded(head, 0)

@@ -45,6 +45,7 @@ from shared.state import VERSION, HistoryEntry, State, check_folded, utc_text
 from shared.state_changes import Stamp, begun
 from shared.state_v1 import state_of_version_1
 from shared.store import ContentsStore, ListingStore
+from shared.text import counted
 
 __all__ = [
     "TRIES",
@@ -302,7 +303,7 @@ def _due(
     if head is None and phase is None:
         # Without the head nothing tells whether the newest entry was lost, too.
         raise UsageError(
-            f"{at.uri} is gone. The {len(state.history)} entries beside it end in phase {state.phase.value}, since "
+            f"{at.uri} is gone. The {counted(len(state.history), 'entry')} beside it end in phase {state.phase.value}, since "
             f"{utc_text(state.history[-1].at)}. If a newer entry may be lost, too, restore it (soft delete or versioning "
             f"keeps it); if not, say so: --phase {state.phase.value}"
         )
@@ -470,12 +471,14 @@ def _checked_record(
         return Record(Standing.NONE, State.initial(migration), ABSENT)
     phases = phases_of(listed, migration)
     if head is None:
-        raise disagreement(migration, f"the history has {len(phases)} entries, and the head is gone")
+        raise disagreement(
+            migration, f"the history has {counted(len(phases), 'entry')}, and the head is gone"
+        )
     state = state_from_head(head[1], migration)
     if state.version == 1:
         if phases:
             raise disagreement(
-                migration, f"the head has version 1, and the history has {len(phases)} entries"
+                migration, f"the head has version 1, and the history has {counted(len(phases), 'entry')}"
             )
         return Record(Standing.VERSION_1, state, head[0])
     check_lengths(len(state.history), len(phases), migration)

@@ -403,7 +403,7 @@ class HistoryEntry:
             said += f"; to be signed anew: {', '.join(self.void)}"
         if self.manifest is not None:
             manifest = self.manifest
-            said += f"; manifest {manifest.name} sha256 {manifest.sha256} of {manifest.objects:,} objects"
+            said += f"; manifest {manifest.name} sha256 {manifest.sha256} of {counted(manifest.objects, 'object')}"
         if self.sites:
             said += f" {', '.join(site.name for site in self.sites)}"
         said += "".join(f"; overridden {each.check} ({each.reason})" for each in self.overridden)

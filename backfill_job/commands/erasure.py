@@ -149,7 +149,7 @@ def _run(arguments: argparse.Namespace, io: ProcessIO) -> ExitCode:
         names = named | matched
         if len(names) > MOST_NAMES:
             raise UsageError(
-                f"{len(names):,} names; one erasure takes at most {MOST_NAMES:,}, because it is about a person"
+                f"{counted(len(names), 'name')}; one erasure takes at most {MOST_NAMES:,}, because it is about a person"
             )
         found = looking.traces(names, state)
         known = PhaseReader(gateway, migration, io.clock.monotonic).erasures(reverse=False)

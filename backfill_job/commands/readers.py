@@ -42,7 +42,7 @@ from shared.record import require_begun, update
 from shared.report.next_steps import Target, shown_command
 from shared.state import State, foreign_readers
 from shared.state_changes import Stamp, reader_acknowledged, readers_seen
-from shared.text import minute_text
+from shared.text import counted, minute_text
 
 __all__ = ["COMMAND"]
 
@@ -226,7 +226,7 @@ def _log(log: EventLog, state: State | None, verdict: str, *, good: bool) -> Non
     if state is None or state.since is None or state.phase.before_cutover or not state.readers:
         return
     for each in foreign_readers(state, max(state.since, state.readers[0].begins)) or ():
-        said = f"{each.use.value} {each.count:,} times, last {minute_text(each.last)}"
+        said = f"{each.use.value} {counted(each.count, 'time')}, last {minute_text(each.last)}"
         log.emit(Event.OLD_PATH_READ, principal=each.name, summary=said)
 
 

@@ -268,7 +268,7 @@ def _wire(
     trial = try_wire(way, folder, soft_delete=bool(settings["softDelete"]), versioned=versioned, stop=stop)
     _write(file, trial.to_json(about))
     yield from trial.checks()
-    yield passed("wire: file", f"{len(trial.exchanges.noted)} answers in {file}")
+    yield passed("wire: file", f"{counted(len(trial.exchanges.noted), 'answer')} in {file}")
 
 
 def _lacking(held: frozenset[str] | str) -> list[Check]:

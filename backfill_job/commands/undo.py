@@ -228,7 +228,7 @@ def _undo(run: Run, arguments: argparse.Namespace, found: Found, phase: Phase) -
         run.log.emit(
             Event.UNDO_FINISHED,
             exit_code=int(code),
-            summary=f"{result.there:,} of {plan.selected:,} objects are there",
+            summary=f"{result.there:,} of {counted(plan.selected, 'object')} there",
             manifest=found.place,
             selected=plan.selected,
             there=result.there,
@@ -372,7 +372,7 @@ def _of_the_state(gateway: Gateway, arguments: argparse.Namespace) -> str:
         raise UsageError(f"no deletion of this migration took an object of {day}")
     if len(took) > 1:
         raise UsageError(
-            f"{len(took):,} deletions took it: name one of their manifests: {', '.join(map(shown, took))}"
+            f"{counted(len(took), 'deletion')} took it: name one of their manifests: {', '.join(map(shown, took))}"
         )
     return took[0]
 

@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 import orjson
 
 from backfill_job.contents.rows import ProblemKind, Problems, Row, RowRules
+from shared.text import counted
 from shared.verification import Severity
 
 __all__ = ["BOUNDS", "Bounds", "ContentsReport", "LineChecker", "LineProblem"]
@@ -163,7 +164,9 @@ class LineChecker:
         if size > self._bounds.line:
             self._rows += 1
             self._found(
-                ProblemKind.LINE_TOO_LONG, f"{size:,} bytes, {self._bounds.line:,} are judged", self._line
+                ProblemKind.LINE_TOO_LONG,
+                f"{counted(size, 'byte')}, {self._bounds.line:,} are judged",
+                self._line,
             )
             return
         found: Problems = {}

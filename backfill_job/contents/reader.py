@@ -18,6 +18,7 @@ from backfill_job.contents.rows import ProblemKind, Row
 from shared.errors import ObjectNotFound
 from shared.gcs.api import AsyncApi
 from shared.objects import ObjectRef, ObjectState
+from shared.text import counted
 
 __all__ = ["LIMITS", "Contents", "Limits", "Reading", "Unpacking", "read_back"]
 
@@ -166,7 +167,8 @@ class Contents:
         if self._unpacking is not None:
             if self._unpacking.stopped:
                 self._checker.note(
-                    ProblemKind.TOO_LARGE, f"unpacks to more than the {self._most:,} bytes that are judged"
+                    ProblemKind.TOO_LARGE,
+                    f"unpacks to more than the {counted(self._most, 'byte')} that are judged",
                 )
             elif not complete:
                 self._checker.note(ProblemKind.BAD_ENCODING, "its gzip data are damaged or cut off")

@@ -352,7 +352,7 @@ def _sizes(sizes: Sizes) -> Sequence[RenderableType]:
             _add(bars, label, "█" * (-(-count * BAR // most)), f"{count:,}")
     return [
         Text(
-            f"{sizes.smallest:,} to {sizes.largest:,} bytes, mean {sizes.mean:,.0f}, "
+            f"{sizes.smallest:,} to {counted(sizes.largest, 'byte')}, mean {sizes.mean:,.0f}, "
             f"median about {sizes.quantile(0.5):,.0f}, p99 about {sizes.quantile(0.99):,.0f}, {sizes.empty:,} empty"
         ),
         bars,

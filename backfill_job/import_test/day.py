@@ -31,7 +31,7 @@ from shared.errors import UsageError
 from shared.migration import Location, Migration
 from shared.objects import CONTENT_DIFFERENCES, ObjectState, differences, parse_time
 from shared.store import ListingStore
-from shared.text import shown
+from shared.text import counted, shown
 
 __all__ = ["ATTEMPTS", "MAX_DAYS", "Engine", "Folder", "chosen_days", "one_day", "read_folder", "try_day"]
 
@@ -263,7 +263,9 @@ def _range(first: date, last: date) -> tuple[date, ...]:
     if number < 1:
         raise UsageError(f"--from {first} comes after --to {last}")
     if number > MAX_DAYS:
-        raise UsageError(f"{number:,} days from {first} to {last}; at most {MAX_DAYS:,} are tested at once")
+        raise UsageError(
+            f"{counted(number, 'day')} from {first} to {last}; at most {MAX_DAYS:,} are tested at once"
+        )
     return tuple(first + count * _ONE_DAY for count in range(number))
 
 

@@ -16,7 +16,7 @@ from shared.errors import UsageError
 from shared.migration import Location
 from shared.state import UNFIT
 from shared.state_changes import MAX_NOTE, MAX_WHO
-from shared.text import shown_value
+from shared.text import counted, shown_value
 
 __all__ = [
     "add_by_argument",
@@ -162,7 +162,7 @@ def overrides_from(arguments: argparse.Namespace) -> dict[str, str]:
     for what, text in {"--reason": shared, "--by": by, **own}.items():
         most = MAX_WHO if what == "--by" else MAX_NOTE
         if text is not None and (not text.strip() or len(text) > most or UNFIT.search(text)):
-            raise UsageError(f"{what} wants one line of plain text, 1 to {most:,} characters")
+            raise UsageError(f"{what} wants one line of plain text, 1 to {counted(most, 'character')}")
     without = [each for each in arguments.override if each.reason is None]
     for option, given in (("--override", without), ("--no-mirror", no_mirror)):
         if given and not (shared and by):

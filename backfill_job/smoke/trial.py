@@ -21,6 +21,7 @@ from shared.gcs.credentials import AccessSource, Anonymous, ApplicationDefault
 from shared.gcs.json_client import GOOGLE_HOST
 from shared.gcs.wire import proxy_for
 from shared.migration import Location
+from shared.text import counted
 
 __all__ = ["Answer", "Trial", "Way", "try_wire"]
 
@@ -98,7 +99,7 @@ class Trial:
                 step = f"the code relies on this in {where}: send wire.json to its authors before anything is copied"
                 yield failed(name, "\n".join(map(str, bad)), step)
             elif answers:
-                yield passed(name, f"{len(answers)} answers, each as expected")
+                yield passed(name, f"{counted(len(answers), 'answer')}, each as expected")
             else:
                 yield Check(
                     name, Standing.NOT_APPLICABLE, "the new bucket has no soft delete, or keeps versions"

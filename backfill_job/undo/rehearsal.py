@@ -22,6 +22,7 @@ from shared.gateway import Gateway
 from shared.gcs.api import AsyncApi, Pacing
 from shared.migration import Migration
 from shared.objects import ObjectRef, ObjectState, same
+from shared.text import counted
 
 __all__ = ["Rehearsed", "rehearse"]
 
@@ -64,7 +65,13 @@ async def rehearse(
     stage = migration.rehearsal(f"{REHEARSAL_FOLDER}{token}/")
     at = stage.source_ref(name)
     copy = gateway.copy(migration.source_ref(name), at, if_source=original.generation, if_destination=ABSENT)
-    tell(_step("copy a sample to a scratch prefix", same(original, copy), f"{at.uri}, {copy.size:,} bytes"))
+    tell(
+        _step(
+            "copy a sample to a scratch prefix",
+            same(original, copy),
+            f"{at.uri}, {counted(copy.size, 'byte')}",
+        )
+    )
     rehearsal = _Rehearsal(api, gateway, stage, tell)
     try:
         by_restoring = await rehearsal.by_soft_delete(Line.of(name, copy, copy.crc32c or "", twin.generation))

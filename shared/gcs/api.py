@@ -33,6 +33,7 @@ from shared.gcs.wire import STORED, Answer
 from shared.migration import Location
 from shared.objects import RESOURCE_FIELDS, ObjectRef, ObjectState, crc32c_of
 from shared.storage_class import resource_like
+from shared.text import counted
 
 __all__ = ["MOST_CALLS", "UNPACED", "AsyncApi", "Pacing", "PartAnswer", "RetryPolicy", "Rewrite", "encoded"]
 
@@ -212,7 +213,9 @@ class AsyncApi:
                     at.uri, f"a part was asked for, and the answer is none ({answer.status})"
                 )
             if len(answer.body) != size:
-                raise UnexpectedAnswer(at.uri, f"{size:,} bytes were asked for, {len(answer.body):,} came")
+                raise UnexpectedAnswer(
+                    at.uri, f"{counted(size, 'byte')} were asked for, {len(answer.body):,} came"
+                )
             return answer.body
 
         target = f"{_path(at)}?generation={generation}&alt=media{self._payer}"

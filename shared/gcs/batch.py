@@ -8,6 +8,8 @@ status of the whole says nothing about a part. Only ``api`` imports the two func
 import re
 from collections.abc import Sequence
 
+from shared.text import counted
+
 __all__ = ["CONTENT_TYPE", "MOST_CALLS", "batch_body", "batch_parts"]
 
 MOST_CALLS = 100
@@ -32,7 +34,7 @@ def batch_body(calls: Sequence[tuple[str, str]]) -> bytes:
         ValueError: There are none, or more than `MOST_CALLS`.
     """
     if not 0 < len(calls) <= MOST_CALLS:
-        raise ValueError(f"{len(calls)} calls; a batch has 1 to {MOST_CALLS}")
+        raise ValueError(f"{counted(len(calls), 'call')}; a batch has 1 to {MOST_CALLS}")
     parts = (
         f"--{_BOUNDARY}\r\nContent-Type: application/http\r\nContent-Transfer-Encoding: binary\r\n"
         f"Content-ID: <call+{number}>\r\n\r\n{method} {target} HTTP/1.1\r\n\r\n\r\n"
