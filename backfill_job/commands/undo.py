@@ -20,7 +20,7 @@ from backfill_job.copying.options import add_pace_arguments, governor_from
 from backfill_job.copying.progress import counting
 from backfill_job.deletion.manifest_store import Found, cloud_ref, find_manifest
 from backfill_job.deletion.phases import GOES_ON_IN
-from backfill_job.run.arguments import add_log_arguments, report_place
+from backfill_job.run.arguments import add_log_arguments, day, report_place
 from backfill_job.run.command import (
     BEFORE_ANYTHING,
     Command,
@@ -59,11 +59,11 @@ NAME = "undo"
 
 EXAMPLES = """
 examples:
-  python -m backfill_job undo --env prod                 what can be brought back
-  python -m backfill_job undo --env prod --day 20240131  of one day
-  python -m backfill_job undo --env prod --day 20240131 --execute
+  python -m backfill_job undo --env prod                     what can be brought back
+  python -m backfill_job undo --env prod --day 2024-01-31    of one day
+  python -m backfill_job undo --env prod --day 2024-01-31 --execute
   python -m backfill_job undo MANIFEST --execute
-  python -m backfill_job undo --rehearse --env prod      before a deletion
+  python -m backfill_job undo --rehearse --env prod          before a deletion
 
 exit codes:
   0  dry run: everything is there or can be brought back; --execute: everything is there, looked at afterwards
@@ -99,7 +99,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="also bring back what was deleted at the new path since a proven comparison; else it is named and left",
     )
-    mode.add_argument("--day", type=_day, metavar="YYYYMMDD", help="only what has this day in its name")
+    mode.add_argument("--day", type=day, metavar="YYYY-MM-DD", help="only what has this day in its name")
     mode.add_argument(
         "--only",
         action="append",
@@ -381,13 +381,6 @@ def _took(found: Found, day: date) -> bool:
     """Whether a manifest's figures name a day; a manifest without figures may have it."""
     days = found.manifest.facts.get("days")
     return day.isoformat() in days if isinstance(days, dict) else True
-
-
-def _day(text: str) -> date:
-    try:
-        return date.fromisoformat(text)  # YYYYMMDD as well
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a day; write YYYYMMDD") from None
 
 
 COMMAND = Command(NAME, __doc__, EXAMPLES, add_arguments, _run, cannot_start=BEFORE_ANYTHING)

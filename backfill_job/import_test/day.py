@@ -218,6 +218,7 @@ _FIRST_YEAR, _BEHIND_YEARS = "0100", "9900"
 """Years for which the days around a day are days, too."""
 
 _DIGITS = len("YYYYMMDD")
+_WITH_DASHES = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
 def chosen_days(
@@ -247,7 +248,7 @@ def chosen_days(
     by_range = first is not None or last is not None
     if bool(dates) + by_range + (last_days is not None) != 1:
         raise UsageError(
-            "say which days: --date YYYYMMDD (may be repeated), or --from YYYYMMDD --to YYYYMMDD, or --last N"
+            "say which days: --date 2026-12-05 (may be repeated), or --from and --to, or --last N"
         )
     if dates:
         return tuple(sorted({one_day(text, "--date") for text in dates}))
@@ -270,11 +271,13 @@ def _range(first: date, last: date) -> tuple[date, ...]:
 
 
 def one_day(text: str, option: str) -> date:
-    """Read a day.
+    """Read a day: ``2026-12-05``, or ``20261205`` as in the names.
 
     Raises:
         UsageError: It is not one.
     """
+    given = text
+    text = text.replace("-", "") if _WITH_DASHES.fullmatch(text) else text
     if (
         len(text) == _DIGITS
         and text.isascii()
@@ -285,7 +288,7 @@ def one_day(text: str, option: str) -> date:
             return date(int(text[:4]), int(text[4:6]), int(text[6:]))
         except ValueError:
             pass
-    raise UsageError(f"{option} {text!r} is not a day; YYYYMMDD is wanted, such as {option} 20240131")
+    raise UsageError(f"{option} {given!r} is not a day; write it as {option} 2024-01-31")
 
 
 def _number(text: str) -> int:

@@ -6,7 +6,8 @@ A reader raises `argparse.ArgumentTypeError` with one clear line for a text that
 import argparse
 import re
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
+from contextlib import suppress
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Self
 
@@ -24,6 +25,7 @@ __all__ = [
     "add_log_arguments",
     "add_override_arguments",
     "add_session_arguments",
+    "day",
     "directory",
     "from_one",
     "is_there",
@@ -214,6 +216,14 @@ def members(text: str) -> list[str]:
                 f"{shown_value(member)} is not serviceAccount:…, user:… or group:…"
             )
     return found
+
+
+def day(text: str) -> date:
+    """Read a day: ``2026-12-05``, or ``20261205`` as in the names of the exports."""
+    if re.fullmatch(r"\d{4}-\d\d-\d\d|\d{8}", text, re.ASCII):
+        with suppress(ValueError):
+            return date.fromisoformat(text)
+    raise argparse.ArgumentTypeError(f"{_short(text)} is not a day; write it as 2026-12-05")
 
 
 def directory(text: str) -> Path:

@@ -21,8 +21,8 @@ from shared.errors import MigrationError, ObjectNotFound, UsageError
 from shared.gateway import Gateway
 from shared.gcs.api import AsyncApi, Pacing
 from shared.migration import Migration
-from shared.objects import ObjectRef, ObjectState, same
-from shared.text import counted
+from shared.objects import ObjectRef, ObjectState, parse_time, same
+from shared.text import counted, minute_text
 
 __all__ = ["Rehearsed", "rehearse"]
 
@@ -123,7 +123,11 @@ class _Rehearsal:
         self.gateway.delete(at, if_generation=line.generation)
         self.tell(_step("delete it, on condition of its generation", self.gateway.look(at) is None))
         held, why = await self._held(line)
-        detail = why if held is None else f"until {held.until or 'a time that is not said'}"
+        detail = (
+            why
+            if held is None
+            else f"until {minute_text(parse_time(held.until)) if held.until else 'a time that is not said'}"
+        )
         self.tell(_step("find it among the soft-deleted", held is not None, detail))
         if held is None:
             return False

@@ -609,6 +609,7 @@ def test_a_day_finds_its_manifest_in_the_record(scene: Scene) -> None:
     scene.both(day(3))
     assert scene.delete(1, "--anew").code == 0
     here = where(scene)
+    assert scene.undo(*here, "--day", "2024-01-01").code == 0
     dry = scene.undo(*here, "--day", "20240101")
     assert (dry.code, dry.out.count("\n  2024-01-0")) == (0, 1)
     assert dry.out.splitlines()[-2:-1] == [
