@@ -78,7 +78,7 @@ def _run(console: Console, report: Path, objects: int, rate: float) -> None:
     # Logs of an earlier demo may lie in the same folder.
     logs = [path for path in sorted(report.glob("*.log")) if path.stat().st_mtime >= started]
     (report / "dashboard.html").write_text(draw(logs), encoding="utf-8")
-    stage.say("13. What happened")
+    stage.say("14. What happened")
     for line in (
         *summary,
         f"reports      {report}/ (a folder for each step, the mirrors' logs, the commands' logs)",

@@ -84,7 +84,7 @@ class Stage:
         environ = {**os.environ, "STORAGE_EMULATOR_HOST": self.server.url}
         for _ in range(TRIES):
             words = shlex.join([*([shown] if shown else ["python", "-m", "backfill_job", command]), *about])
-            self.console.print(f"\n$ {words}\n", style="bold", markup=False, highlight=False)
+            self.console.print(f"\n$ {words}\n", style="bold", markup=False, highlight=False, soft_wrap=True)
             sys.stdout.flush()
             done = subprocess.run(program, env=environ, cwd=folder, stdin=subprocess.DEVNULL, check=False)
             if done.returncode == expected:
