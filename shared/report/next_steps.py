@@ -143,7 +143,11 @@ def next_steps(
     if state is not None and not state.begun:
         return (
             Step(
-                "Begin the migration. The mirror does nothing before that.",
+                "See what would be copied. The last line is the execution, which begins the migration.",
+                target.command("migrate"),
+            ),
+            Step(
+                "Where a mirror is deployed before the first execution, begin now. The deployment does it by itself.",
                 target.command("begin", "--by", "NAME"),
             ),
         )

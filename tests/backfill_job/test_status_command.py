@@ -42,6 +42,15 @@ def test_at_first_there_is_little_to_show(run: Callable[..., Ended]) -> None:
     assert following.startswith("Next: python -m backfill_job verify --source ")
 
 
+def test_a_migration_begins_with_the_dry_run(paths: Paths, run: Callable[..., Ended]) -> None:
+    """As the README says; the execution begins it, and `begin` is for a mirror that is there before."""
+    paths.forget()
+    paths.put("a", side="source")
+    ended = run("status")
+    assert ended.out.splitlines()[-1].startswith("Next: python -m backfill_job migrate --source ")
+    assert "Where a mirror is deployed before the first execution, begin now." in ended.out
+
+
 def test_it_shows_what_was_signed_and_verified(paths: Paths, run: Callable[..., Ended]) -> None:
     """Whoever looks sees who did what, and the latest verdict."""
     paths.put("a")
