@@ -8,15 +8,12 @@ It writes no log file, because a log would name the person's data for longer tha
 import argparse
 import json
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, nullcontext
 from dataclasses import dataclass
 
 import uvloop
-from rich import box
 from rich.console import Console
-from rich.table import Column, Table
-from rich.text import Text
 
 from backfill_job.deletion.erasing import Erased, Means, deleted_by, erase
 from backfill_job.deletion.traces import Held, Place, Trace, Traces, matching, traces_of
@@ -43,12 +40,13 @@ from shared.gcs.api import AsyncApi
 from shared.gcs.json_client import GOOGLE_HOST
 from shared.gcs.wire import proxy_for
 from shared.migration import Migration
+from shared.objects import parse_time
 from shared.phase import CACHE_SECONDS, PhaseReader
 from shared.record import changeable, read_record, update
 from shared.report.next_steps import shown_command
 from shared.state import UNFIT, Erasure, State
 from shared.state_changes import MAX_WHO, Stamp, erased
-from shared.text import byte_count, counted, listed, shown
+from shared.text import byte_count, counted, listed, minute_text, shown
 
 __all__ = ["COMMAND"]
 
@@ -56,9 +54,6 @@ NAME = "erasure"
 
 MOST_NAMES = 2_000
 """Names of one run: a person with an object on each day of five years. Each takes 45 bytes in the head, which every mirror reads."""
-
-WIDE = 1_500
-"""Columns of the table, so that the longest name stays on its line."""
 
 NOT_READ = "Not looked at: log files and Cloud Logging, the consumer's tables, exports, and backups."
 
@@ -288,7 +283,7 @@ class _Screen:
         as_json: bool,
     ) -> None:
         self._count, self._matched = map(len, names)
-        self._console = Console(file=io.stdout, width=WIDE, highlight=False)
+        self._console = Console(file=io.stdout, highlight=False)
         self._as_json = as_json
         self._migration, self._words = migration, io.words
         self._facts = {
@@ -344,7 +339,7 @@ class _Screen:
         self.say(f"{counted(len(done.removed), 'version')} deleted.")
         for each in done.later:
             self.say(
-                f"NOT ERASED: {shown(each.at.uri)} was written at {each.state.created}, after the erasure began. Stop its writer, "
+                f"NOT ERASED: {shown(each.at.uri)} was written at {minute_text(parse_time(each.state.created))}, after the erasure began. Stop its writer, "
                 "or run the command again if it is to go, too"
             )
         for (at, _), why in done.refused.items():
@@ -369,12 +364,13 @@ class _Screen:
             )
 
     def _show(self, traces: Sequence[Trace]) -> None:
-        self._console.print(_table(traces))
+        for line in _lines(traces):
+            self.say(line)
 
     def _notes(self, found: Traces) -> None:
         if any(each.held is Held.SOFT_DELETED for each in found.data):
             self.say(
-                "Soft-deleted versions go by themselves at the time in the table. No request can delete them before."
+                "Soft-deleted versions go by themselves at the time above. No request can delete them before."
             )
         if found.texts:
             self.say(
@@ -404,36 +400,23 @@ def _staying(found: Traces) -> str:
     """What no request deletes: soft-deleted versions, and what only names it."""
     soft = [each for each in found.data if each.held is Held.SOFT_DELETED]
     until = max((each.until for each in soft), default="")
-    said = counted(len(soft), "soft-deleted version") + (f" (the last until {until})" if until else "")
+    said = counted(len(soft), "soft-deleted version") + (
+        f" (the last until {minute_text(parse_time(until))})" if until else ""
+    )
     objects = {each.at for each in found.texts}
     return f"{said} and {counted(len(objects), 'object')} that only {'names' if len(objects) == 1 else 'name'} it"
 
 
-def _table(traces: Sequence[Trace]) -> Table:
-    table = Table(
-        Column("where", no_wrap=True),
-        Column("what", no_wrap=True),
-        Column("generation", no_wrap=True),
-        Column("size", justify="right", no_wrap=True),
-        Column("since", no_wrap=True),
-        Column("until", no_wrap=True),
-        Column("object", no_wrap=True),
-        box=box.SIMPLE,
-        show_edge=False,
-        pad_edge=False,
-        header_style="",
-    )
+def _lines(traces: Sequence[Trace]) -> Iterator[str]:
+    """A line of 80 columns for each, and under it the whole address with its generation, as ``gcloud storage`` takes it."""
+    yield _ROW.format("where", "what", "size", "since", "until").rstrip()
     for each in traces:
-        table.add_row(
-            each.place.value,
-            "" if each.place is Place.TEXT else each.held.value,
-            str(each.state.generation),
-            byte_count(each.state.size),
-            each.state.created,
-            each.until,
-            Text(shown(each.at.uri)),
-        )
-    return table
+        held = "" if each.place is Place.TEXT else each.held.value
+        since, until = (minute_text(parse_time(at)) if at else "" for at in (each.state.created, each.until))
+        yield _ROW.format(each.place.value, held, byte_count(each.state.size), since, until).rstrip()
+        yield f"  {shown(each.at.uri)}#{each.state.generation}"
 
+
+_ROW = "{:11}  {:12}  {:>9}  {:20}  {}"
 
 COMMAND = Command(NAME, __doc__, EXAMPLES, add_arguments, _run, cannot_start=(*BEFORE_ANYTHING, PhaseUnknown))

@@ -1,6 +1,7 @@
 """The command ``erasure``: it finds every place where a name still is, deletes what may be deleted, and nothing brings it back."""
 
 import json
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -87,6 +88,9 @@ def test_a_look_names_every_place_and_changes_nothing(hers: Paths) -> None:
         ["new", "path", "live"],
         ["kept", "copy", "live"],
     ]
+    told = [line for line in ended.out.splitlines()[:11] if not line.startswith("  gs://")]
+    assert max(map(len, told)) <= 80, "the addresses stand on lines of their own, whole"
+    assert re.search(rf"(?m)^  {hers.migration.source_ref(HERS).uri}#[0-9]+$", ended.out)
     assert "m.jsonl" in ended.out
     assert "user_id_77" not in ended.out
     assert "o.jsonl" not in ended.out
