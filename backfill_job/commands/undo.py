@@ -257,7 +257,7 @@ def _ask(run: Run, arguments: argparse.Namespace, found: Found, phase: Phase) ->
         confirm_by_yes(run, f"Bring {objects} back to {legacy}? What is there now is not overwritten.")
 
 
-def _counting(run: Run, found: Found, *, execute: bool) -> AbstractContextManager[Callable[[int], None]]:
+def _counting(run: Run, found: Found, *, execute: bool) -> AbstractContextManager[Callable[..., None]]:
     doing = "bringing back" if execute else "looking"
     return counting(run.console, doing, total=found.manifest.objects)
 
@@ -311,14 +311,14 @@ async def _planned_or_done(
 
 
 def _reporting(
-    run: Run, file: Lines | None, add: Callable[[int], None]
+    run: Run, file: Lines | None, add: Callable[..., None]
 ) -> Callable[[RestoreOption, Restored | None, bool], None]:
     """Counts every line, and puts it into the report, and into the log where the object could not be brought back."""
     migration, log = run.migration, run.log
 
     def report(option: RestoreOption, restored: Restored | None, there: bool) -> None:
         line = option.line
-        add(1)
+        add(1, 0 if restored is None else line.size)
         detail = option.because if restored is None else restored.detail
         if file is not None:
             file.write(
