@@ -134,7 +134,9 @@ def test_an_unknown_option_names_its_command_and_only_a_near_word_is_suggested(
 @pytest.mark.parametrize(
     "name", [name for name in COMMANDS if "--source" in help_of(name) and name != "certify"]
 )
-def test_an_environment_and_a_pair_of_its_own_contradict_each_other(name: str) -> None:
+def test_an_environment_and_a_pair_of_its_own_contradict_each_other(
+    name: str, paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Which of them wins would be a guess: one line, exit code 2, before the first request."""
     needed = {
         "references": ["."],
@@ -147,6 +149,7 @@ def test_an_environment_and_a_pair_of_its_own_contradict_each_other(name: str) -
         "rollback": ["--by", "Ada", "--yes"],
         "erasure": ["x"],
     }
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", paths.server.url)
     pair = ("--env", "dev", "--destination", "gs://another/x/")
     ended = run_command(name, *pair, *needed.get(name, ()))
     assert (ended.code, ended.err.count("\n")) == (2, 1)
