@@ -5,7 +5,7 @@ A check passes only on evidence. Where evidence is missing, old, damaged or unre
 
 import re
 import textwrap
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -158,7 +158,7 @@ def show_lines(console: LateConsole, checks: Iterable[Check], *, briefly: bool =
 
     What to do stands under its check. A command in it has an unbroken line of its own, so that it can be pasted. Where a check
     blocks, one line names those that passed. With `briefly` one line counts them where none blocks, and names those that are
-    not applicable.
+    not applicable. Checks that say the same share a paragraph; with `briefly` also those with the same advice.
     """
     width = min(console.width, WIDEST)
     found = sorted(checks, key=lambda one: (not one.blocks, not _advises(one), one.passed))
@@ -166,7 +166,7 @@ def show_lines(console: LateConsole, checks: Iterable[Check], *, briefly: bool =
     brief = [one.name for one in found if one.passed and not one.next_step and (blocks or briefly)]
     aside = [one.name for one in found if one.standing is Standing.NOT_APPLICABLE and not one.next_step]
     aside = aside if briefly and not blocks else []
-    for check in (one for one in found if one.name not in {*brief, *aside}):
+    for check in _together([one for one in found if one.name not in {*brief, *aside}], briefly=briefly):
         mark, style = _MARKS[check.standing], "bold red"
         if not check.blocks:
             mark, style = ("ADVICE", "yellow") if _advises(check) else (mark, "")
@@ -184,6 +184,20 @@ def show_lines(console: LateConsole, checks: Iterable[Check], *, briefly: bool =
         console.print(Text(_wrapped(said, width, _MARKS[Standing.PASS])), soft_wrap=True)
 
 
+def _together(checks: Iterable[Check], *, briefly: bool) -> Iterator[Check]:
+    """Make one of those that say the same. One that a person may override has a line of its own with its name, so it stays alone."""
+    groups: defaultdict[tuple[Standing, str, str, str], list[Check]] = defaultdict(list)
+    for one in checks:
+        alone = one.name if not one.next_step or one.overridable or one.override is not None else ""
+        evidence = "" if briefly and _advises(one) and not one.blocks else one.evidence
+        groups[one.standing, one.next_step, evidence, alone].append(one)
+    for first, *others in groups.values():
+        evidence = first.evidence
+        if any(one.evidence != evidence for one in others):
+            evidence = "--details says what was found"
+        yield replace(first, name=", ".join(one.name for one in (first, *others)), evidence=evidence)
+
+
 def _advises(check: Check) -> bool:
     return bool(check.next_step) and check.override is None
 
@@ -197,7 +211,7 @@ def _step_lines(check: Check, width: int) -> Iterator[str]:
         if text:
             yield f"{'':{MARGIN}}{part}" if number % 2 else _wrapped(text, width)
     if check.blocks and check.overridable:
-        yield f'{"":{MARGIN}}or --override {check.name} --reason "..." --by WHO'
+        yield f'{"":{MARGIN}}or --override {check.name}="..." --by WHO'
 
 
 def tally(checks: Iterable[Check]) -> str:

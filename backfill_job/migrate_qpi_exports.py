@@ -49,6 +49,8 @@ from backfill_job.run.reports import of_this_version
 from backfill_job.run.run import Run, recorded_phase
 from backfill_job.run.settings import Settings
 from backfill_job.run.since import narrowed_to
+from backfill_job.verify.case_siblings import mixed_prefixes_of
+from backfill_job.verify.day_warnings import remark_lines
 from shared.authority import Always, ByPhase
 from shared.decision import Authority
 from shared.errors import UsageError
@@ -396,7 +398,18 @@ def _show(
     layout = render if arguments.details else overview
     # A part of the names does not show the week's writes.
     quiet = () if narrowed or not findings.source.objects else _quiet(findings, costs, arguments).lines
-    run.console.print(layout(findings, costs, run.migration, title=title, narrowed=narrowed, quiet=quiet))
+    remarks = remark_lines(mixed_prefixes_of(run))
+    run.console.print(
+        layout(
+            findings,
+            costs,
+            run.migration,
+            title=title,
+            narrowed=narrowed,
+            quiet=quiet,
+            remarks=remarks,
+        )
+    )
     return costs
 
 

@@ -17,6 +17,7 @@ from demo.stage import MIGRATION, Stage, Stopped
 from demo.story import tell
 from monitoring.preview.__main__ import draw
 from shared.command_line import OneLineParser, as_program, one_line
+from shared.text import duration
 
 __all__ = ["main"]
 
@@ -77,7 +78,7 @@ def _run(console: Console, report: Path, objects: int, rate: float) -> None:
     # Logs of an earlier demo may lie in the same folder.
     logs = [path for path in sorted(report.glob("*.log")) if path.stat().st_mtime >= started]
     (report / "dashboard.html").write_text(draw(logs), encoding="utf-8")
-    stage.say("13. What happened")
+    stage.say("14. What happened")
     for line in (
         *summary,
         f"reports      {report}/ (a folder for each step, the mirrors' logs, the commands' logs)",
@@ -85,7 +86,7 @@ def _run(console: Console, report: Path, objects: int, rate: float) -> None:
         f"             {report}/dashboard.html, the operator's dashboard over this run",
     ):
         stage.print(line)
-    console.print(f"\nThe demo took {time.monotonic() - began:.0f} seconds.")
+    console.print(f"\nThe demo took {duration(time.monotonic() - began)}.")
 
 
 if __name__ == "__main__":

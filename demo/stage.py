@@ -20,6 +20,7 @@ from rich.console import Console
 
 import local_gcs
 from shared.migration import Environment, Location, qpi_exports
+from shared.text import counted
 
 __all__ = ["MIGRATION", "TABLE", "Stage", "Stopped", "night"]
 
@@ -89,7 +90,7 @@ class Stage:
         environ = {**os.environ, "STORAGE_EMULATOR_HOST": self.server.url}
         for _ in range(TRIES):
             words = shlex.join([*([shown] if shown else ["python", "-m", "backfill_job", command]), *about])
-            self.console.print(f"\n$ {words}\n", style="bold", markup=False, highlight=False)
+            self.console.print(f"\n$ {words}\n", style="bold", markup=False, highlight=False, soft_wrap=True)
             sys.stdout.flush()
             done = subprocess.run(program, env=environ, cwd=folder, stdin=subprocess.DEVNULL, check=False)
             if done.returncode == expected:
@@ -136,7 +137,7 @@ def night(url: str, path: Location, run_date: date, database: Path) -> str:
             [str(rows)],
         ).fetchone() or (0,)
     rows.unlink()
-    return f"run of {run_date}: {loaded:,} rows of {yesterday} appended. SUCCESS"
+    return f"run of {run_date}: {counted(loaded, 'row')} of {yesterday} appended. SUCCESS"
 
 
 def _names(url: str, path: Location, day: date) -> Iterator[str]:

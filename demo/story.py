@@ -25,6 +25,7 @@ from demo.writer import LiveWriter, live_writer, load
 from local_gcs.waiting import wait_until
 from shared.migration import Location
 from shared.state import Signatory
+from shared.text import counted
 
 __all__ = ["tell"]
 
@@ -71,7 +72,7 @@ def tell(stage: Stage, objects: int, rate: float) -> Iterator[str]:
         "1. A local Cloud Storage, and years of exports in it", f"{url}, in memory; gone when this ends"
     )
     loaded = load(url, MIGRATION.source, generate(objects, until=datetime.now(UTC).date()))
-    stage.print(f"{loaded:,} objects under {MIGRATION.source.uri}")
+    stage.print(f"{counted(loaded, 'object')} under {MIGRATION.source.uri}")
     with _both_mirrors(stage) as mirrors:
         _move(stage, mirrors, rate)
         _prove(stage, mirrors)
@@ -124,7 +125,7 @@ def _move(stage: Stage, mirrors: Mirrors, rate: float) -> None:
     """Dry run, execution and sweep, while a writer writes."""
     with _writer(stage, rate, regulars=FEW) as writer:
         stage.print(
-            f"A writer uploads {rate:g} submissions a second, fewer while the mirror lags. Some users answer again."
+            f"A writer uploads {counted(rate, 'submission')} a second, fewer while the mirror lags. Some users answer again."
         )
         stage.say("3. The dry run", "What is there, and what would be copied. It changes nothing.")
         stage.migrate("--report", str(stage.report / "dry-run"))
@@ -164,7 +165,7 @@ def _show_mirror(stage: Stage, function: FunctionProcess, writer: LiveWriter) ->
     lines = [line for line in function.lines() if line.get("event", "").startswith("mirror")]
     outcomes = Counter(line["outcome"] for line in lines if "outcome" in line)
     lags = sorted(line["lag_s"] for line in lines if line.get("lag_s") is not None)
-    written = f"{writer.uploads:,} submissions: {len(writer.acknowledged):,} objects."
+    written = f"{counted(writer.uploads, 'submission')}: {counted(len(writer.acknowledged), 'object')}."
     handled = ", ".join(f"{count:,} {outcome}" for outcome, count in outcomes.most_common())
     stage.print(f"\nMeanwhile the writer uploaded {written}\nThe mirror handled {handled}")
     if lags:
@@ -278,7 +279,7 @@ def _cut_over(stage: Stage, mirrors: Mirrors, checkout: Path, rate: float) -> No
     stage.server.wait_for_events()
     back = [line for line in mirrors.reverse.lines() if line.get("outcome") == "copied"]
     stage.print(
-        f"\nThe writer has switched to the new path; the reverse mirror copied {len(back):,} objects to the legacy path."
+        f"\nThe writer has switched to the new path; the reverse mirror copied {counted(len(back), 'object')} to the legacy path."
     )
     stage.print(
         "\nThe writer also wrote to the legacy path after the phase had changed. The same command copies what is left of that:"
@@ -337,7 +338,9 @@ def _undo(stage: Stage, manifest: Path) -> None:
     day = f"qpi_answers_{datetime.now(UTC).date() - timedelta(days=1):%Y%m%d}/*"
     stage.say("13. The undo", "One day is needed at the legacy path again.")
     stage.run("undo", str(manifest), "--only", day)
-    stage.run("undo", str(manifest), "--only", day, "--execute", "--report", str(stage.report / "undo"))
+    stage.run(
+        "undo", str(manifest), "--only", day, "--execute", "--yes", "--report", str(stage.report / "undo")
+    )
     stage.run("status")
 
 
@@ -347,11 +350,11 @@ def _summary(stage: Stage, manifest: Path) -> Iterator[str]:
     books, found = backfill["ledger"], sweep["verification"]
     yield f"from         {backfill['source']}"
     yield f"to           {backfill['destination']}"
-    yield f"backfill     {books['copied']:,} of {books['listed']:,} objects copied in {backfill['elapsed_s']:.0f} s"
+    yield f"backfill     {books['copied']:,} of {counted(books['listed'], 'object')} copied in {backfill['elapsed_s']:.0f} s"
     yield f"mirror       {books['already_equal']:,} of them were there already, by the mirror; {books['excluded']} excluded"
-    yield f"sweep        {sweep['ledger']['copied']:,} objects copied"
+    yield f"sweep        {counted(sweep['ledger']['copied'], 'object')} copied"
     yield f"verified     {', '.join(f'{found[verdict]:,} {verdict}' for verdict in VERDICTS)}"
-    yield f"deleted      {_read(manifest)['objects']:,} objects, by {manifest}"
+    yield f"deleted      {counted(_read(manifest)['objects'], 'object')}, by {manifest}"
 
 
 def _read(path: Path) -> Any:

@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from shared.errors import MigrationError
+from shared.text import counted
 
 __all__ = [
     "Answer",
@@ -271,7 +272,7 @@ def with_gcloud(words: Words, limit: float = READING_SECONDS) -> Answer:
     except OSError as error:
         raise Failed(f"{words[0]} cannot be run ({error.strerror}); install the Google Cloud CLI") from error
     except subprocess.TimeoutExpired:
-        return Answer(NO_ANSWER, "", f"no answer within {limit:g} seconds")
+        return Answer(NO_ANSWER, "", f"no answer within {counted(limit, 'second')}")
     return Answer(done.returncode, *(text.decode(errors="replace") for text in (done.stdout, done.stderr)))
 
 

@@ -20,6 +20,7 @@ from typing import Any
 from shared.errors import StorageError, UsageError
 from shared.migration import MAX_NAME_BYTES
 from shared.objects import RESOURCE_FIELDS, Metadata, ObjectRef, ObjectState, parse_time
+from shared.text import counted
 
 __all__ = ["MESSAGE_TYPE", "EventKind", "ObjectEvent", "object_named", "read_event", "unwrapped"]
 
@@ -209,7 +210,7 @@ def _check_name(name: str) -> None:
     except UnicodeEncodeError:
         raise ValueError("the name is not valid Unicode") from None
     if size > MAX_NAME_BYTES:
-        raise ValueError(f"the name has {size:,} bytes; {MAX_NAME_BYTES:,} are allowed")
+        raise ValueError(f"the name has {counted(size, 'byte')}; {MAX_NAME_BYTES:,} are allowed")
     if "\n" in name or "\r" in name or name in {".", ".."}:
         raise ValueError("no object can have this name")
 

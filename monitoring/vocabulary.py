@@ -15,6 +15,7 @@ from monitoring.files import Resource, user_metric
 from shared.errors import UsageError
 from shared.events_log import CONTEXT_FIELDS, FIELD_TYPES, Event
 from shared.json_io import parse_json
+from shared.text import counted
 
 __all__ = [
     "LIBRARY",
@@ -145,7 +146,7 @@ def line_problems(text: str) -> list[str]:
     """What is wrong with a line of the structured log, by the vocabulary and Cloud Logging's limits: a sentence for each fault."""
     size = len(text.encode(errors="surrogatepass"))
     if size > MAX_LINE:
-        return [f"the line has {size:,} bytes, more than {MAX_LINE:,}"]
+        return [f"the line has {counted(size, 'byte')}, more than {MAX_LINE:,}"]
     try:
         line = parse_json(text)
     except ValueError:

@@ -21,6 +21,9 @@ VERSION = "0.1.0"
 INTERRUPTED = 130
 """The exit code that shells give a program which Ctrl-C ended."""
 
+NEAR = 0.66
+"""How alike a word must be to one that was probably meant, as `difflib` counts: two of three letters."""
+
 _OF_HELP = frozenset({"--help", "--help-all", "--version"})
 
 _DIGITS_OF_ASCII = re.compile("[!-^`-~]+(?: [!-^`-~]+)?")
@@ -119,10 +122,17 @@ class OneLineParser(argparse.ArgumentParser):
             )
         return value
 
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As argparse does, but an unknown option is an error of the command to which it was given."""
+        found, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        return found, unknown
+
     def error(self, message: str) -> NoReturn:
         """Report the error in one line, with the word that was probably meant, and exit with 2."""
         wrong = _UNKNOWN.search(message)
-        close = get_close_matches(wrong[1], _words(self), 1) if wrong else []
+        close = _near(wrong[1], [*_words(self)]) if wrong else []
         meant = f"; did you mean {close[0]}?" if close else ""
         self.exit(2, f"{self.prog}: {one_line(message)}{meant} (--help shows what it takes)\n")
 
@@ -134,6 +144,14 @@ class _HelpAll(argparse.Action):
         text = parser.format_help_all() if isinstance(parser, OneLineParser) else parser.format_help()
         sys.stdout.write(text)
         parser.exit()
+
+
+def _near(wrong: str, words: list[str]) -> list[str]:
+    """The words that were probably meant: they begin so, or are spelled almost so. The dashes of options do not count."""
+    bare = {word.lstrip("-"): word for word in words if word.startswith("-") == wrong.startswith("-")}
+    typed = wrong.lstrip("-")
+    begun = [word for word in bare if typed and word.startswith(typed)]
+    return [bare[word] for word in begun or get_close_matches(typed, bare, 1, NEAR)]
 
 
 def _words(parser: argparse.ArgumentParser) -> Iterator[str]:

@@ -31,6 +31,7 @@ from shared.json_io import parse_json, shown_value
 from shared.migration import Migration
 from shared.objects import ObjectRef, ObjectState, parse_time, time_text
 from shared.store import ListingStore, RecordStore
+from shared.text import counted
 
 __all__ = [
     "CACHE_SECONDS",
@@ -236,10 +237,14 @@ def head_and_phases(
     """
     phases = phases_of(listed, migration)
     if contents is None:
-        raise disagreement(migration, f"the history has {len(phases)} entries, and the head is gone")
+        raise disagreement(
+            migration, f"the history has {counted(len(phases), 'entry')}, and the head is gone"
+        )
     content = state_content(contents, migration)
     if content.get("version") == 1 and phases:
-        raise disagreement(migration, f"the head has version 1, and the history has {len(phases)} entries")
+        raise disagreement(
+            migration, f"the head has version 1, and the history has {counted(len(phases), 'entry')}"
+        )
     return content, phases
 
 

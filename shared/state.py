@@ -372,7 +372,7 @@ class HistoryEntry:
             said += f"; to be signed anew: {', '.join(self.void)}"
         if self.manifest is not None:
             manifest = self.manifest
-            said += f"; manifest {manifest.name} sha256 {manifest.sha256} of {manifest.objects:,} objects"
+            said += f"; manifest {manifest.name} sha256 {manifest.sha256} of {counted(manifest.objects, 'object')}"
         if self.sites:
             said += f" {', '.join(site.name for site in self.sites)}"
         said += "".join(f"; overridden {each.check} ({each.reason})" for each in self.overridden)
@@ -480,6 +480,11 @@ class State:
     def certified(self) -> RunRecord | None:
         """The newest run with a certificate."""
         return next((run for run in reversed(self.runs) if run.certificate_sha256), None)
+
+    @property
+    def last_undo(self) -> datetime | None:
+        """When the newest undo among the runs ended; None where there is none."""
+        return next((run.finished for run in reversed(self.runs) if run.command == "undo"), None)
 
     @property
     def decisions(self) -> tuple[HistoryEntry, ...]:

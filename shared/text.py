@@ -37,9 +37,12 @@ def shown(text: str) -> str:
     return "\\x20" * start + "".join(map(_printable, inner)) + "\\x20" * end
 
 
-def counted(number: int, noun: str) -> str:
-    """``1 object``, ``1,000 objects``."""
-    return f"{number:,} {noun}" + ("" if number == 1 else "s")
+def counted(number: float, noun: str) -> str:
+    """``1 object``, ``1,000 objects``, ``2 entries``: a number before a noun is written by this function alone."""
+    if number == 1:
+        return f"1 {noun}"
+    many = f"{noun[:-1]}ies" if noun.endswith("y") and noun[-2:-1] not in set("aeiou") else f"{noun}s"
+    return f"{number:,} {many}" if isinstance(number, int) else f"{number:,g} {many}"
 
 
 def listed(items: Iterable[str], limit: int) -> str:

@@ -541,7 +541,7 @@ def _check(found: Verification) -> None:
     # The headline shows a critical remark beside clean names, and never calls that good.
     if found.clean is not (found.unsettled == 0) and (found.clean or not _spoilt(found)):
         raise ValueError(
-            f"it contradicts itself: clean is {clean}, and {found.unsettled:,} names are not equal"
+            f"it contradicts itself: clean is {clean}, and not equal: {counted(found.unsettled, 'name')}"
         )
     if found.clean and not found.compared:
         raise ValueError("it contradicts itself: clean is true, and nothing was compared")

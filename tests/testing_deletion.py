@@ -93,8 +93,9 @@ class Scene:
         return self.delete(objects, "--resume", self.manifest_uri, *arguments)
 
     def undo(self, *arguments: str) -> Ended:
-        """Undo; the manifest says what is migrated."""
-        return run_command("undo", *arguments, "--log-dir", str(self.folder / "logs"), "--ungoverned")
+        """Undo without a terminal; the manifest says what is migrated."""
+        yes = ("--yes",) if "--execute" in arguments else ()
+        return run_command("undo", *arguments, *yes, "--log-dir", str(self.folder / "logs"), "--ungoverned")
 
     @property
     def phase(self) -> Phase:

@@ -1,7 +1,8 @@
 """The command ``begin``: begin a migration on record, adopt an older one, or mend its record.
 
 ``python -m backfill_job begin --env E --by WHO``. The mirror and every command that overwrites or deletes need the record: without
-it they do nothing. The deployment runs this command before it deploys the mirror. Run again, it says that the record is whole.
+it they do nothing. The first ``migrate --execute`` begins the migration by itself. This command is for a mirror that is deployed
+before that; the deployment runs it. Run again, it says that the record is whole.
 """
 
 import argparse
@@ -47,7 +48,7 @@ SAID = {
 
 EXAMPLES = """
 examples:
-  python -m backfill_job begin --env dev --by "Ada Lovelace"                    before the mirror is deployed
+  python -m backfill_job begin --env dev --by "Ada Lovelace"                    only before a mirror is deployed
   python -m backfill_job begin --env dev --by "Ada Lovelace" --phase cut_over   the whole record was lost after the cutover
 
 exit codes:

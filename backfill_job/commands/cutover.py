@@ -149,7 +149,7 @@ def _unwritten(run: Run, before: Look, options: GateOptions) -> Overridden:
     if now.digest != before.digest:
         at, name = now.newest
         raise UsageError(
-            f"somebody wrote while this command ran: {before.names:,} names before, {now.names:,} now; the newest is {shown(name)}, "
+            f"somebody wrote while this command ran: {counted(before.names, 'name')} before, {now.names:,} now; the newest is {shown(name)}, "
             f"written {at}. Nothing was changed: pause the writer, run verify again, then this command"
         )
     if now.unequal:

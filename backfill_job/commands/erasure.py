@@ -8,15 +8,12 @@ It writes no log file, because a log would name the person's data for longer tha
 import argparse
 import json
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, nullcontext
 from dataclasses import dataclass
 
 import uvloop
-from rich import box
 from rich.console import Console
-from rich.table import Column, Table
-from rich.text import Text
 
 from backfill_job.deletion.erasing import Erased, Means, deleted_by, erase
 from backfill_job.deletion.traces import Held, Place, Trace, Traces, matching, traces_of
@@ -30,6 +27,7 @@ from backfill_job.run.command import (
     add_migration_arguments,
     migration_from,
 )
+from backfill_job.run.ending import next_line, next_of
 from backfill_job.run.logs import LogFormat, logging_to
 from backfill_job.run.overlaps import refuse_overlaps
 from backfill_job.run.phase_change import MARGIN_SECONDS, NotFinished
@@ -41,11 +39,13 @@ from shared.gateway import Gateway
 from shared.gcs.api import AsyncApi
 from shared.gcs.json_client import way_from
 from shared.migration import Migration
+from shared.objects import parse_time
 from shared.phase import CACHE_SECONDS, PhaseReader
 from shared.record import changeable, read_record, update
+from shared.report.next_steps import shown_command
 from shared.state import UNFIT, Erasure, State
 from shared.state_changes import MAX_WHO, Stamp, erased
-from shared.text import byte_count, counted, listed, shown
+from shared.text import byte_count, counted, listed, minute_text, shown
 
 __all__ = ["COMMAND"]
 
@@ -54,15 +54,12 @@ NAME = "erasure"
 MOST_NAMES = 2_000
 """Names of one run: a person with an object on each day of five years. Each takes 45 bytes in the head, which every mirror reads."""
 
-WIDE = 1_500
-"""Columns of the table, so that the longest name stays on its line."""
-
 NOT_READ = "Not looked at: log files and Cloud Logging, the consumer's tables, exports, and backups."
 
 EXAMPLES = """
 examples:
   python -m backfill_job erasure --env dev qpi_answers_20260101/user_id_7.jsonl        where is it still? changes nothing
-  python -m backfill_job erasure --env dev --match '*/user_id_7.jsonl'                 every object of one add_by_argument
+  python -m backfill_job erasure --env dev --match '*/user_id_7.jsonl'                 every object of one person
   python -m backfill_job erasure --env dev --match '*/user_id_7.jsonl' --execute --by "Ada Lovelace" --expect-names 12
 
 exit codes:
@@ -144,7 +141,7 @@ def _run(arguments: argparse.Namespace, io: ProcessIO) -> ExitCode:
         names = named | matched
         if len(names) > MOST_NAMES:
             raise UsageError(
-                f"{len(names):,} names; one erasure takes at most {MOST_NAMES:,}, because it is about a person"
+                f"{counted(len(names), 'name')}; one erasure takes at most {MOST_NAMES:,}, because it is about a person"
             )
         found = looking.traces(names, state)
         known = PhaseReader(gateway, migration, io.clock.monotonic).erasures(reverse=False)
@@ -283,8 +280,9 @@ class _Screen:
         as_json: bool,
     ) -> None:
         self._count, self._matched = map(len, names)
-        self._console = Console(file=io.stdout, width=WIDE, highlight=False)
+        self._console = Console(file=io.stdout, highlight=False)
         self._as_json = as_json
+        self._migration, self._words = migration, io.words
         self._facts = {
             "source": migration.source.uri,
             "destination": migration.destination.uri,
@@ -310,8 +308,10 @@ class _Screen:
         )
         self._say_only_named(found)
         self._notes(found)
-        expected = f" --expect-names {self._matched}" if self._matched else ""
-        return self.say(f"Nothing was changed. To erase: the same command with --execute --by WHO{expected}.")
+        self.say("Nothing was changed.")
+        expected = ("--expect-names", str(self._matched)) if self._matched else ()
+        erase = shown_command(NAME, *self._words, "--execute", "--by", "NAME", *expected)
+        return self.say(next_line(erase) if going else self._next(good=True))
 
     def erased(self, done: Erased, before: Traces) -> None:
         """The result of an erasure; the texts are those of the look before it."""
@@ -336,16 +336,19 @@ class _Screen:
         self.say(f"{counted(len(done.removed), 'version')} deleted.")
         for each in done.later:
             self.say(
-                f"NOT ERASED: {shown(each.at.uri)} was written at {each.state.created}, after the erasure began. Stop its writer, "
+                f"NOT ERASED: {shown(each.at.uri)} was written at {minute_text(parse_time(each.state.created))}, after the erasure began. Stop its writer, "
                 "or run the command again if it is to go, too"
             )
         for (at, _), why in done.refused.items():
             self.say(f"NOT DELETED: {shown(at.uri)}: {shown(why)}")
         self._say_only_named(before)
         self._notes(left)
-        if done.done:
-            return self.say(f"Nothing is left but {_staying(left)}.")
-        return self.say("Something is LEFT that should be gone; see above.")
+        staying = f"Nothing is left but {_staying(left)}."
+        self.say(staying if done.done else "Something is LEFT that should be gone; see above.")
+        return self.say(self._next(good=done.done))
+
+    def _next(self, *, good: bool) -> str:
+        return next_of(self._migration, NAME, self._words, good=good)
 
     def _say_only_named(self, found: Traces) -> None:
         """Name what has no version: a word of a report looks like a name there."""
@@ -358,12 +361,13 @@ class _Screen:
             )
 
     def _show(self, traces: Sequence[Trace]) -> None:
-        self._console.print(_table(traces))
+        for line in _lines(traces):
+            self.say(line)
 
     def _notes(self, found: Traces) -> None:
         if any(each.held is Held.SOFT_DELETED for each in found.data):
             self.say(
-                "Soft-deleted versions go by themselves at the time in the table. No request can delete them before."
+                "Soft-deleted versions go by themselves at the time above. No request can delete them before."
             )
         if found.texts:
             self.say(
@@ -393,36 +397,23 @@ def _staying(found: Traces) -> str:
     """What no request deletes: soft-deleted versions, and what only names it."""
     soft = [each for each in found.data if each.held is Held.SOFT_DELETED]
     until = max((each.until for each in soft), default="")
-    said = counted(len(soft), "soft-deleted version") + (f" (the last until {until})" if until else "")
+    said = counted(len(soft), "soft-deleted version") + (
+        f" (the last until {minute_text(parse_time(until))})" if until else ""
+    )
     objects = {each.at for each in found.texts}
     return f"{said} and {counted(len(objects), 'object')} that only {'names' if len(objects) == 1 else 'name'} it"
 
 
-def _table(traces: Sequence[Trace]) -> Table:
-    table = Table(
-        Column("where", no_wrap=True),
-        Column("what", no_wrap=True),
-        Column("generation", no_wrap=True),
-        Column("size", justify="right", no_wrap=True),
-        Column("since", no_wrap=True),
-        Column("until", no_wrap=True),
-        Column("object", no_wrap=True),
-        box=box.SIMPLE,
-        show_edge=False,
-        pad_edge=False,
-        header_style="",
-    )
+def _lines(traces: Sequence[Trace]) -> Iterator[str]:
+    """A line of 80 columns for each, and under it the whole address with its generation, as ``gcloud storage`` takes it."""
+    yield _ROW.format("where", "what", "size", "since", "until").rstrip()
     for each in traces:
-        table.add_row(
-            each.place.value,
-            "" if each.place is Place.TEXT else each.held.value,
-            str(each.state.generation),
-            byte_count(each.state.size),
-            each.state.created,
-            each.until,
-            Text(shown(each.at.uri)),
-        )
-    return table
+        held = "" if each.place is Place.TEXT else each.held.value
+        since, until = (minute_text(parse_time(at)) if at else "" for at in (each.state.created, each.until))
+        yield _ROW.format(each.place.value, held, byte_count(each.state.size), since, until).rstrip()
+        yield f"  {shown(each.at.uri)}#{each.state.generation}"
 
+
+_ROW = "{:11}  {:12}  {:>9}  {:20}  {}"
 
 COMMAND = Command(NAME, __doc__, EXAMPLES, add_arguments, _run, cannot_start=(*BEFORE_ANYTHING, PhaseUnknown))

@@ -5,7 +5,7 @@ check that cannot run counts as NO-GO. The command ``cutover`` takes the same ar
 """
 
 import argparse
-from datetime import date, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 from backfill_job.consumer import add_consumer_argument, named_consumer
@@ -21,6 +21,7 @@ from backfill_job.run.arguments import (
     add_checkout_arguments,
     add_override_arguments,
     add_session_arguments,
+    day,
     is_there,
     members,
     overrides_from,
@@ -105,7 +106,7 @@ def add_gate_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"the place of {REPORT_NAME} (default: beside the migration's state, where `import-test` leaves it)",
     )
     gate.add_argument(
-        "--today", type=_day, metavar="YYYYMMDD", help="the day of the presence check (default: today, UTC)"
+        "--today", type=day, metavar="YYYY-MM-DD", help="the day of the presence check (default: today, UTC)"
     )
     for option, does in (("--writer", "writes"), ("--reader", "reads")):
         gate.add_argument(
@@ -196,13 +197,6 @@ def _checkout(text: str) -> Path:
     if not is_there(path):
         raise argparse.ArgumentTypeError(f"{text} does not exist; name a checkout of the consumers' code")
     return path
-
-
-def _day(text: str) -> date:
-    try:
-        return datetime.strptime(text, "%Y%m%d").date()  # noqa: DTZ007 -- a day has no time zone
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a day; write YYYYMMDD") from None
 
 
 COMMAND = Command(NAME, __doc__, EXAMPLES, add_arguments, _run)

@@ -42,9 +42,9 @@ START_PATIENCE = 10.0
 
 EXAMPLES = """
 examples:
-  python -m backfill_job import-test --env dev --date 20240131
+  python -m backfill_job import-test --env dev --date 2024-01-31
   python -m backfill_job import-test --env prod --last 7 --dataset my-project.scratch --location EU --report reports/prod
-  python -m backfill_job import-test --env prod --run-date 20240201    a whole night
+  python -m backfill_job import-test --env prod --run-date 2024-02-01    a whole night
 
 exit codes:
   0  every day gives the same from both paths
@@ -58,14 +58,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_billing_argument(add_consumer_paths(parser, "which paths"))
     days = parser.add_argument_group("which days")
     days.add_argument(
-        "--date", action="append", default=[], metavar="YYYYMMDD", help="a day; may be repeated"
+        "--date", action="append", default=[], metavar="YYYY-MM-DD", help="a day; may be repeated"
     )
-    days.add_argument("--from", dest="first", metavar="YYYYMMDD", help="the first of several days; with --to")
-    days.add_argument("--to", dest="last", metavar="YYYYMMDD", help="the last of several days; with --from")
+    days.add_argument(
+        "--from", dest="first", metavar="YYYY-MM-DD", help="the first of several days; with --to"
+    )
+    days.add_argument("--to", dest="last", metavar="YYYY-MM-DD", help="the last of several days; with --from")
     days.add_argument("--last", dest="last_days", metavar="N", help="the N days up to yesterday, UTC")
     days.add_argument(
         "--run-date",
-        metavar="YYYYMMDD",
+        metavar="YYYY-MM-DD",
         help="instead of days: play the whole run of this date on both paths",
     )
     days.add_argument(

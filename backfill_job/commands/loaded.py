@@ -86,8 +86,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="BigQuery refuses to bill more (default 10737418240, 10 GiB)",
     )
     days = parser.add_argument_group("which days")
-    days.add_argument("--from", dest="first", metavar="YYYYMMDD", help="the first of several days; with --to")
-    days.add_argument("--to", dest="last", metavar="YYYYMMDD", help="the last of several days; with --from")
+    days.add_argument(
+        "--from", dest="first", metavar="YYYY-MM-DD", help="the first of several days; with --to"
+    )
+    days.add_argument("--to", dest="last", metavar="YYYY-MM-DD", help="the last of several days; with --from")
     days.add_argument(
         "--last",
         dest="last_days",

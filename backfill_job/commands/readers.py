@@ -29,7 +29,7 @@ from backfill_job.run.command import (
     add_migration_arguments,
     migration_from,
 )
-from backfill_job.run.ending import say_verdict
+from backfill_job.run.ending import next_line, next_of, say_verdict
 from backfill_job.run.google_apis import Apis, Unanswered, session
 from backfill_job.run.logs import LogFormat, logging_to
 from backfill_job.run.settings import Settings
@@ -39,10 +39,10 @@ from shared.events_log import Event, EventLog
 from shared.gateway import Gateway
 from shared.migration import Migration
 from shared.record import require_begun, update
-from shared.report.next_steps import Target
+from shared.report.next_steps import Target, shown_command
 from shared.state import State, foreign_readers
 from shared.state_changes import Stamp, reader_acknowledged, readers_seen
-from shared.text import minute_text
+from shared.text import counted, minute_text
 
 __all__ = ["COMMAND"]
 
@@ -131,6 +131,13 @@ def _run(arguments: argparse.Namespace, io: ProcessIO) -> ExitCode:
             print(json.dumps({**content, "summary": said, "clean": good}, indent=2), file=io.stdout)
         else:
             _show(arguments, found, check, io)
+            record = check is None and found is not None and bool(found.covered)
+            following = (
+                next_line(shown_command(NAME, *io.words, "--record"))
+                if record
+                else next_of(migration, NAME, io.words, good=good)
+            )
+            io.console().print(following, markup=False, soft_wrap=True)
     return ExitCode.DONE if good else ExitCode.NOT_RIGHT
 
 
@@ -219,7 +226,7 @@ def _log(log: EventLog, state: State | None, verdict: str, *, good: bool) -> Non
     if state is None or state.since is None or state.phase.before_cutover or not state.readers:
         return
     for each in foreign_readers(state, max(state.since, state.readers[0].begins)) or ():
-        said = f"{each.use.value} {each.count:,} times, last {minute_text(each.last)}"
+        said = f"{each.use.value} {counted(each.count, 'time')}, last {minute_text(each.last)}"
         log.emit(Event.OLD_PATH_READ, principal=each.name, summary=said)
 
 

@@ -19,12 +19,15 @@ from backfill_job.references.screen import nothing_read, recorded, report
 from backfill_job.references.sites import gone_sites, sites_of, with_accepted
 from backfill_job.references.targets import Kind
 from backfill_job.run.arguments import add_by_argument, add_checkout_arguments
-from backfill_job.run.command import Command, ExitCode, ProcessIO, add_billing_argument
+from backfill_job.run.command import Command, ExitCode, ProcessIO, add_billing_argument, refuse_two_pairs
+from backfill_job.run.ending import next_line, next_of
+from backfill_job.run.local_tasks import without_options
 from backfill_job.run.reports import ReportDirectory, json_bytes
 from shared.errors import UsageError
 from shared.gateway import Gateway
 from shared.migration import Environment, Location, Migration, qpi_exports
 from shared.record import require_begun, update
+from shared.report.next_steps import shown_command
 from shared.state import Site, State
 from shared.state_changes import Stamp, sites_accepted, sites_seen
 from shared.text import counted, listed, shown
@@ -101,7 +104,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what.add_argument(
         "--env", choices=[environment.value for environment in Environment], help="one QPI environment"
     )
-    what.add_argument("--source", metavar="gs://BUCKET/PREFIX/", help="the old path, instead of the preset's")
+    what.add_argument("--source", metavar="gs://BUCKET/PREFIX/", help="the old path, without --env")
     what.add_argument("--destination", metavar="gs://BUCKET/PREFIX/", help="the new path")
 
 
@@ -121,11 +124,24 @@ def _run(arguments: argparse.Namespace, io: ProcessIO) -> int:
     _say(report(result, proposal, written), io)
     if arguments.json is not None:
         _write(arguments.json, _json(result, proposal))
-    if state is None:
-        return ExitCode.DONE if result.clean else ExitCode.NOT_RIGHT
-    check = references_check(result, state)
-    _say(recorded(result, state, check.evidence), io)
-    return ExitCode.DONE if check.passed else ExitCode.NOT_RIGHT
+    good = result.clean
+    if state is not None:
+        check = references_check(result, state)
+        _say(recorded(result, state, check.evidence), io)
+        good = check.passed
+    patch = bool(proposal.changes) and not written
+    _say([_next(migrations, io, good=good, patch=patch)], io)
+    return ExitCode.DONE if good else ExitCode.NOT_RIGHT
+
+
+def _next(migrations: Sequence[Migration], io: ProcessIO, *, good: bool, patch: bool) -> str:
+    """The last line: the patch where one can be made, the record where no migration is named, else as usual."""
+    words = without_options(io.words, {"--patch": 1})
+    if not good and patch:
+        return next_line(shown_command(NAME, *words, "--patch", "references.patch"))
+    if good and len(migrations) > 1:
+        return next_line(shown_command(NAME, *words, "--env", "prod", "--record"))
+    return next_of(migrations[0], NAME, words, good=good)
 
 
 def _recorded(arguments: argparse.Namespace, result: ScanResult, migrations: Sequence[Migration]) -> State:
@@ -179,15 +195,15 @@ def _named(names: Sequence[str], result: ScanResult, state: State) -> list[Site]
 
 
 def _migrations(arguments: argparse.Namespace) -> list[Migration]:
+    refuse_two_pairs(arguments)
+    if arguments.env is not None:
+        return [qpi_exports(Environment(arguments.env))]
     source = None if arguments.source is None else Location.parse(arguments.source)
     destination = None if arguments.destination is None else Location.parse(arguments.destination)
-    if arguments.env is not None:
-        preset = qpi_exports(Environment(arguments.env))
-        return [Migration(source or preset.source, destination or preset.destination, label=preset.label)]
     if source is None and destination is None:
         return [qpi_exports(environment) for environment in Environment]
     if source is None or destination is None:
-        raise UsageError("--source and --destination belong together, unless --env gives the other one")
+        raise UsageError("--source and --destination belong together")
     return [Migration(source, destination)]
 
 

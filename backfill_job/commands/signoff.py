@@ -57,7 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add this command's arguments."""
     names = [name.value for name in Signatory]
     parser.add_argument("name", metavar="NAME", choices=names, help=f"who signs off: {', '.join(names)}")
-    add_by_argument(parser, "the add_by_argument", required=True)
+    add_by_argument(parser, "the person", required=True)
     parser.add_argument(
         "--note", default="", metavar="TEXT", help=f"what there is to say, in up to {MAX_NOTE:,} characters"
     )

@@ -121,6 +121,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="write, ask and remove some 60 objects; every answer goes into FILE (default wire.json), without contents",
     )
+    parser.add_argument("--details", action="store_true", help="show each check with what was found")
     parser.add_argument(
         "--json", action="store_true", help="the result as one JSON line (the default in a job)"
     )
@@ -139,7 +140,7 @@ def _run(arguments: argparse.Namespace, io: ProcessIO) -> ExitCode:
         print(json.dumps(_content(arguments.part, checks)), file=io.stdout)
     else:
         console = io.console(WIDTH)
-        show_lines(console, checks)
+        show_lines(console, checks, briefly=not arguments.details)
         fit = not blocking(checks)
         say_verdict(console, f"\n{_verdict(checks)}.", good=fit)
         again = shown_command(NAME, *io.words) or NAME
@@ -268,7 +269,7 @@ def _wire(
     trial = try_wire(way, folder, soft_delete=bool(settings["softDelete"]), versioned=versioned, stop=stop)
     _write(file, trial.to_json(about))
     yield from trial.checks()
-    yield passed("wire: file", f"{len(trial.exchanges.noted)} answers in {file}")
+    yield passed("wire: file", f"{counted(len(trial.exchanges.noted), 'answer')} in {file}")
 
 
 def _lacking(held: frozenset[str] | str) -> list[Check]:

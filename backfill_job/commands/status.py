@@ -4,9 +4,11 @@ import argparse
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from dataclasses import replace
 from datetime import datetime, timedelta
 from socket import create_server
 
+import uvloop
 from werkzeug.serving import make_server
 
 from backfill_job.checks import readers_check
@@ -15,21 +17,25 @@ from backfill_job.run.arguments import from_one
 from backfill_job.run.command import Command, ExitCode, ProcessIO, add_migration_arguments, migration_from
 from backfill_job.run.ending import next_line, say_verdict
 from backfill_job.run.late_console import LateConsole
+from backfill_job.run.late_gateway import LateGateway
 from backfill_job.run.operator_values import in_force
 from backfill_job.run.stopping import stopping_on_signals
+from backfill_job.verify.case_siblings import MIXED, mixed_prefixes
 from backfill_job.verify.day_warnings import remark_lines
-from shared.errors import Interrupted, UsageError
+from shared.errors import Interrupted, StorageError, UsageError
 from shared.gateway import Gateway
 from shared.green_days import GREEN_DAYS, KEY, green_days
 from shared.migration import Migration
+from shared.operations import OperationsCounter
 from shared.phase import Phase
-from shared.report.headline import Tone
+from shared.report.headline import Tone, later_comparison
 from shared.report.loading import Status, Unreadable, read_status
 from shared.report.next_steps import Step, Target
 from shared.report.page import next_of_status, steps_of_status, verdict_of_status
 from shared.report.web import create_app
 from shared.state import State
 from shared.text import minute_text
+from shared.verification import OF_NAMES, Remark
 
 __all__ = ["COMMAND", "green_lines"]
 
@@ -78,7 +84,7 @@ def _run(arguments: argparse.Namespace, io: ProcessIO) -> int:
 
 def _show(migration: Migration, gateway: Gateway, io: ProcessIO, settings: str) -> ExitCode:
     now = io.clock.now()
-    data = read_status(gateway, migration, now)
+    data, mixed = _with_mixed(read_status(gateway, migration, now), migration, gateway, io)
     console = io.console()
     verdict = verdict_of_status(data, now)
     console.print(f"{migration.source.uri} → {migration.destination.uri}", markup=False, soft_wrap=True)
@@ -93,7 +99,7 @@ def _show(migration: Migration, gateway: Gateway, io: ProcessIO, settings: str) 
         ):
             console.print(line, markup=False, soft_wrap=True)
     for line in (
-        *_verification_lines(data),
+        *_verification_lines(data, mixed),
         *filter(None, [_loaded_line(data)]),
         *_step_lines(steps_of_status(data, now)),
         "",
@@ -106,6 +112,29 @@ def _show(migration: Migration, gateway: Gateway, io: ProcessIO, settings: str) 
     console.print(line, markup=False, soft_wrap=True)
     readable = not (data.unreadable or isinstance(data.loaded, Unreadable))
     return ExitCode.DONE if readable else ExitCode.NOT_RIGHT
+
+
+def _with_mixed(
+    data: Status, migration: Migration, gateway: Gateway, io: ProcessIO
+) -> tuple[Status, list[Remark]]:
+    """Look now for the destination's name in another case: this takes the place of what the latest verification found of it."""
+    found, store = (
+        data.known_verification,
+        LateGateway(io.environ, 1, OperationsCounter(), gateway.server_time, migration.billing_project),
+    )
+
+    async def look() -> list[Remark]:
+        async with store.fast(1, patience=PATIENCE_SECONDS) as api:
+            return await mixed_prefixes(api, migration)
+
+    try:
+        mixed = [] if data.unreadable else uvloop.run(look())
+    except StorageError as error:
+        return replace(data, verification=Unreadable(str(error))), []
+    if found is None:
+        return data, mixed
+    remarks = (*mixed, *(each for each in found.remarks if each.kind != MIXED))
+    return replace(data, verification=replace(found, remarks=remarks)), mixed
 
 
 _LOADED = "\nlatest comparison with the consumer's table"
@@ -174,15 +203,21 @@ def green_lines(state: State, now: datetime) -> Iterator[str]:
     yield from filter(None, [why and f"  {why}"])
 
 
-def _verification_lines(status: Status) -> Iterator[str]:
+def _verification_lines(status: Status, mixed: Sequence[Remark]) -> Iterator[str]:
     if status.verification is None:
         yield "\nlatest verification: none"
-    found = status.known_verification
-    if found is not None:
+        yield from remark_lines(mixed)
+    found, state = status.known_verification, status.known_state
+    if found is None:
+        return
+    remarks = () if state is not None and state.phase is Phase.DELETED else found.remarks  # of what is gone
+    if state is not None and later_comparison(state, found) is not None:
+        remarks = tuple(each for each in remarks if each.kind not in OF_NAMES)
+        if remarks:
+            yield f"\nwhat was found beside the names (verification of {minute_text(found.finished)}):"
+    else:
         yield f"\nlatest verification, {minute_text(found.finished)}: {found.summary}"
-        state = status.known_state
-        if state is None or state.phase is not Phase.DELETED:  # else it is about what is gone
-            yield from remark_lines(found.remarks)
+    yield from remark_lines(remarks)
 
 
 def _step_lines(steps: Sequence[Step]) -> Iterator[str]:

@@ -7,7 +7,7 @@ says of every day what soft delete still holds and until when, and what the new 
 
 import argparse
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from dataclasses import replace
 from datetime import date, timedelta
 from functools import partial
@@ -20,7 +20,7 @@ from backfill_job.copying.options import add_pace_arguments, governor_from
 from backfill_job.copying.progress import counting
 from backfill_job.deletion.manifest_store import Found, cloud_ref, find_manifest
 from backfill_job.deletion.phases import GOES_ON_IN
-from backfill_job.run.arguments import add_log_arguments, report_place
+from backfill_job.run.arguments import add_log_arguments, day, report_place
 from backfill_job.run.command import (
     BEFORE_ANYTHING,
     Command,
@@ -28,10 +28,12 @@ from backfill_job.run.command import (
     ProcessIO,
     add_migration_arguments,
     migration_from,
+    refuse_two_pairs,
 )
 from backfill_job.run.ending import command_line, same_command, say_end
 from backfill_job.run.open_run import opened
 from backfill_job.run.phase_change import phase_after
+from backfill_job.run.questions import confirm_by_yes
 from backfill_job.run.reports import Lines
 from backfill_job.run.run import Run, open_api
 from backfill_job.undo.options import RestoreOption
@@ -40,15 +42,16 @@ from backfill_job.undo.restore import Restored, RestorePlan, Undo, UndoOutcome, 
 from backfill_job.undo.screen import day_lines, end_lines, next_steps, plan_table, verdict
 from shared.authority import InPhases
 from shared.decision import Authority
-from shared.errors import UsageError
+from shared.errors import MigrationError, UsageError
 from shared.events_log import Event
 from shared.gateway import Gateway
 from shared.migration import matches_any
 from shared.partitions import classify
 from shared.phase import Phase, state_ref
-from shared.record import read_state
-from shared.state import State
-from shared.text import shown
+from shared.record import read_state, update
+from shared.state import RunRecord, State
+from shared.state_changes import with_run
+from shared.text import counted, shown
 
 __all__ = ["COMMAND"]
 
@@ -56,11 +59,11 @@ NAME = "undo"
 
 EXAMPLES = """
 examples:
-  python -m backfill_job undo --env prod                 what can be brought back
-  python -m backfill_job undo --env prod --day 20240131  of one day
-  python -m backfill_job undo --env prod --day 20240131 --execute
+  python -m backfill_job undo --env prod                     what can be brought back
+  python -m backfill_job undo --env prod --day 2024-01-31    of one day
+  python -m backfill_job undo --env prod --day 2024-01-31 --execute
   python -m backfill_job undo MANIFEST --execute
-  python -m backfill_job undo --rehearse --env prod      before a deletion
+  python -m backfill_job undo --rehearse --env prod          before a deletion
 
 exit codes:
   0  dry run: everything is there or can be brought back; --execute: everything is there, looked at afterwards
@@ -89,11 +92,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="without a manifest: delete and bring back one sample object in a scratch prefix of the legacy bucket",
     )
     mode.add_argument(
+        "--yes", action="store_true", help="with --execute: do not ask; needed without a terminal"
+    )
+    mode.add_argument(
         "--include-erased",
         action="store_true",
         help="also bring back what was deleted at the new path since a proven comparison; else it is named and left",
     )
-    mode.add_argument("--day", type=_day, metavar="YYYYMMDD", help="only what has this day in its name")
+    mode.add_argument("--day", type=day, metavar="YYYY-MM-DD", help="only what has this day in its name")
     mode.add_argument(
         "--only",
         action="append",
@@ -122,8 +128,11 @@ def _run(arguments: argparse.Namespace, io: ProcessIO) -> int:
         migration = migration_from(arguments)
         with opened(NAME, arguments, io, migration=migration, mode="rehearsal", changes_objects=False) as run:
             return _rehearse(run)
+    if arguments.execute and not arguments.yes and not io.stdin.isatty():
+        raise UsageError("--execute asks before it writes, and there is no terminal to ask on; add --yes")
     if not arguments.manifest and arguments.env is None and arguments.source is None:
         raise UsageError("say which deletion: --env E, or MANIFEST; or --rehearse --env E before a deletion")
+    refuse_two_pairs(arguments)
     with closing(Gateway(billing_project=arguments.billing_project)) as gateway:
         found = find_manifest(gateway, arguments.manifest or _of_the_state(gateway, arguments))
     _refuse_foreign(arguments, found)
@@ -174,29 +183,31 @@ def _rehearse(run: Run) -> ExitCode:
     run.say("Rehearsal of an undo, with one object in a scratch prefix:")
     rehearsed = uvloop.run(run_it())
     run.write("rehearsal.json", {"works": rehearsed.works, "steps": [step.to_json() for step in steps]})
-    if not rehearsed.works:
-        run.say("An undo would NOT work; mend what failed before anything is deleted.")
-    elif not all(step.passed for step in steps):
-        run.say("An undo would work in one of two ways only; consider mending the other.")
-    else:
-        run.say("An undo would work, in both ways.")
     if rehearsed.left:
         run.say(f"The scratch copy is LEFT: {shown(rehearsed.left)}")
     else:
         run.say("The scratch copy was removed.")
-    return ExitCode.DONE if rehearsed.works and not rehearsed.left else ExitCode.NOT_RIGHT
+    if not rehearsed.works:
+        said = "An undo would NOT work; mend what failed before anything is deleted."
+    elif not all(step.passed for step in steps):
+        said = "An undo would work in one of two ways only; consider mending the other."
+    else:
+        said = "An undo would work, in both ways."
+    good = rehearsed.works and not rehearsed.left
+    again = command_line(run.migration, "status") if good else same_command(run, NAME)
+    say_end(run, said, again, good=good, fix_first=not good)
+    return ExitCode.DONE if good else ExitCode.NOT_RIGHT
 
 
 def _undo(run: Run, arguments: argparse.Namespace, found: Found, phase: Phase) -> ExitCode:
     clock = run.io.clock
+    if arguments.execute and not arguments.yes:
+        _ask(run, arguments, found, phase)
     began = clock.now()
-    with (
-        run.object_lines() as lines,
-        counting(
-            run.console, "looking" if not arguments.execute else "bringing back", total=found.manifest.objects
-        ) as add,
-    ):
-        plan, result = uvloop.run(_planned_or_done(run, arguments, found, phase, _reporting(run, lines, add)))
+    execute = arguments.execute
+    with run.object_lines() as lines, _counting(run, found, execute=execute) as add:
+        report = _reporting(run, lines, add)
+        plan, result = uvloop.run(_planned_or_done(run, arguments, found, phase, report, execute=execute))
     if not plan.selected:
         raise UsageError("--only and --day select no name in the manifest")
     run.console.print(plan_table(plan))
@@ -204,7 +215,7 @@ def _undo(run: Run, arguments: argparse.Namespace, found: Found, phase: Phase) -
         run.say(text)
     right = plan.possible if result is None else result.done
     code = ExitCode.DONE if right else ExitCode.NOT_RIGHT
-    report: dict[str, Any] = {
+    content: dict[str, Any] = {
         "manifest": found.place,
         "manifest_sha256": found.sha256,
         "only": arguments.only,
@@ -212,12 +223,12 @@ def _undo(run: Run, arguments: argparse.Namespace, found: Found, phase: Phase) -
         "outlook": plan.to_json(),
         "undone": None if result is None else result.to_json(),
     }
-    run.write("undo.json", report)
+    run.write("undo.json", content)
     if result is not None:
         run.log.emit(
             Event.UNDO_FINISHED,
             exit_code=int(code),
-            summary=f"{result.there:,} of {plan.selected:,} objects are there",
+            summary=f"{result.there:,} of {counted(plan.selected, 'object')} there",
             manifest=found.place,
             selected=plan.selected,
             there=result.there,
@@ -227,8 +238,40 @@ def _undo(run: Run, arguments: argparse.Namespace, found: Found, phase: Phase) -
         )
         for text in next_steps(phase_after(run, phase), result, run.migration):
             run.say(text)
+        _record(run, int(code), verdict(plan, result))
     say_end(run, verdict(plan, result), _next(run, plan, result), good=right)
     return code
+
+
+def _ask(run: Run, arguments: argparse.Namespace, found: Found, phase: Phase) -> None:
+    """Show what can be brought back, and ask.
+
+    Raises:
+        UsageError: The operator says no.
+    """
+    with _counting(run, found, execute=False) as add:
+        plan, _ = uvloop.run(_planned_or_done(run, arguments, found, phase, lambda *_: add(1), execute=False))
+    if plan.counts.done:
+        run.console.print(plan_table(plan))
+        objects, legacy = counted(plan.counts.done, "object"), shown(run.migration.source.uri)
+        confirm_by_yes(run, f"Bring {objects} back to {legacy}? What is there now is not overwritten.")
+
+
+def _counting(run: Run, found: Found, *, execute: bool) -> AbstractContextManager[Callable[..., None]]:
+    doing = "bringing back" if execute else "looking"
+    return counting(run.console, doing, total=found.manifest.objects)
+
+
+def _record(run: Run, code: int, summary: str) -> None:
+    """Put the run on record, for `status` and a later deletion; what came back does not depend on it."""
+    name, ended = str(run.log.context["run"]), run.now()
+    record = RunRecord(
+        run=name, command=NAME, finished=ended, exit_code=code, summary=summary, report=run.place
+    )
+    try:
+        update(run.store, run.migration, lambda state: with_run(state, record))
+    except MigrationError as error:
+        run.say(f"WARNING: this undo is not on record, so `status` does not show it: {error}")
 
 
 def _next(run: Run, plan: RestorePlan, result: UndoResult | None) -> str:
@@ -246,6 +289,8 @@ async def _planned_or_done(
     found: Found,
     phase: Phase,
     report: Callable[[RestoreOption, Restored | None, bool], None],
+    *,
+    execute: bool,
 ) -> tuple[RestorePlan, UndoResult | None]:
     # Where no deletion was begun, only the phase in which a person decided on the undo allows it.
     allowed = GOES_ON_IN if phase in GOES_ON_IN else frozenset({phase})
@@ -260,20 +305,20 @@ async def _planned_or_done(
             InPhases(run.phases, allowed, Authority.DESTINATION, state_ref(run.migration).uri),
             arguments.include_erased,
         )
-        if not arguments.execute:
+        if not execute:
             return await undo.plan(), None
         return await undo.execute(governor_from(arguments, 1), arguments.in_flight)
 
 
 def _reporting(
-    run: Run, file: Lines | None, add: Callable[[int], None]
+    run: Run, file: Lines | None, add: Callable[..., None]
 ) -> Callable[[RestoreOption, Restored | None, bool], None]:
     """Counts every line, and puts it into the report, and into the log where the object could not be brought back."""
     migration, log = run.migration, run.log
 
     def report(option: RestoreOption, restored: Restored | None, there: bool) -> None:
         line = option.line
-        add(1)
+        add(1, 0 if restored is None else line.size)
         detail = option.because if restored is None else restored.detail
         if file is not None:
             file.write(
@@ -327,7 +372,7 @@ def _of_the_state(gateway: Gateway, arguments: argparse.Namespace) -> str:
         raise UsageError(f"no deletion of this migration took an object of {day}")
     if len(took) > 1:
         raise UsageError(
-            f"{len(took):,} deletions took it: name one of their manifests: {', '.join(map(shown, took))}"
+            f"{counted(len(took), 'deletion')} took it: name one of their manifests: {', '.join(map(shown, took))}"
         )
     return took[0]
 
@@ -336,13 +381,6 @@ def _took(found: Found, day: date) -> bool:
     """Whether a manifest's figures name a day; a manifest without figures may have it."""
     days = found.manifest.facts.get("days")
     return day.isoformat() in days if isinstance(days, dict) else True
-
-
-def _day(text: str) -> date:
-    try:
-        return date.fromisoformat(text)  # YYYYMMDD as well
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a day; write YYYYMMDD") from None
 
 
 COMMAND = Command(NAME, __doc__, EXAMPLES, add_arguments, _run, cannot_start=BEFORE_ANYTHING)

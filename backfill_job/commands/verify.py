@@ -27,6 +27,7 @@ from backfill_job.run.reports import json_bytes, of_this_version
 from backfill_job.run.run import Run, open_api, tune_gc
 from backfill_job.run.settings import Settings
 from backfill_job.run.since import begun_by, narrowed_to
+from backfill_job.verify.case_siblings import mixed_prefixes_of
 from backfill_job.verify.certificate import CertifiedRun, certificate, data_of
 from backfill_job.verify.day_counts import DayCounts, LagCounts
 from backfill_job.verify.day_warnings import day_warnings, remark_lines
@@ -43,7 +44,6 @@ from shared.errors import (
 )
 from shared.events_log import Event
 from shared.gcs.api import AsyncApi
-from shared.gcs.listing import case_siblings
 from shared.green_days import Day, Square, square_of
 from shared.loaded import LoadedRecord, read_latest_loaded
 from shared.objects import LEFT_OUT, time_text
@@ -249,7 +249,7 @@ def _conclude(
     narrowed = narrowed_to(arguments.since, run.started)
     remarks = [
         *_erased(result.compared),
-        *uvloop.run(_mixed(run)),
+        *mixed_prefixes_of(run),
         *day_warnings(result.counts, run.clock.now().date(), record.state.phase),
     ]
     found = verification(
@@ -337,33 +337,6 @@ def _erased(compared: Compared) -> list[Remark]:
         f"{listed(map(shown, compared.erased), MAX_SHOWN)}. {then}"
     )
     return [Remark(Level.CRITICAL if many else Level.NOTE, "erased", None, said)]
-
-
-async def _mixed(run: Run) -> list[Remark]:
-    """Find prefixes with the destination's name in another case."""
-    destination = run.migration.destination
-    async with open_api(run) as api:
-        try:
-            siblings = await case_siblings(api, destination)
-        except PermissionDenied as error:
-            return [
-                Remark(
-                    Level.WARNING, "mixed_prefix", None, f"not known whether there is a mixed prefix: {error}"
-                )
-            ]
-    found = [sibling for sibling in siblings if sibling != run.migration.source]
-    for sibling in found:
-        run.log.emit(Event.MIXED_PREFIX_FOUND, object=sibling.uri)
-    return [
-        Remark(
-            Level.CRITICAL,
-            "mixed_prefix",
-            None,
-            f"{sibling.uri} holds objects: the destination's name in another case, where no reader looks. "
-            "Find out who writes there, and copy what is missing",
-        )
-        for sibling in found
-    ]
 
 
 def _leave(run: Run, found: Verification, certified: bytes | None, phase: Phase) -> None:

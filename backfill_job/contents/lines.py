@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 import orjson
 
 from backfill_job.contents.rows import ROWS, ProblemKind, Problems, Row
+from shared.text import counted
 from shared.verification import Severity
 
 __all__ = ["BOUNDS", "Bounds", "ContentsReport", "LineChecker", "LineProblem"]
@@ -158,7 +159,7 @@ class LineChecker:
         self._line += 1
         if size > self._bounds.line:
             self._rows += 1
-            detail = f"{size:,} bytes, {self._bounds.line:,} are judged"
+            detail = f"{counted(size, 'byte')}, {self._bounds.line:,} are judged"
             self._found(ProblemKind.LINE_TOO_LONG, detail, self._line)
             return
         found: Problems = {}

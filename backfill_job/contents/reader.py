@@ -18,6 +18,7 @@ from backfill_job.contents.rows import ProblemKind, Row
 from shared.errors import ObjectNotFound
 from shared.gcs.api import AsyncApi
 from shared.objects import ObjectRef, ObjectState
+from shared.text import counted
 
 __all__ = ["LIMITS", "Contents", "Limits", "Reading", "Unpacking", "read_back"]
 
@@ -159,7 +160,7 @@ class Contents:
         complete = self._unpacking is None or self._unpacking.complete
         if self._unpacking is not None:
             if self._unpacking.stopped:
-                why = f"unpacks to more than the {self._most:,} bytes that are judged"
+                why = f"unpacks to more than the {counted(self._most, 'byte')} that are judged"
                 self._checker.note(ProblemKind.TOO_LARGE, why)
             elif not complete:
                 self._checker.note(ProblemKind.BAD_ENCODING, "its gzip data are damaged or cut off")

@@ -69,6 +69,7 @@ from datetime import UTC, datetime
 from enum import Enum
 from typing import Any
 
+from shared.text import counted
 from shared.verification import Severity
 
 __all__ = ["ROWS", "SCHEMA", "Field", "ProblemKind", "Problems", "Record", "Row", "Type"]
@@ -375,7 +376,10 @@ def _other_form(text: str) -> tuple[ProblemKind, str]:
     if match is None:
         if _NUMBER.fullmatch(text):
             return ProblemKind.ODD_TIMESTAMP, "a number in a text"
-        return ProblemKind.BAD_TIMESTAMP, f"a text of {len(text)} characters in no form of a TIMESTAMP"
+        return (
+            ProblemKind.BAD_TIMESTAMP,
+            f"a text of {counted(len(text), 'character')} in no form of a TIMESTAMP",
+        )
     leap = match["second"] == LEAP_SECOND
     try:
         _clock(*match.group("year", "month", "day", "hour", "minute"), "59" if leap else match["second"])

@@ -102,7 +102,7 @@ class Compared:
         """The verdict in words: ``both sides are equal``, or ``NOT EQUAL: 1 missing``."""
         if self.nothing:
             there = (
-                f"all {self.names:,} names are excluded"
+                f"all is excluded ({counted(self.names, 'name')})"
                 if self.names
                 else "there is no object on either side"
             )

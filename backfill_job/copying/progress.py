@@ -13,7 +13,7 @@ from typing import Any
 from backfill_job.copying.counts import Account, Counts
 from backfill_job.run.late_console import LateConsole
 from shared.events_log import Event, EventLog
-from shared.text import duration
+from shared.text import byte_count, duration
 
 __all__ = ["Reading", "counting", "said_of", "showing", "showing_progress"]
 
@@ -32,6 +32,7 @@ class Reading:
 
     Attributes:
         done: How many of them the run worked on, for the rate.
+        facts: The counts for the log; `bytes` stands in the bar, too.
     """
 
     settled: int
@@ -101,8 +102,10 @@ def _rate(reading: Reading, elapsed: float) -> float:
 
 def said_of(reading: Reading, total: int | None, elapsed: float) -> str:
     """How much of how much is done, how fast, and how long the rest takes: for a terminal of 80 columns."""
-    settled, rate = reading.settled, _rate(reading, elapsed)
+    settled, rate, size = reading.settled, _rate(reading, elapsed), reading.facts.get("bytes")
     fast = f"{rate:,.0f}/s" if rate >= 10 else f"{rate:.1f}/s"  # noqa: PLR2004 -- tenths are still of interest
+    if isinstance(size, int) and size:
+        fast = f"{byte_count(size)}, {fast}"
     if total is None or total < settled:
         return f"{settled:,}, {fast}, {duration(elapsed)} so far"
     left = f", {duration((total - settled) * elapsed / settled)} left" if settled else ""
@@ -126,15 +129,16 @@ def _bar(console: LateConsole, what: str, total: int | None) -> Iterator[Callabl
 
 
 @contextmanager
-def counting(console: LateConsole, what: str, *, total: int | None) -> Iterator[Callable[[int], None]]:
-    """Show the progress of work that the log does not follow; gives the function that adds to what is done."""
-    done = 0
+def counting(console: LateConsole, what: str, *, total: int | None) -> Iterator[Callable[..., None]]:
+    """Show the progress of work that the log does not follow; gives the function that adds to what is done, with its bytes if known."""
+    done = moved = 0
     with showing(console, what, total=total) as update:
 
-        def add(more: int) -> None:
-            nonlocal done
+        def add(more: int, size: int = 0) -> None:
+            nonlocal done, moved
             done += more
-            update(lambda: Reading(done, done, {}))
+            moved += size
+            update(lambda: Reading(done, done, {"bytes": moved}))
 
         yield add
 

@@ -55,6 +55,7 @@ from shared.gcs.api import MOST_CALLS, AsyncApi, Pacing, PartAnswer, RetryPolicy
 from shared.gcs.listing import first_name, list_pages
 from shared.migration import Migration
 from shared.objects import ObjectState
+from shared.text import counted
 
 __all__ = ["Deleter", "Deletion", "Waiting", "own_chunks"]
 
@@ -120,7 +121,7 @@ class Deleter:
             The results, in any order.
         """
         if len(lines) > MOST_CALLS:
-            raise ValueError(f"{len(lines)} lines; a batch has at most {MOST_CALLS}")
+            raise ValueError(f"{counted(len(lines), 'line')}; a batch has at most {MOST_CALLS}")
         waiting = self._waiting
         end = waiting.monotonic() + waiting.retry.deadline
         tries = [_Try(line) for line in lines]

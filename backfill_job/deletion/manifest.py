@@ -27,6 +27,7 @@ from shared.errors import UsageError
 from shared.json_io import OTHER_FORM, convert, parse_format, reason
 from shared.migration import Location, Migration
 from shared.objects import Metadata, ObjectState
+from shared.text import counted
 
 __all__ = [
     "CHUNK_LINES",
@@ -348,7 +349,7 @@ def _check(manifest: Manifest, content: dict[str, Any]) -> None:
         offset, lines, last = offset + chunk.length, lines + chunk.lines, chunk.last
     if (offset, lines) != (manifest.length, manifest.objects):
         raise ValueError(
-            f"its chunks are {lines:,} lines and {offset:,} bytes, where {manifest.objects:,} and "
+            f"its chunks are {counted(lines, 'line')} and {counted(offset, 'byte')}, where {manifest.objects:,} and "
             f"{manifest.length:,} are stated"
         )
 

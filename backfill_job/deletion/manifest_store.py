@@ -26,6 +26,7 @@ from shared.gateway import Gateway
 from shared.gcs.api import AsyncApi
 from shared.migration import Location, Migration
 from shared.objects import ObjectRef
+from shared.text import counted
 
 __all__ = [
     "CloudLines",
@@ -177,8 +178,8 @@ async def cloud_lines(api: AsyncApi, gateway: Gateway, at: ObjectRef, length: in
     """
     there = await asyncio.to_thread(gateway.look, at)
     if there is None or there.size != length:
-        size = "nothing" if there is None else f"{there.size:,} bytes"
-        raise UsageError(f"{at.uri} holds {size}, where the manifest has {length:,} bytes of lines")
+        size = "nothing" if there is None else f"{counted(there.size, 'byte')}"
+        raise UsageError(f"{at.uri} holds {size}, where the manifest has {counted(length, 'byte')} of lines")
     return CloudLines(api, at, there.generation)
 
 

@@ -174,7 +174,7 @@ def run_checks(run: Run, state: State, request: DeletionRequest, lines: LinesFil
     checks = [
         deletion_phase_check(state, GOES_ON_IN if request.anew else BEGINS_IN),
         soak_check(state, run.migration, request.soak, now),
-        late_writes_check(found.late, request.soak, now),
+        late_writes_check(found.late, request.soak, now, state.last_undo),
         verification_check(found, run.migration, state.phase),
         *_names(state, found, run.migration.excludes),
         *erased_checks(found),
@@ -259,7 +259,7 @@ def erased_checks(found: Survey) -> tuple[Check, ...]:
                 name,
                 f"{evidence}. {said_of_many_erased(total, compared.looked_at)}".rstrip("."),
                 "find out who or what deleted them there. `migrate --execute --include-erased` brings them back. If they were "
-                "meant: `--override erased --reason TEXT --by WHO` leaves them here, and `--erased LIST` with it deletes those of "
+                "meant: `--override erased=TEXT --by WHO` leaves them here, and `--erased LIST` with it deletes those of "
                 "the list, too",
             ),
         )
@@ -375,15 +375,19 @@ def soak_check(state: State, migration: Migration, soak: timedelta, now: datetim
     return passed(name, evidence)
 
 
-def late_writes_check(late: LateWrites, soak: timedelta, now: datetime) -> Check:
-    """The last write at the legacy path must be at least the soak time ago."""
+def late_writes_check(
+    late: LateWrites, soak: timedelta, now: datetime, undone: datetime | None = None
+) -> Check:
+    """The last write at the legacy path must be at least the soak time ago; `undone` is when the last undo ended."""
     name = "late-writes"
     if not late.newest:
         return passed(name, "no write there since the cutover")
     newest = parse_time(late.newest)
+    by_undo = late.objects > 0 and undone is not None and newest <= undone
     if late.objects:
         what, names = counted(late.objects, "object"), listed(map(shown, late.names), 3)
-        evidence = f"{what} written there since the cutover, last at {late.newest}: {names}"
+        how = "brought back by `undo`" if by_undo else "written there since the cutover"
+        evidence = f"{what} {how}, last at {late.newest}: {names}"
     else:
         evidence = f"the mirror saw a write there at {late.newest}"
     if now - newest >= soak:
@@ -391,8 +395,8 @@ def late_writes_check(late: LateWrites, soak: timedelta, now: datetime) -> Check
     return failed(
         name,
         evidence,
-        f"find the writer and switch it to the new path; it has soaked by {_full_minute(newest + soak)} unless there is another "
-        "write",
+        ("" if by_undo else "find the writer and switch it to the new path; ")
+        + f"it has soaked by {_full_minute(newest + soak)} unless there is another write",
     )
 
 

@@ -95,7 +95,7 @@ def summary(counts: Counts[Outcome]) -> str:
         if counts.answers_lost
         else ""
     )
-    return f"{counted(counts.listed, 'line')}: {counts.said or 'nothing done'}{lost}{counts.imbalance}"
+    return f"{counted(counts.listed, 'object')}: {counts.said or 'nothing done'}{lost}{counts.imbalance}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,7 +46,7 @@ def _critical(found: Survey) -> Text:
     consumer = found.consumer
     noun = "JSONL object" if consumer is None else f"{consumer.critical_kind} object"
     if not found.critical:
-        return Text(f"CRITICAL: no {noun} is among them.")
+        return Text(f"Nothing critical: none of these is a {noun}.")
     what = "" if consumer is None else f": {shown(consumer.critical_is)}"
     return Text(
         f"CRITICAL: {counted(found.critical, noun)}, {byte_count(found.critical_size)}{what}",

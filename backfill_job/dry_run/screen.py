@@ -90,17 +90,20 @@ def overview(
     title: str = "Dry run: nothing is changed.",
     narrowed: str = "",
     quiet: Sequence[str] = (),
+    remarks: Sequence[str] = (),
 ) -> RenderableType:
     """Lay out the short overview for a console of 80 columns: at most 23 lines where nothing stands out.
 
     Args:
         quiet: See `backfill_job.dry_run.quiet_hour.QuietHour.lines`.
         narrowed: See `backfill_job.run.since.narrowed_to`.
+        remarks: What to look at first, beside the names.
     """
     title += f" Names {narrowed}." if narrowed else ""
     if not findings.source.objects:
         return _nothing_there(findings, migration, narrowed)
     parts: list[RenderableType] = list(_question(migration, title))[:-1]  # without the blank line
+    parts += (Text(remark, "bold red") for remark in remarks)
     for named, words in _alarms(findings):
         parts += [Text(f"{counted(named.total, 'object')} {words}:", "bold red"), *_names(named, SHORT)]
     if findings.days:
@@ -141,13 +144,18 @@ def render(
     names: int = 20,
     narrowed: str = "",
     quiet: Sequence[str] = (),
+    remarks: Sequence[str] = (),
 ) -> RenderableType:
     """Lay out an overview for a console of 100 columns, with at most `names` names of a kind; the rest as in `overview`."""
     title += f" Names {narrowed}." if narrowed else ""
     if not findings.source.objects:
         return _nothing_there(findings, migration, narrowed)
-    parts: list[RenderableType] = [*_question(migration, title), *_alarm(findings, names)]
-    parts.append(_headline(findings))
+    parts: list[RenderableType] = [
+        *_question(migration, title),
+        *(Text(remark, "bold red") for remark in remarks),
+        *_alarm(findings, names),
+        _headline(findings),
+    ]
     for heading, body in (
         *_sections(findings, estimate, names),
         ("Writes by hour", [*map(Text, quiet)]),
@@ -319,7 +327,7 @@ def _sizes(sizes: Sizes) -> Sequence[RenderableType]:
             label = f"{low:,} to {high:,}" if low < high else f"{low:,}"
             _add(bars, label, "█" * (-(-count * BAR // most)), f"{count:,}")
     median, p99 = sizes.quantile(0.5), sizes.quantile(0.99)
-    said = f"{sizes.smallest:,} to {sizes.largest:,} bytes, mean {sizes.mean:,.0f}"
+    said = f"{sizes.smallest:,} to {counted(sizes.largest, 'byte')}, mean {sizes.mean:,.0f}"
     return [Text(f"{said}, median about {median:,.0f}, p99 about {p99:,.0f}, {sizes.empty:,} empty"), bars]
 
 

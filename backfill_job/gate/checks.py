@@ -564,12 +564,13 @@ def _ago(age: timedelta) -> str:
     minutes = age.total_seconds() / 60
     if minutes < 0:
         return "in the future"
-    return f"{minutes:.0f} minutes ago" if minutes < 120 else f"{minutes / 60:.0f} hours ago"  # noqa: PLR2004
+    ago = (minutes, "minute") if minutes < 120 else (minutes / 60, "hour")  # noqa: PLR2004
+    return f"{counted(round(ago[0]), ago[1])} ago"
 
 
 def _hours(age: timedelta) -> str:
     """A length of time in hours."""
-    return f"{age.total_seconds() / 3600:g} hours"
+    return counted(age.total_seconds() / 3600, "hour")
 
 
 def _wrong(found: Verification) -> str:

@@ -11,7 +11,6 @@ was written a moment ago, the mirror gets its time before the difference counts.
 
 import re
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from itertools import chain, islice
@@ -32,7 +31,7 @@ from shared.errors import UsageError
 from shared.migration import Location, Migration
 from shared.objects import CONTENT_DIFFERENCES, ObjectState, differences, parse_time
 from shared.store import ListingStore
-from shared.text import shown
+from shared.text import counted, shown
 
 __all__ = ["ATTEMPTS", "MAX_DAYS", "Engine", "Folder", "chosen_days", "one_day", "read_folder", "try_day"]
 
@@ -212,6 +211,7 @@ _FIRST_YEAR, _BEHIND_YEARS = "0100", "9900"
 """Years for which the days around a day are days, too."""
 
 _DIGITS = len("YYYYMMDD")
+_WITH_DASHES = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
 def chosen_days(
@@ -233,7 +233,7 @@ def chosen_days(
     by_range = first is not None or last is not None
     if bool(dates) + by_range + (last_days is not None) != 1:
         raise UsageError(
-            "say which days: --date YYYYMMDD (may be repeated), or --from YYYYMMDD --to YYYYMMDD, or --last N"
+            "say which days: --date 2026-12-05 (may be repeated), or --from and --to, or --last N"
         )
     if dates:
         return tuple(sorted({one_day(text, "--date") for text in dates}))
@@ -249,21 +249,31 @@ def _range(first: date, last: date) -> tuple[date, ...]:
     if number < 1:
         raise UsageError(f"--from {first} comes after --to {last}")
     if number > MAX_DAYS:
-        raise UsageError(f"{number:,} days from {first} to {last}; at most {MAX_DAYS:,} are tested at once")
+        raise UsageError(
+            f"{counted(number, 'day')} from {first} to {last}; at most {MAX_DAYS:,} are tested at once"
+        )
     return tuple(first + count * _ONE_DAY for count in range(number))
 
 
 def one_day(text: str, option: str) -> date:
-    """Read a day.
+    """Read a day: ``2026-12-05``, or ``20261205`` as in the names.
 
     Raises:
         UsageError: It is not one.
     """
-    is_number = len(text) == _DIGITS and text.isascii() and text.isdecimal()
-    if is_number and _FIRST_YEAR <= text[:4] < _BEHIND_YEARS:
-        with suppress(ValueError):
+    given = text
+    text = text.replace("-", "") if _WITH_DASHES.fullmatch(text) else text
+    if (
+        len(text) == _DIGITS
+        and text.isascii()
+        and text.isdecimal()
+        and _FIRST_YEAR <= text[:4] < _BEHIND_YEARS
+    ):
+        try:
             return date(int(text[:4]), int(text[4:6]), int(text[6:]))
-    raise UsageError(f"{option} {text!r} is not a day; YYYYMMDD is wanted, such as {option} 20240131")
+        except ValueError:
+            pass
+    raise UsageError(f"{option} {given!r} is not a day; write it as {option} 2024-01-31")
 
 
 def _number(text: str) -> int:

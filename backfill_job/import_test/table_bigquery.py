@@ -26,7 +26,7 @@ from backfill_job.import_test.bigquery import (
 from backfill_job.import_test.loaded import MARGIN, NO_PATH, SAME_ROW, SIMPLE_NAME, Found, PathDay, join_sql
 from backfill_job.run.stopping import Stop
 from shared.errors import UnexpectedAnswer, UsageError
-from shared.text import byte_count
+from shared.text import byte_count, counted
 
 __all__ = ["BigQueryTable"]
 
@@ -115,7 +115,7 @@ class BigQueryTable:
         there = [day for day in days if day.folder.files]
         if len(there) > MAX_URIS:
             raise UsageError(
-                f"{len(there):,} days with files; BigQuery reads {MAX_URIS:,} globs at once: ask for fewer days"
+                f"{counted(len(there), 'day')} with files; BigQuery reads {MAX_URIS:,} globs at once: ask for fewer days"
             )
         config = bigquery.QueryJobConfig(
             maximum_bytes_billed=self._most, use_query_cache=False, dry_run=dry_run, labels=self._labels

@@ -17,7 +17,7 @@ from backfill_job.rights import Part, account_of
 from shared.errors import UsageError
 from shared.migration import Migration
 from shared.state import ReadersRecord, SeenPrincipal, Use, utc_text
-from shared.text import minute_text
+from shared.text import counted, minute_text
 
 __all__ = ["LONGEST_HOLE", "Accounts", "Row", "Tally", "own_accounts"]
 
@@ -232,7 +232,7 @@ class Accounts:
         """
         if self.unreadable:
             raise UsageError(
-                f"nothing is recorded: {self.unreadable:,} of {self.read:,} entries cannot be read, and may hide a reader "
+                f"nothing is recorded: {self.unreadable:,} of {counted(self.read, 'entry')} cannot be read, and may hide a reader "
                 f"({self.example}); the same command without --record shows the others"
             )
         if self.covered is None:

@@ -81,7 +81,7 @@ def _counted(found: Accounts) -> Iterator[str]:
         "NOT READABLE": found.unreadable,
     }
     said = "".join(f", {number:,} {what}" for what, number in rest.items() if number)
-    yield f"{found.read:,} entries read{said}."
+    yield f"{counted(found.read, 'entry')} read{said}."
     if not found.own:
         yield "None of the migration's own accounts is known: --audit-log PROJECT names those of --env, --own others."
     if found.unreadable:
@@ -99,7 +99,7 @@ def _proven(found: Accounts) -> Iterator[str]:
     begins, ends = covered
     yield (
         f"Proven: the log was on from {minute_text(begins)} to {minute_text(ends)}, by reads and listings of the bucket without a hole "
-        f"of more than {hours:g} hours."
+        f"of more than {counted(hours, 'hour')}."
     )
     if found.hole is not None:
         off, on = found.hole

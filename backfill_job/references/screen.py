@@ -124,7 +124,7 @@ def _summary(result: ScanResult, proposal: Proposal, written: str) -> Iterator[s
     yield f"BLOCKED by {counted(len(result.blocking), 'place')}{unread}. The legacy prefix must stay."
     if proposal.changes and not written:
         can = counted(len(proposal.changes), "place")
-        yield f"{can} can be changed: the same command with --patch FILE writes the changes for `git apply`."
+        yield f"{can} can be changed: --patch FILE writes the changes for `git apply`."
     if proposal.refusals:
         left = counted(len(proposal.refusals), "place")
         yield f"{left} left to you; for one that is not a path write `references: reviewed REASON` beside it."

@@ -6,8 +6,10 @@ A reader raises `argparse.ArgumentTypeError` with one clear line for a text that
 import argparse
 import re
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
+from contextlib import suppress
+from datetime import date, datetime, timedelta
 from pathlib import Path
+from typing import Self
 
 from backfill_job.run.logs import LogFormat
 from backfill_job.run.since import moment_of
@@ -15,7 +17,7 @@ from shared.errors import UsageError
 from shared.migration import Location
 from shared.state import UNFIT
 from shared.state_changes import MAX_NOTE, MAX_WHO
-from shared.text import shown_value
+from shared.text import counted, shown_value
 
 __all__ = [
     "add_by_argument",
@@ -23,6 +25,7 @@ __all__ = [
     "add_log_arguments",
     "add_override_arguments",
     "add_session_arguments",
+    "day",
     "directory",
     "from_one",
     "is_there",
@@ -100,16 +103,39 @@ def add_canary_argument(parser: argparse._ActionsContainer) -> None:
 
 
 def add_override_arguments(group: argparse._ArgumentGroup, names: Sequence[str], recorded: str) -> None:
-    """Add ``--override`` and ``--reason``, which goes into `recorded`; the command itself adds ``--by``. See `overrides_from`."""
+    """Add ``--override CHECK=TEXT`` and ``--reason``; the command itself adds ``--by``. Read them with `overrides_from`.
+
+    Args:
+        names: The checks that a person may override.
+        recorded: Where the reason is recorded, for the help.
+    """
     group.add_argument(
         "--override",
         action="append",
+        type=_Overriding,
         choices=names,
         default=[],
-        metavar="CHECK",
-        help=f"override a failing check, with --reason and --by; repeatable: {', '.join(names)}",
+        metavar="CHECK=TEXT",
+        help=f"override a failing check: {', '.join(names)}; wants --by; may be repeated",
     )
-    group.add_argument("--reason", metavar="TEXT", help=f"why; goes into {recorded}")
+    group.add_argument(
+        "--reason",
+        metavar="TEXT",
+        help=f"why, for --no-mirror, or for each --override CHECK without its own; goes into {recorded}",
+    )
+
+
+class _Overriding(str):
+    """The name of a check to override; `reason` is what stands behind its ``=``, None without one."""
+
+    __slots__ = ("reason",)
+    reason: str | None
+
+    def __new__(cls, text: str) -> Self:
+        name, given, reason = text.partition("=")
+        made = super().__new__(cls, name)
+        made.reason = reason if given else None
+        return made
 
 
 def add_by_argument(
@@ -127,21 +153,28 @@ def _person(text: str) -> str:
 
 
 def overrides_from(arguments: argparse.Namespace) -> dict[str, str]:
-    """The reasons for the checks to override, by the check's name.
+    """The reasons for the checks to override, by the check's name. ``--no-mirror`` shares its reason with none of them.
 
     Raises:
-        UsageError: The reason or the name is missing, or is not one line of plain text.
+        UsageError: A reason or the name is missing, or is not one line of plain text.
     """
-    for what, text, most in (("--reason", arguments.reason, MAX_NOTE), ("--by", arguments.by, MAX_WHO)):
+    shared, by, no_mirror = arguments.reason, arguments.by, vars(arguments).get("no_mirror")
+    own = {f"--override {each}": each.reason for each in arguments.override}
+    for what, text in {"--reason": shared, "--by": by, **own}.items():
+        most = MAX_WHO if what == "--by" else MAX_NOTE
         if text is not None and (not text.strip() or len(text) > most or UNFIT.search(text)):
-            raise UsageError(f"{what} wants one line of plain text, 1 to {most:,} characters")
-    for option, given in (
-        ("--override", arguments.override),
-        ("--no-mirror", vars(arguments).get("no_mirror")),
-    ):
-        if given and not (arguments.reason and arguments.by):
+            raise UsageError(f"{what} wants one line of plain text, 1 to {counted(most, 'character')}")
+    without = [each for each in arguments.override if each.reason is None]
+    for option, given in (("--override", without), ("--no-mirror", no_mirror)):
+        if given and not (shared and by):
             raise UsageError(f"{option} goes on record: say why and who, with --reason TEXT --by WHO")
-    return dict.fromkeys(arguments.override, arguments.reason)
+    if own and not by:
+        raise UsageError("--override goes on record: say who, with --by WHO")
+    if no_mirror and without:
+        raise UsageError(
+            f"--reason says why no mirror runs; say why you override {without[0]}: --override {without[0]}=TEXT"
+        )
+    return {each: each.reason or shared for each in arguments.override}
 
 
 def _add_part_arguments(how: argparse._ArgumentGroup) -> None:
@@ -182,6 +215,14 @@ def members(text: str) -> list[str]:
                 f"{shown_value(member)} is not serviceAccount:…, user:… or group:…"
             )
     return found
+
+
+def day(text: str) -> date:
+    """Read a day: ``2026-12-05``, or ``20261205`` as in the names of the exports."""
+    if re.fullmatch(r"\d{4}-\d\d-\d\d|\d{8}", text, re.ASCII):
+        with suppress(ValueError):
+            return date.fromisoformat(text)
+    raise argparse.ArgumentTypeError(f"{_short(text)} is not a day; write it as 2026-12-05")
 
 
 def directory(text: str) -> Path:

@@ -38,6 +38,7 @@ __all__ = [
     "add_migration_arguments",
     "add_name_argument",
     "migration_from",
+    "refuse_two_pairs",
 ]
 
 BEFORE_ANYTHING = (UsageError, BucketNotFound, PermissionDenied)
@@ -161,9 +162,11 @@ def add_migration_arguments(parser: argparse.ArgumentParser) -> None:
         choices=[environment.value for environment in Environment],
         help="the QPI exports of this environment",
     )
-    what.add_argument("--source", metavar="gs://…/", help="instead of that legacy path: gs://BUCKET/PREFIX/")
     what.add_argument(
-        "--destination", metavar="gs://…/", help="instead of that new path: gs://BUCKET/PREFIX/"
+        "--source", metavar="gs://…/", help="without --env: the legacy path, gs://BUCKET/PREFIX/"
+    )
+    what.add_argument(
+        "--destination", metavar="gs://…/", help="with --source: the new path, gs://BUCKET/PREFIX/"
     )
     add_name_argument(what)
     what.add_argument(
@@ -230,6 +233,18 @@ def _project(text: str) -> str:
     return text
 
 
+def refuse_two_pairs(arguments: argparse.Namespace) -> None:
+    """Refuse ``--env`` with ``--source`` or ``--destination``.
+
+    Raises:
+        UsageError: They stand together.
+    """
+    if arguments.env is not None and {arguments.source, arguments.destination} != {None}:
+        raise UsageError(
+            f"--env {arguments.env} names both paths already: leave out --source and --destination, or --env"
+        )
+
+
 def migration_from(arguments: argparse.Namespace) -> Migration:
     """Read the migration from the arguments of `add_migration_arguments`.
 
@@ -243,8 +258,9 @@ def migration_from(arguments: argparse.Namespace) -> Migration:
     if arguments.env is not None:
         if arguments.pair is not None:
             raise UsageError("--name is for a pair of prefixes: --env names its environment's pair already")
+        refuse_two_pairs(arguments)
         preset = qpi_exports(Environment(arguments.env), excludes)
-        source, destination, label = source or preset.source, destination or preset.destination, preset.label
+        source, destination, label = preset.source, preset.destination, preset.label
     if source is None or destination is None:
         raise UsageError(
             "say what to migrate: --env dev, --env stg or --env prod, or both --source and --destination"

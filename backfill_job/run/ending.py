@@ -13,7 +13,7 @@ from backfill_job.run.run import Run
 from shared.migration import DEFAULT_EXCLUDES, Migration
 from shared.report.next_steps import Target, shown_command
 
-__all__ = ["command_line", "next_line", "of_consumer", "same_command", "say_end", "say_verdict"]
+__all__ = ["command_line", "next_line", "next_of", "of_consumer", "same_command", "say_end", "say_verdict"]
 
 
 def say_end(run: Run, verdict: str, command: str, *, good: bool, fix_first: bool = False) -> None:
@@ -22,11 +22,16 @@ def say_end(run: Run, verdict: str, command: str, *, good: bool, fix_first: bool
     run.say(next_line(command, fix_first=fix_first))
 
 
-def of_consumer(migration: Migration, name: str, words: Sequence[str], *, good: bool) -> str:
-    """The last line of a command that works as the consumer does, without excludes: `status`, or the same again after a fix."""
+def next_of(migration: Migration, name: str, words: Sequence[str], *, good: bool) -> str:
+    """The last line of a command without a run: `status`, or the same again after a fix."""
     if good:
-        return next_line(command_line(replace(migration, excludes=DEFAULT_EXCLUDES), "status"))
+        return next_line(command_line(migration, "status"))
     return next_line(shown_command(name, *words) or name, fix_first=True)
+
+
+def of_consumer(migration: Migration, name: str, words: Sequence[str], *, good: bool) -> str:
+    """The same, for a command that works as the consumer does, without excludes."""
+    return next_of(replace(migration, excludes=DEFAULT_EXCLUDES), name, words, good=good)
 
 
 def say_verdict(console: LateConsole, verdict: str, *, good: bool) -> None:

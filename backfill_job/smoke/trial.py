@@ -24,6 +24,7 @@ from shared.gcs.api import AsyncApi, RetryPolicy
 from shared.gcs.credentials import AccessSource, Anonymous, ApplicationDefault
 from shared.gcs.json_client import way_from
 from shared.migration import Location
+from shared.text import counted
 
 __all__ = ["RELIANCES", "Answer", "Group", "Reliance", "Trial", "Way", "try_wire"]
 
@@ -221,7 +222,7 @@ class Trial:
                 step = f"the code relies on this in {where}: send wire.json to its authors before anything is copied"
                 yield failed(name, "\n".join(map(str, bad)), step)
             elif answers:
-                yield passed(name, f"{len(answers)} answers, each as expected")
+                yield passed(name, f"{counted(len(answers), 'answer')}, each as expected")
             else:
                 seen = "the new bucket has no soft delete, or keeps versions"
                 yield Check(name, Standing.NOT_APPLICABLE, seen)

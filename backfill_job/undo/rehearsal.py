@@ -22,7 +22,8 @@ from shared.gateway import Gateway
 from shared.gcs.api import AsyncApi, Pacing
 from shared.gcs.listing import HeldVersion
 from shared.migration import Migration
-from shared.objects import ObjectRef, ObjectState, same
+from shared.objects import ObjectRef, ObjectState, parse_time, same
+from shared.text import counted, minute_text
 
 __all__ = ["Rehearsed", "rehearse"]
 
@@ -56,7 +57,13 @@ async def rehearse(
     stage = migration.rehearsal(f"{REHEARSAL_FOLDER}{token}/")
     at = stage.source_ref(name)
     copy = gateway.copy(migration.source_ref(name), at, if_source=original.generation, if_destination=ABSENT)
-    tell(_step("copy a sample to a scratch prefix", same(original, copy), f"{at.uri}, {copy.size:,} bytes"))
+    tell(
+        _step(
+            "copy a sample to a scratch prefix",
+            same(original, copy),
+            f"{at.uri}, {counted(copy.size, 'byte')}",
+        )
+    )
     rehearsal = _Rehearsal(api, gateway, stage, tell)
     try:
         by_restoring = await rehearsal.by_soft_delete(Line.of(name, copy, copy.crc32c or "", twin.generation))
@@ -108,7 +115,11 @@ class _Rehearsal:
         self.gateway.delete(at, if_generation=line.generation)
         self.tell(_step("delete it, on condition of its generation", self.gateway.look(at) is None))
         held, why = await self._held(line)
-        detail = why if held is None else f"until {held.until or 'a time that is not said'}"
+        detail = (
+            why
+            if held is None
+            else f"until {minute_text(parse_time(held.until)) if held.until else 'a time that is not said'}"
+        )
         self.tell(_step("find it among the soft-deleted", held is not None, detail))
         if held is None:
             return False

@@ -31,6 +31,7 @@ from shared.json_io import Count, Sha256, decode, parse_format, shown_value
 from shared.migration import Location, Migration
 from shared.objects import LEFT_OUT, parse_time
 from shared.partitions import LAYOUTS_VERSION
+from shared.text import counted
 from shared.verification import NO_OBJECTS, Side, Sides, Verdict
 
 __all__ = [
@@ -246,7 +247,9 @@ def _check_day(day: str) -> None:
 def _check_sides(where: str, sides: Sides) -> None:
     for name, side in (("source", sides.source), ("destination", sides.destination)):
         if side.jsonl > side.objects:
-            raise ValueError(f"{where}.{name}.jsonl is {side.jsonl}; it has {side.objects} objects")
+            raise ValueError(
+                f"{where}.{name}.jsonl is {side.jsonl}; it has {counted(side.objects, 'object')}"
+            )
         if side.empty_jsonl > side.jsonl:
             raise ValueError(
                 f"{where}.{name}.empty_jsonl is {side.empty_jsonl}; it has {side.jsonl} of JSONL"
@@ -315,4 +318,4 @@ def _digest(content: Mapping[str, Any]) -> str:
 
 
 def _said(side: Side) -> str:
-    return f"{side.objects:,} objects, {side.bytes:,} bytes, digest {side.digest[:12]}…"
+    return f"{counted(side.objects, 'object')}, {counted(side.bytes, 'byte')}, digest {side.digest[:12]}…"

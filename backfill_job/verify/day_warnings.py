@@ -83,7 +83,9 @@ def _jsonl_missing(everything: Iterable[Day]) -> Iterator[Remark]:
 def _missing_days(days: Mapping[date, Day], today: date) -> Iterator[Remark]:
     with_data = [day for day, count in days.items() if count.source.jsonl and day <= today]
     for gap in gaps(with_data):
-        stretch = f"{gap.first}" if gap.days == 1 else f"{gap.first} to {gap.last} ({gap.days:,} days)"
+        stretch = (
+            f"{gap.first}" if gap.days == 1 else f"{gap.first} to {gap.last} ({counted(gap.days, 'day')})"
+        )
         yield Remark(Level.WARNING, "missing_day", gap.first, f"{stretch}: no JSONL data at the source")
 
 

@@ -32,6 +32,7 @@ from shared.gcs.wire import STORED, Answer
 from shared.migration import Location
 from shared.objects import RESOURCE_FIELDS, ObjectRef, ObjectState, crc32c_of
 from shared.storage_class import resource_like
+from shared.text import counted
 
 __all__ = [
     "CONTENT_TYPE",
@@ -221,7 +222,9 @@ class AsyncApi:
                     at.uri, f"a part was asked for, and the answer is none ({answer.status})"
                 )
             if len(answer.body) != size:
-                raise UnexpectedAnswer(at.uri, f"{size:,} bytes were asked for, {len(answer.body):,} came")
+                raise UnexpectedAnswer(
+                    at.uri, f"{counted(size, 'byte')} were asked for, {len(answer.body):,} came"
+                )
             return answer.body
 
         target = f"{_path(at)}?generation={generation}&alt=media{self._payer}"
@@ -413,7 +416,7 @@ def batch_body(calls: Sequence[tuple[str, str]]) -> bytes:
         ValueError: There are none, or more than `MOST_CALLS`.
     """
     if not 0 < len(calls) <= MOST_CALLS:
-        raise ValueError(f"{len(calls)} calls; a batch has 1 to {MOST_CALLS}")
+        raise ValueError(f"{counted(len(calls), 'call')}; a batch has 1 to {MOST_CALLS}")
     parts = (
         f"--{_BOUNDARY}\r\nContent-Type: application/http\r\nContent-Transfer-Encoding: binary\r\n"
         f"Content-ID: <call+{number}>\r\n\r\n{method} {target} HTTP/1.1\r\n\r\n\r\n"

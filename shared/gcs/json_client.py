@@ -20,6 +20,7 @@ from shared.gcs.credentials import Access, AccessSource, Anonymous, ApplicationD
 from shared.gcs.wire import Answer, AnswerTooLong, NoAnswer, Proxy, Wire, proxy_for
 from shared.operations import OperationsCounter
 from shared.server_time import ServerTime
+from shared.text import counted
 
 __all__ = [
     "OK",
@@ -279,7 +280,7 @@ class JsonClient:
         try:
             answer = await self._wire.send(method, target, lines, most, body)
         except AnswerTooLong as error:
-            return _Failure(0, UnexpectedAnswer(uri, f"{error} ({most:,} bytes)"))
+            return _Failure(0, UnexpectedAnswer(uri, f"{error} ({counted(most or 0, 'byte')})"))
         except NoAnswer as error:
             return _Failure(0, no_answer(error, uri))
         self._server_time.note(answer.date)

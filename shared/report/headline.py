@@ -69,7 +69,7 @@ def headline(verification: Verification) -> Headline:
         return Headline(Tone.BAD, f"Not equal: {', '.join(apart)}")
     if not verification.compared:
         excluded = counts[Verdict.EXCLUDED]
-        why = f"All {counted(excluded, 'name')} on either side are excluded. Are the patterns right?"
+        why = f"All is excluded: {counted(excluded, 'name')} on either side. Are the patterns right?"
         why = why if excluded else "There is no object on either side. Are the paths right?"
         return Headline(Tone.ATTENTION, "Nothing was compared", (why,))
     reservations = _reservations(verification)

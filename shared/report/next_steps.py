@@ -143,7 +143,11 @@ def next_steps(
     if state is not None and not state.begun:
         return (
             Step(
-                "Begin the migration. The mirror does nothing before that.",
+                "See what would be copied. The last line is the execution, which begins the migration.",
+                target.command("migrate"),
+            ),
+            Step(
+                "Where a mirror is deployed before the first execution, begin now. The deployment does it by itself.",
                 target.command("begin", "--by", "NAME"),
             ),
         )
@@ -156,7 +160,7 @@ def next_steps(
     elif verification is None:
         steps.append(Step("Compare the two paths. It changes nothing.", target.command("verify")))
     else:
-        steps += _repairs(verification, target, phase)
+        steps += _repairs(verification, target, phase, state)
         if not verification.compared:
             steps.append(
                 Step("Check the two paths in the command; it compared nothing.", target.command("migrate"))
@@ -180,6 +184,14 @@ def next_steps(
     if state is not None and phase is not None:
         named = {step.command for step in steps if step.command}  # no command is named twice
         steps += [step for step in _steps_of(phase, state, target, now) if step.command not in named]
+        seen = verification is not None and verification.lag is not None and verification.lag.objects
+        if phase in _BEFORE_CUTOVER and not seen and not state.without_mirror:
+            steps.append(
+                Step(
+                    "If no mirror is deployed, because the writer is paused: cut over with this instead.",
+                    _cutover(target, "the writer is paused"),
+                )
+            )
     return tuple(steps)
 
 
@@ -228,14 +240,22 @@ def _is_outdated(verification: Verification, state: State, now: datetime) -> boo
     return now - verification.finished > FRESH or not in_this_phase
 
 
-def _repairs(verification: Verification, target: Target, phase: Phase | None) -> list[Step]:
+def _cutover(target: Target, without_mirror: str) -> str:
+    """The cutover; with the reason, where no mirror runs."""
+    why = ("--no-mirror", "--reason", without_mirror) if without_mirror else ()
+    return target.command("cutover", "--by", "NAME", *why)
+
+
+def _repairs(
+    verification: Verification, target: Target, phase: Phase | None, state: State | None
+) -> list[Step]:
     """How to make the two sides equal, in this phase."""
     counts = verification.counts
     missing = counts[Verdict.MISSING]
     differing = counts[Verdict.CONTENT_DIFFERS] + counts[Verdict.METADATA_DIFFERS]
     steps: list[Step] = []
     if missing or differing:
-        steps.append(_copies(missing, differing, target, phase))
+        steps.append(_copies(missing, differing, target, phase, state))
     elif counts[Verdict.IN_FLIGHT]:
         steps.append(
             Step(
@@ -249,7 +269,7 @@ def _repairs(verification: Verification, target: Target, phase: Phase | None) ->
     return steps
 
 
-def _copies(missing: int, differing: int, target: Target, phase: Phase | None) -> Step:
+def _copies(missing: int, differing: int, target: Target, phase: Phase | None, state: State | None) -> Step:
     what = " and ".join(
         text
         for text in (
@@ -262,7 +282,7 @@ def _copies(missing: int, differing: int, target: Target, phase: Phase | None) -
         return Step(
             f"Run the cutover command again. It brings over what late writers wrote on the legacy path, among the {what}. "
             "It leaves each object whose later write is on the new path.",
-            target.command("cutover", "--by", "NAME"),
+            _cutover(target, "" if state is None else state.without_mirror),
         )
     if phase is None:
         return Step(
@@ -341,7 +361,7 @@ def _dual_write(state: State, target: Target, _: datetime) -> list[Step]:
     steps.append(
         Step(
             "Cut over. The command makes the evidence that is missing. Then the gate says GO or NO-GO, and NO-GO changes nothing.",
-            target.command("cutover", "--by", "NAME"),
+            _cutover(target, state.without_mirror),
         )
     )
     return steps

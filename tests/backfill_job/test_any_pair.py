@@ -1,5 +1,6 @@
 """Any pair of prefixes, from the dry run to the deletion and back: with a consumer of its own, and without any."""
 
+import re
 import shlex
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -106,7 +107,7 @@ def test_parquet_by_year_with_a_consumer_of_its_own(paths: Paths, commands: Comm
     assert {run.run.partition("-")[0] for run in commands.state.runs} == {"billing"}
     (manifest,) = commands.folder.glob("qpi_exports_deletion_manifest_billing_*.json")
     logs = ("--log-dir", str(commands.folder / "logs"), "--ungoverned")
-    back = run_command("undo", str(manifest), "--execute", *logs)
+    back = run_command("undo", str(manifest), "--execute", "--yes", *logs)
     assert back.code == 0, back.out + back.err
     assert len(paths.names(side="source")) == 3
 
@@ -166,6 +167,21 @@ def test_a_cold_prefix_without_mirror_and_consumer(
     assert paths.names(side="source") == []
 
 
+def test_no_mirror_and_an_override_have_each_its_own_reason_on_record(
+    paths: Paths, commands: Commands, cold: tuple[str, ...]
+) -> None:
+    """One --reason for both is refused, in one line that says how to write it."""
+    paths.set_rules({"age": 3_650, "matchesPrefix": ["qpi_exports/"]})
+    shared = commands.run("cutover", *cold, *WHY, *NOW, "--override", "path-lifecycle")
+    assert (shared.code, shared.err.count("\n")) == (2, 1)
+    assert "--override path-lifecycle=TEXT" in shared.err
+    ended = commands.run("cutover", *cold, *WHY, *NOW, "--override", "path-lifecycle=kept for ten years")
+    assert ended.code == 0, ended.out + ended.err
+    said = commands.state.decisions[-1].what
+    assert "overridden path-lifecycle (kept for ten years)" in said
+    assert "mirror (nothing has written it since 2019)" in said
+
+
 def test_two_scripts_and_one_cutover_lead_to_the_end_and_back(
     paths: Paths, commands: Commands, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -205,7 +221,7 @@ def test_two_scripts_and_one_cutover_lead_to_the_end_and_back(
     gone = follow(would_go, typed="DELETE_QPI_EXPORTS\nyes\n")
     assert paths.names(side="source") == []
     can_return = follow(gone)
-    back = follow(can_return)
+    back = follow(can_return, typed="yes\n")
     assert sorted(paths.names(side="source")) == names
     by_day = run_command("undo", *where(paths), "--day", f"{days[0]:%Y%m%d}", typed="")
     assert (by_day.code, by_day.out.count(f"{days[0]}: ")) == (0, 1)
@@ -227,6 +243,21 @@ def test_a_late_write_is_copied_by_a_second_cutover_which_does_not_call_its_copy
     ended = commands.run("cutover", *cold, *WHY, *NOW)
     assert ended.code == 1
     assert "NOT FINISHED: somebody wrote while this command ran; the newest is 2020/later.tar" in ended.out
+
+
+def test_status_proposes_the_cutover_without_a_mirror(
+    paths: Paths, commands: Commands, cold: tuple[str, ...]
+) -> None:
+    """Beside the usual one where no mirror was seen to bring anything; with the reason on record, instead of it."""
+    proposed = "cutover .* --by NAME --no-mirror --reason '{}'\n"
+    named = (*where(paths), *cold[:2])
+    assert re.search(proposed.format("the writer is paused"), run_command("status", *named).out)
+    assert commands.run("cutover", *cold, *WHY, *NOW).code == 0
+    assert commands.run("rollback", *cold[:2], *NOW).code == 0
+    everybody_signs(commands)
+    out = run_command("status", *named).out
+    assert re.search(proposed.format(WHY[-1]), out)
+    assert "the writer is paused" not in out
 
 
 @pytest.mark.parametrize("side", ["source", "destination"])

@@ -165,6 +165,7 @@ def test_the_usual_help_fits_a_screen(
         (["migrate", "--env", "dev", "--exectue"], "--execute"),
         (["gate", "--env", "dev", "--overide", "names"], "--override"),
         (["gate", "--env", "dev", "--override", "name"], "names"),
+        (["gate", "--env", "dev", "--dead"], "--dead-letters"),
     ],
 )
 def test_a_wrong_word_is_told_what_was_probably_meant(
@@ -174,6 +175,42 @@ def test_a_wrong_word_is_told_what_was_probably_meant(
     with pytest.raises(SystemExit) as ended:
         main(words)
     assert (ended.value.code, f"; did you mean {meant}?" in capsys.readouterr().err) == (2, True)
+
+
+def test_an_unknown_option_names_its_command_and_only_a_near_word_is_suggested(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Another command's option is not suggested, nor one that shares some letters."""
+    for words in (["gate", "--env", "dev", "--details"], ["status", "--env", "dev", "--verbose"]):
+        with pytest.raises(SystemExit):
+            main(words)
+        said = f"backfill_job {words[0]}: unrecognized arguments: {words[-1]} (--help shows what it takes)\n"
+        assert capsys.readouterr().err.endswith(said)
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in COMMANDS if "--source" in help_of(name) and name != "certify"]
+)
+def test_an_environment_and_a_pair_of_its_own_contradict_each_other(
+    name: str, paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which of them wins would be a guess: one line, exit code 2, before the first request."""
+    needed = {
+        "references": ["."],
+        "signoff": ["data", "--by", "Ada"],
+        "begin": ["--by", "Ada"],
+        "cutover": ["--by", "Ada", "--yes"],
+        "import-test": ["--last", "1"],
+        "loaded": ["--last", "1"],
+        "readers": ["--log-file", "x"],
+        "rollback": ["--by", "Ada", "--yes"],
+        "erasure": ["x"],
+    }
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", paths.server.url)
+    pair = ("--env", "dev", "--destination", "gs://another/x/")
+    ended = run_command(name, *pair, *needed.get(name, ()))
+    assert (ended.code, ended.err.count("\n")) == (2, 1)
+    assert "--env dev names both paths already" in ended.err
 
 
 @pytest.mark.parametrize(

@@ -79,7 +79,7 @@ def test_counts_that_do_not_balance_say_so_in_every_summary() -> None:
     lines = Counts(DELETION, 4, Counter({LineOutcome.DELETED: 3}), 30, 2)
     assert not lines.holds
     assert deletion_summary(lines) == (
-        "4 lines: 3 deleted (2 of the deletions by a request whose answer was lost); "
+        "4 objects: 3 deleted (2 of the deletions by a request whose answer was lost); "
         "THE COUNTS DO NOT BALANCE (3 accounted for)"
     )
     whole = DELETION.merged([lines, DELETION.read(lines.to_json())])

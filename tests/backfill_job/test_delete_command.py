@@ -52,7 +52,7 @@ def test_what_was_proven_is_deleted_and_the_phase_is_deleted(scene: Scene) -> No
     assert scene.paths.names() == before
     assert scene.phase is Phase.DELETED
     assert scene.commands.waited == [CACHE_SECONDS + MARGIN_SECONDS]
-    assert "5 lines: 5 deleted" in ended.out
+    assert "5 objects: 5 deleted" in ended.out
     assert scene.paths.bucket("source").exists()
 
 
@@ -304,6 +304,8 @@ def test_what_must_hold_cannot_be_overridden(
         (("--override", "soak"), "say why and who"),
         (("--override", "soak", "--reason", "x"), "say why and who"),
         (("--override", "soak", "--reason", "a\nb", "--by", "Ada"), "--reason wants one line"),
+        (("--override", "soak=x"), "say who, with --by WHO"),
+        (("--override", "soak=", "--by", "Ada"), "--override soak wants one line"),
         (("--by", " "), "--by wants one line"),
         (("--resume", "x.json"), "--resume is for --confirm-delete"),
         (("--prepare",), "--prepare is for --confirm-delete"),
@@ -317,7 +319,7 @@ def test_what_must_hold_cannot_be_overridden(
         ),
         (("--confirm-delete", "--prepare", "--resume", "x"), "without --resume and --tasks"),
     ],
-    ids=range(12),
+    ids=range(14),
 )
 def test_arguments_that_make_no_sense_are_one_line_before_anything_is_asked(
     scene: Scene, arguments: tuple[str, ...], said: str
@@ -396,7 +398,7 @@ def test_what_changes_between_the_manifest_and_the_deletion_is_kept_and_told(
     assert (ended.code, ended.err) == (1, "")
     assert scene.phase is Phase.DELETING
     assert scene.paths.names(side="source") == [day(1), day(2), day(3), day(6)]
-    summary = "5 lines: 1 deleted, 1 already gone, 1 overwritten since, 1 destination changed, 1 held"
+    summary = "5 objects: 1 deleted, 1 already gone, 1 overwritten since, 1 destination changed, 1 held"
     assert summary in ended.out
     assert f"overwritten since {day(1)}: " in ended.out
     assert f"--resume {scene.manifest_uri}" in ended.out
@@ -479,7 +481,7 @@ def test_a_deletion_that_was_begun_is_resumed_and_not_begun_again(scene: Scene) 
     ended = scene.resume(3)
     assert (ended.code, ended.err) == (0, "")
     assert scene.paths.requests(DELETE) == 1
-    assert "1 line: 1 deleted\nwith earlier runs: 3 lines: 3 deleted" in ended.out
+    assert "1 object: 1 deleted\nwith earlier runs: 3 objects: 3 deleted" in ended.out
     assert (scene.phase, scene.paths.names(side="source")) == (Phase.DELETED, [])
 
 
@@ -787,7 +789,7 @@ def test_another_manifest_s_record_settles_nothing(scene: Scene) -> None:
     blob.upload_from_string(json.dumps({**content, "manifest_sha256": "0" * 64}))
     ended = scene.delete(2, "--resume", manifest)
     assert ended.code == 1
-    assert "2 lines: 1 already gone, 1 overwritten since" in ended.out
+    assert "2 objects: 1 already gone, 1 overwritten since" in ended.out
 
 
 class SomebodyElse:
@@ -919,8 +921,9 @@ def test_tasks_get_every_option_and_refuse_none(option: argparse.Action) -> None
     given = (name,) if option.nargs == 0 else (name, str(value))
     text = CONFIRM
     pair: tuple[str, ...] = ("--env", "dev")
-    if name == "--name":
-        pair, text = ("--source", "gs://old/a/", "--destination", "gs://new/a/"), "DELETE_BILLING"
+    if name in {"--name", "--source", "--destination"}:
+        pair = ("--source", "gs://old/a/", "--destination", "gs://new/a/")
+        text = "DELETE_BILLING" if name == "--name" else "DELETE_A"
     said = ("--confirm-delete", "--confirm-text", text, "--expect-objects", "1", "--by", "Ada")
     typed = (*pair, *said, "--reason", "why", "--tasks", "2", *given, *given)
     kept = without_options(typed, OF_THE_MANIFEST)

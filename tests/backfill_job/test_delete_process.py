@@ -89,7 +89,7 @@ def test_after_a_kill_the_manifest_goes_on(scene: Scene, tmp_path: Path) -> None
     assert scene.paths.read(gone[0], side="source") == b"written again"
     assert scene.paths.read(names[-1], side="source") == b"written over"
     books = re.search(
-        r"6,000 lines: ([\d,]+) deleted(?:, ([\d,]+) already gone)?, (\d) overwritten since", ended.stdout
+        r"6,000 objects: ([\d,]+) deleted(?:, ([\d,]+) already gone)?, (\d) overwritten since", ended.stdout
     )
     assert books is not None, ended.stdout
     numbers = [int((group or "0").replace(",", "")) for group in books.groups()]
@@ -126,7 +126,7 @@ def test_a_signal_ends_it_in_good_order(scene: Scene, tmp_path: Path) -> None:
     assert report["lines"] == report["deleted"] + report["failed"]
     ended = done(scene, command, tmp_path)
     assert (ended.returncode, without_log(ended.stderr)) == (0, "")
-    assert f"{total:,} lines: {total:,} deleted" in ended.stdout
+    assert f"{total:,} objects: {total:,} deleted" in ended.stdout
     assert (scene.phase, scene.paths.names(side="source")) == (Phase.DELETED, [])
 
 
@@ -136,6 +136,6 @@ def test_tasks_on_one_machine_share_the_work(scene: Scene, tmp_path: Path) -> No
     manifest = begun(scene, 3_000)
     ended = done(scene, line(scene, 3_000, "--resume", manifest, "--tasks", "2"), tmp_path)
     assert (ended.returncode, without_log(ended.stderr)) == (0, "")
-    assert "all 2 tasks together: 3,000 lines: 3,000 deleted" in ended.stdout
+    assert "all 2 tasks together: 3,000 objects: 3,000 deleted" in ended.stdout
     assert (scene.phase, scene.paths.names(side="source")) == (Phase.DELETED, [])
     assert len({path.name.partition("_task")[2][0] for path in tmp_path.glob("*_task?_*.log")}) == 2

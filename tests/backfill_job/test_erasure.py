@@ -1,6 +1,7 @@
 """The command ``erasure``: it finds every place where a name still is, deletes what may be deleted, and nothing brings it back."""
 
 import json
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -87,11 +88,14 @@ def test_a_look_names_every_place_and_changes_nothing(hers: Paths) -> None:
         ["new", "path", "live"],
         ["kept", "copy", "live"],
     ]
+    told = [line for line in ended.out.splitlines()[:11] if not line.startswith("  gs://")]
+    assert max(map(len, told)) <= 80, "the addresses stand on lines of their own, whole"
+    assert re.search(rf"(?m)^  {hers.migration.source_ref(HERS).uri}#[0-9]+$", ended.out)
     assert "m.jsonl" in ended.out
     assert "user_id_77" not in ended.out
     assert "o.jsonl" not in ended.out
     assert "1 name: 4 versions can be deleted" in ended.out
-    assert "the same command with --execute --by WHO." in ended.out
+    assert ended.out.splitlines()[-1].endswith(" --execute --by NAME")
     wrote = set(hers.server.stats()["methods"]) - set(before)  # no request that changes anything
     assert wrote <= {"storage.objects.list", "storage.objects.get", "storage.objects.download"}
 
@@ -249,7 +253,7 @@ def test_a_pattern_finds_what_any_place_holds(hers: Paths) -> None:
     assert found["names"] == [HERS, soft, kept]
     found = content(erasure(hers, "--match", "qpi_answers_20240102/*", "--json"))
     assert found["names"] == [soft]
-    assert "--execute --by WHO --expect-names 3." in erasure(hers, "--match", "user_id_7.jsonl").out
+    assert "--execute --by NAME --expect-names 3" in erasure(hers, "--match", "user_id_7.jsonl").out
     ended = erasure(hers, "--match", "user_id_7.jsonl", *BY, "--expect-names", "2")
     assert (ended.code, "matches 3 names, and --expect-names says 2" in ended.err) == (2, True)
     assert erasure(hers, "--match", "user_id_7.jsonl", *BY, "--expect-names", "3").code == 0

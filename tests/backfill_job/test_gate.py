@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from testing_commands import Commands, Ended
+from testing_commands import Commands, Ended, run_command, where
 from testing_gate import FOLDER, everything_right, grant_access
 from testing_paths import Paths
 
@@ -449,6 +449,25 @@ def test_the_mixed_prefix_is_found_by_the_verification_and_by_the_gate(
     assert "such as 'QPI_exports/qpi_answers_20240101/x.jsonl'" in checks["mixed prefix"]["evidence"]
 
 
+def test_the_dry_run_and_the_status_look_for_the_mixed_prefix_themselves(
+    paths: Paths, commands: Commands
+) -> None:
+    """In the words of the verification, also where the latest one is older, and not once it is gone."""
+    for side in ("source", "destination"):
+        paths.put("a/1", side=side)
+    assert commands.run("verify").code == 0
+    stray = paths.bucket("destination").blob("QPI_exports/qpi_answers_20240101/x.jsonl")
+    said = "critical: gs://.*/QPI_exports/ holds objects: the destination's name in another case"
+    for command in ("migrate",), ("migrate", "--details"), ("status",):
+        stray.upload_from_string(b"x")
+        assert re.search(said, " ".join(run_command(*command, *where(paths)).out.split())), command
+        stray.delete()
+        assert "in another case" not in run_command(*command, *where(paths)).out, command
+    stray.upload_from_string(b"x")
+    commands.run("verify")
+    assert run_command("status", *where(paths)).out.count("in another case") == 1
+
+
 def test_a_verification_with_other_patterns_is_not_this_migration_s(paths: Paths, commands: Commands) -> None:
     """What it left out, nobody has compared."""
     for side in ("source", "destination"):
@@ -560,15 +579,17 @@ def test_a_source_that_differs_from_the_destination_in_case_only_is_no_mixed_pre
 
 def advice(ended: Ended) -> dict[str, str]:
     """What to do, by check that blocks: the lines under it, in one."""
-    blocks = re.findall(r"(?m)^(?:FAIL   |NOT RUN)  ([^:]+): .*\n((?: {9}.*\n)+)", ended.out)
-    return {name: " ".join(lines.split()) for name, lines in blocks}
+    blocks = re.findall(r"(?m)^(?:FAIL   |NOT RUN)  ([^:]+):.*\n((?: {9}.*\n)+)", ended.out)
+    return {name: " ".join(lines.split()) for names, lines in blocks for name in names.split(", ")}
 
 
 def test_without_any_record_it_says_how_to_begin(paths: Paths, commands: Commands) -> None:
     """The whole command, to paste."""
     paths.put("a/1")
     paths.forget()
-    steps = advice(commands.run("gate", "--no-record"))
+    ended = commands.run("gate", "--no-record")
+    assert "\nNOT RUN  phase, verification, " in f"\n{ended.out}", "what is the same is said once"
+    steps = advice(ended)
     for name in ("phase", "verification", "names", "sign-offs"):
         assert " python -m backfill_job begin --source gs://" in steps[name], name
     assert " python -m backfill_job verify --source gs://" in steps["mirror lag"]

@@ -173,7 +173,7 @@ def test_a_day_that_keeps_changing_ends_with_1(import_test: Command, paths: Path
     ("arguments", "says"),
     [
         ((), "say which days"),
-        (("--date", "2024-01-31"), "--date '2024-01-31' is not a day; YYYYMMDD is wanted"),
+        (("--date", "2024-1-31"), "--date '2024-1-31' is not a day; write it as --date 2024-01-31"),
         (("--date", "20240230"), "is not a day"),
         (("--from", "20240101"), "belong together"),
         (("--last", "many"), "--last 'many'"),
@@ -306,7 +306,7 @@ def test_it_is_a_command_of_the_job(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         commands.main(["import-test", "--help"])
     assert ended.value.code == 0
-    assert "--date YYYYMMDD" in capsys.readouterr().out
+    assert "--date YYYY-MM-DD" in capsys.readouterr().out
 
 
 def test_ctrl_c_while_bigquery_works_deletes_the_table_and_says_so(

@@ -40,7 +40,8 @@ def test_the_last_days_end_yesterday() -> None:
 
 @given(st.dates(min_value=date(1000, 1, 1), max_value=date(9899, 12, 31)))
 def test_every_calendar_day_is_read_as_itself(day: date) -> None:
-    """YYYYMMDD means what it says."""
+    """As the screens show it, and as it stands in the names."""
+    assert chosen_days([f"{day}"], None, None, None, today=TODAY) == (day,)
     assert chosen_days([f"{day:%Y%m%d}"], None, None, None, today=TODAY) == (day,)
 
 
@@ -51,7 +52,8 @@ def test_every_calendar_day_is_read_as_itself(day: date) -> None:
         "2024",
         "20240230",
         "20241301",
-        "2024-01-01",
+        "2024-1-01",
+        "2024-02-30",
         "20240101 ",
         "٢٠٢٤٠١٠١",
         "00000101",
@@ -63,7 +65,7 @@ def test_every_calendar_day_is_read_as_itself(day: date) -> None:
 )
 def test_what_is_no_day_is_refused_by_name(text: str) -> None:
     """One line names the option and the form wanted."""
-    with pytest.raises(UsageError, match=r"--date .* is not a day; YYYYMMDD is wanted"):
+    with pytest.raises(UsageError, match=r"--date .* is not a day; write it as --date 2024-01-31"):
         days(text)
     with pytest.raises(UsageError, match="--to"):
         days(first="20240101", last=text)

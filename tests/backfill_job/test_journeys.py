@@ -109,7 +109,7 @@ def test_a_good_run_from_the_copy_to_the_undo_logs_what_it_must_and_nothing_bad(
     assert delete(on, 9, "--by", "Ada", checks=repo) == 0
     manifest = scene_of(on).manifest_uri
     on.run("undo", manifest)
-    on.run("undo", manifest, "--execute")
+    on.run("undo", manifest, "--execute", "--yes")
     on.run("status", report=False)
     on.storage()
     assert {fields["severity"] for _, fields in on.events} == {"INFO"}
@@ -229,8 +229,8 @@ def test_a_deletion_that_is_refused_then_interfered_with_and_undone(begin: Begin
     on.put(day(6), b"newer", side="destination")
     on.put("late", b"somebody's")
     on.run("undo", manifest)
-    on.run("undo", manifest, "--only", "qpi_answers_20240105/*", "--execute")
-    on.run("undo", manifest, "--execute")
+    on.run("undo", manifest, "--only", "qpi_answers_20240105/*", "--execute", "--yes")
+    on.run("undo", manifest, "--execute", "--yes")
     on.storage()
     on.compare()
 
@@ -258,7 +258,7 @@ def test_a_deletion_without_soft_delete_and_its_undo(begin: Begin) -> None:
     on.paths.delete(day(3), side="destination")
     on.put("notes", b"notes", side="destination", content_type="text/plain")
     on.run("undo", manifest)
-    on.run("undo", manifest, "--execute")
+    on.run("undo", manifest, "--execute", "--yes")
     on.storage()
     on.compare()
 

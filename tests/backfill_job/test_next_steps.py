@@ -119,7 +119,7 @@ def test_the_runbook_s_answers_of_the_night_run_in_their_phase(scene: Scene, pha
     program, *words = shlex.split(line.removeprefix("python -m backfill_job "))
     at = words.index("--env")
     words[at : at + 2] = where(scene.paths)
-    words = ["20240101" if word == "20261122" else word for word in words]
+    words = ["20240101" if word == "2026-11-22" else word for word in words]
     log = ("--log-dir", str(scene.folder))
     ended = run_command(PROGRAMS.get(program, program), *words, *log, typed="yes\n")
     assert ended.code == 0, (line, ended.out, ended.err)

@@ -79,3 +79,11 @@ def test_the_bar_says_how_much_how_fast_and_how_long(
 ) -> None:
     """Never more than all of it."""
     assert said_of(Reading(done, done, {}), total, elapsed) == said
+
+
+def test_the_bar_says_how_many_bytes_where_they_are_known() -> None:
+    """Those that were written or deleted; a comparison moves none."""
+    assert (
+        said_of(Reading(20, 20, {"bytes": 3 * 1_024**2}), 40, 10.0) == "20 of 40, 3.0 MiB, 2.0/s, 10 s left"
+    )
+    assert said_of(Reading(20, 20, {"bytes": 0}), None, 10.0) == "20, 2.0/s, 10 s so far"

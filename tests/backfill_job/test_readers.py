@@ -94,7 +94,8 @@ def test_seven_principals_as_a_table_and_as_json(folder: Path) -> None:
     """Ours are named as ours, a listing stands apart, and whoever acted for another principal is another one."""
     written(folder / "entries.json", a_fortnight(AUDIT, NOON))
     ended = offline("entries.json")
-    assert (ended.code, ended.err, ended.out) == (1, "", TABLE)
+    following = f"Next: python -m backfill_job readers --env dev --log-file entries.json --audit-log {PROJECT} --record\n"
+    assert (ended.code, ended.err, ended.out) == (1, "", TABLE + following)
 
     (folder / "entries.jsonl").write_text(lines(*a_fortnight(AUDIT, NOON)))
     said = json.loads(offline("entries.jsonl", "--json").out)
@@ -166,12 +167,13 @@ def test_a_log_that_is_off_or_short_is_said_with_the_setting_and_its_cost(folder
     (folder / "empty").write_text("")
     ended = offline("empty")
     assert (ended.code, "NOTHING PROVES THAT THE LOG IS ON" in ended.out) == (1, True)
-    assert "nothing is known" in ended.out.splitlines()[-1].lower()
+    assert "nothing is known" in ended.out.splitlines()[-2].lower()
+    assert ended.out.splitlines()[-1].startswith("Next, when that is fixed: python -m backfill_job readers ")
     (folder / "short").write_text(lines(*hours(30, 6, 0)))
     short = offline("short")
     assert (short.code, "That is less than asked, from 2026-11-14 12:00 UTC" in short.out) == (0, True)
     assert (
-        short.out.splitlines()[-1]
+        short.out.splitlines()[-2]
         == "No foreign principal from 2026-11-27 06:00 UTC to 2026-11-28 12:00 UTC."
     )
     for out in (ended.out, short.out):
@@ -335,7 +337,7 @@ def test_cloud_logging_is_read_page_by_page(apis: tuple[Apis, str]) -> None:
     pauses: list[float] = []
     ended = online(address, sleep=pauses.append)
     table = TABLE.replace("the entries in entries.json", f"the audit log of {PROJECT}")
-    assert (ended.code, ended.out, pauses) == (1, table, [2.0, 5.0])
+    assert (ended.code, ended.out.rpartition("Next: ")[0], pauses) == (1, table, [2.0, 5.0])
     asked = [json.loads(body) for _, body in served.asked if body]
     assert [one.get("pageToken") for one in asked] == [None, None, None, "40", "80", "120"]
     wanted = asked[0]["filter"]

@@ -54,8 +54,9 @@ def test_a_legacy_reference_is_exit_code_1_with_the_exact_change(tmp_path: Path)
     assert "- " + LEGACY.strip() in lines
     assert "+ " + MIGRATED.strip() in lines
     assert any("gs://data-bucket-dev/QPI_exports/" in line and "dev" in line for line in lines)
-    assert lines[-2].startswith("BLOCKED by 1 place")
-    assert "--patch FILE" in lines[-1]
+    assert lines[-3].startswith("BLOCKED by 1 place")
+    assert "--patch FILE" in lines[-2]
+    assert lines[-1] == f"Next: python -m backfill_job references {tmp_path} --patch references.patch"
 
 
 def test_a_clean_tree_is_exit_code_0(tmp_path: Path) -> None:
@@ -64,6 +65,9 @@ def test_a_clean_tree_is_exit_code_0(tmp_path: Path) -> None:
     assert ran.code == 0
     assert "Clean: no code reads the legacy path" in ran.out
     assert "README.md:1" in ran.out
+    assert ran.out.endswith(f"\nNext: python -m backfill_job references {tmp_path} --env prod --record\n")
+    one = references(tmp_path, "--env", "dev")
+    assert one.out.endswith("\nNext: python -m backfill_job status --env dev\n")
 
 
 def test_fix_is_refused_and_says_what_to_do_instead(tmp_path: Path) -> None:

@@ -50,7 +50,7 @@ def test_nothing_is_found_and_nothing_is_left(
     paths: Paths, run_wire: Callable[..., Ended], tmp_path: Path
 ) -> None:
     """Every row is asked and answered as the table has it. The file has each answer, and no name, token or content."""
-    ended = run_wire()
+    ended = run_wire("--details")
     assert (ended.code, ended.err) == (0, "")
     said = json.loads((tmp_path / "wire.json").read_text())
     assert [row for row in said["rows"] if row["deviates"]] == []
@@ -217,7 +217,7 @@ def test_what_the_bucket_does_not_have_is_not_asked(
     else:
         bucket.soft_delete_policy.retention_duration_seconds = 0
     bucket.patch()
-    ended = run_wire()
+    ended = run_wire("--details")
     assert ended.code == 0
     assert "N/A      wire: soft delete: the new bucket has no soft delete, or keeps versions" in ended.out
     assert left(paths) == []

@@ -42,6 +42,15 @@ def test_at_first_there_is_little_to_show(run: Callable[..., Ended]) -> None:
     assert following.startswith("Next: python -m backfill_job verify --source ")
 
 
+def test_a_migration_begins_with_the_dry_run(paths: Paths, run: Callable[..., Ended]) -> None:
+    """As the README says; the execution begins it, and `begin` is for a mirror that is there before."""
+    paths.forget()
+    paths.put("a", side="source")
+    ended = run("status")
+    assert ended.out.splitlines()[-1].startswith("Next: python -m backfill_job migrate --source ")
+    assert "Where a mirror is deployed before the first execution, begin now." in ended.out
+
+
 def test_it_shows_what_was_signed_and_verified(paths: Paths, run: Callable[..., Ended]) -> None:
     """Whoever looks sees who did what, and the latest verdict."""
     paths.put("a")
@@ -51,6 +60,23 @@ def test_it_shows_what_was_signed_and_verified(paths: Paths, run: Callable[..., 
     assert "Ada [bold]Lovelace[/bold]" in out
     assert "Missing for the cutover: qpi-team, development, operations." in out
     assert "verify ended with 1: 1 name compared; NOT EQUAL: 1 missing" in out
+
+
+def test_an_older_verification_does_not_stand_beside_a_newer_comparison(
+    paths: Paths, run: Callable[..., Ended], commands: Commands
+) -> None:
+    """Its count of the names is out of date; what only a verification looks at stays."""
+    paths.put("qpi_answers_20240101/user_id_1.jsonl", b"")
+    assert run("verify").code == 1
+    assert "latest verification, " in run("status").out
+    assert commands.run("migrate", "--execute", "--yes").code == 0
+    out = run("status").out
+    assert "both sides are equal" in out
+    assert "latest verification" not in out
+    assert "NOT EQUAL" not in out.partition("latest changes:")[2]
+    heading, remark = out.partition("\nwhat was found beside the names (")[2].splitlines()[:2]
+    assert heading.startswith("verification of ")
+    assert "empty" in remark
 
 
 def test_a_damaged_state_is_said(paths: Paths, run: Callable[..., Ended]) -> None:

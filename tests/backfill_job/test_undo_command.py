@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from testing_authority import UntilAnotherPhase
-from testing_commands import run_command
+from testing_commands import Ended, run_command
 from testing_deletion import Scene, day
 from testing_paths import Paths
 
@@ -102,6 +102,42 @@ def test_everything_comes_back_from_soft_delete_as_it_was(scene: Scene) -> None:
     again = scene.undo(scene.manifest_uri, "--execute")
     assert (again.code, "3 there before" in again.out) == (0, True)
     assert scene.paths.requests(RESTORE) == 0
+
+
+def test_it_asks_with_the_number_of_objects_before_it_writes(scene: Scene) -> None:
+    """No ends it; without a terminal it wants --yes; where nothing is to be written, it does not ask."""
+    before = deleted(scene, day(1), day(1, 2))
+
+    def on_terminal(typed: str | None) -> Ended:
+        logs = ("--log-dir", str(scene.folder / "logs"), "--ungoverned")
+        return run_command("undo", *where(scene), "--execute", *logs, typed=typed)
+
+    refused = on_terminal("n\n")
+    assert (refused.code, refused.err) == (2, "undo: not confirmed; nothing was changed\n")
+    assert "Bring 2 objects back to gs://" in refused.out
+    unasked = on_terminal(None)
+    assert (unasked.code, "no terminal to ask on; add --yes" in unasked.err) == (2, True)
+    assert scene.legacy() == {}
+    assert on_terminal("y\n").code == 0
+    assert scene.legacy() == before
+    assert on_terminal("").code == 0
+
+
+def test_it_is_on_record_and_a_later_deletion_does_not_blame_a_writer(scene: Scene) -> None:
+    """`status` lists it; the check late-writes says who wrote, and blames a writer for what came after."""
+    scene.both(day(1), day(1, 2))
+    scene.cut_over(days_ago=0)
+    assert scene.delete(2).code == 0
+    assert scene.undo(scene.manifest_uri, "--execute").code == 0
+    shown = run_command("status", *where(scene)).out
+    assert "undo ended with 0: DONE: 2 of 2 objects there again." in shown
+    said = " ".join(scene.run("--soak-days", "7").out.split())
+    assert "late-writes: 2 objects brought back by `undo`, last at" in said
+    assert "find the writer" not in said
+    scene.paths.put(day(2), b"a late writer")
+    said = " ".join(scene.run("--soak-days", "7").out.split())
+    assert "late-writes: 3 objects written there since the cutover" in said
+    assert "find the writer" in said
 
 
 def test_without_soft_delete_it_is_copied_back_from_the_new_path(scene: Scene) -> None:
@@ -288,6 +324,7 @@ def test_a_rehearsal_takes_one_sample_there_and_back_in_a_scratch_prefix(
     assert (ended.code, ended.err) == (0, "")
     assert ended.out.count("  PASS ") == 5
     assert "An undo would work, in both ways" in ended.out
+    assert ended.out.splitlines()[-1].startswith("Next: python -m backfill_job status ")
     assert scene.legacy() == before
     assert [scene.paths.look(name, side="source") for name in (day(1), day(2))] == generations
     assert [blob.name for blob in scene.paths.bucket("source").list_blobs(prefix="_migration/")] == []
@@ -311,6 +348,7 @@ def test_a_rehearsal_that_fails_is_found_before_it_is_too_late(scene: Scene) -> 
     scene.paths.server.set_faults(rules=[{**rule, "method": RESTORE}, {**rule, "method": REWRITE, "skip": 1}])
     ended = scene.undo("--rehearse", *where(scene))
     assert (ended.code, "An undo would NOT work" in ended.out) == (1, True)
+    assert ended.out.splitlines()[-1].startswith("Next, when that is fixed: python -m backfill_job undo ")
 
 
 def test_a_rehearsal_needs_something_that_was_migrated(scene: Scene) -> None:
@@ -571,13 +609,14 @@ def test_a_day_finds_its_manifest_in_the_record(scene: Scene) -> None:
     scene.both(day(3))
     assert scene.delete(1, "--anew").code == 0
     here = where(scene)
+    assert scene.undo(*here, "--day", "2024-01-01").code == 0
     dry = scene.undo(*here, "--day", "20240101")
     assert (dry.code, dry.out.count("\n  2024-01-0")) == (0, 1)
     assert dry.out.splitlines()[-2:-1] == [
         "READY: 1 of 1 object can be brought back; already there: 0. Nothing was changed."
     ]
     following = shlex.split(dry.out.splitlines()[-1].removeprefix("Next: python -m backfill_job undo"))
-    assert run_command("undo", *following).code == 0
+    assert run_command("undo", *following, typed="y\n").code == 0
     assert scene.legacy() == {day(1): before[day(1)]}
     none = scene.undo(*here, "--day", "20230101")
     assert (none.code, "took an object of 2023-01-01" in none.err) == (2, True)

@@ -2,6 +2,8 @@
 
 import io
 import os
+import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,6 +13,7 @@ import pytest
 from rich.console import Console
 
 import local_gcs
+from demo import story
 from demo.__main__ import main
 from demo.function import FunctionProcess, running_function
 from demo.stage import Stage, Stopped
@@ -99,6 +102,27 @@ def test_a_command_runs_again_where_its_output_advises_it(stage: Stage) -> None:
     assert (
         stage.console.file.getvalue().count("$ migrate_qpi_exports --env dev --execute --yes --grace 0") == 2
     )  # type: ignore[attr-defined]
+
+
+def test_a_long_command_line_can_be_pasted(stage: Stage) -> None:
+    """It is not broken at the width of the screen."""
+    words = (
+        "--execute",
+        "--yes",
+        *(word for number in range(9) for word in ("--exclude", f"*.part{number}")),
+    )
+    with pytest.raises(Stopped):
+        stage.migrate(*words)
+    assert f"$ migrate_qpi_exports --env dev {shlex.join(words)}\n" in stage.console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def test_the_chapters_are_numbered_in_order() -> None:
+    """Two of them had the same number."""
+    written = "".join(
+        Path(story.__file__).with_name(name).read_text() for name in ("story.py", "__main__.py")
+    )
+    numbers = [int(number) for number in re.findall(r'"(\d+)\. [A-Z]', written)]
+    assert numbers == [*range(1, len(numbers) + 1)]
 
 
 def test_a_command_that_must_not_run_again_stops_the_demo(stage: Stage) -> None:

@@ -32,6 +32,7 @@ from story_stage import (
     FEW_PENDING,
     MIGRATION,
     MOST_PENDING,
+    PART,
     PATHS,
     REGULARS,
     STEADY,
@@ -50,10 +51,10 @@ __all__ = ["tell"]
 BY = ("--by", "Ada Lovelace")
 ACCOUNT = "serviceAccount:story@app.iam.gserviceaccount.com"
 DELETES = "storage.objects.delete"
-CALM = 20.0
+CALM = 20.0 / PART
 """Uploads a second while somebody verifies: what is in flight counts as not proven."""
-UPLOADS_A_DAY = 300
-DELIVERIES_A_KILL = 2_500
+UPLOADS_A_DAY = 300 // PART
+DELIVERIES_A_KILL = 2_500 // PART
 """Events that the mirrors handle between two kills of a mirror, on average."""
 ANY = str(24 * 3_600)
 """Seconds that a mirror's lag may be here: the story judges the mirrors' copies, not the machine's speed."""
@@ -387,7 +388,7 @@ def _undo(stage: Stage, manifest: str) -> None:
         stage.stop_the_forgotten()
         stage.operator.run("undo", manifest, accepted=lambda attempt: attempt.code in {0, 1})
         done = stage.operator.run(
-            "undo", manifest, "--execute", "--ungoverned", accepted=_all_that_could_be_undone
+            "undo", manifest, "--execute", "--yes", "--ungoverned", accepted=_all_that_could_be_undone
         )
         lines = (json.loads(line) for line in (done.report / "objects.jsonl").read_text().splitlines())
         stage.not_there = frozenset(line["name"] for line in lines if not line["there"])

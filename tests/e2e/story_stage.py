@@ -1,5 +1,6 @@
 """The actors of the whole story, started and stopped: storage, both mirrors, writers, consumer, operator, and the passing days."""
 
+import os
 import threading
 import time
 from collections import Counter, defaultdict
@@ -24,17 +25,20 @@ from demo.writer import Acknowledged, LiveWriter, load
 from local_gcs.waiting import wait_until
 from shared.migration import Environment, qpi_exports
 
-__all__ = ["MIGRATION", "PATHS", "Stage", "started", "time_passing"]
+__all__ = ["MIGRATION", "PART", "PATHS", "SOAKS", "Stage", "started", "time_passing"]
 
 MIGRATION = qpi_exports(Environment.DEV)
 PATHS = {Path.LEGACY: MIGRATION.source, Path.NEW: MIGRATION.destination}
+SOAKS = "SOAK_SECONDS" in os.environ
+PART = 1 if SOAKS else 3
+"""The suite tells the story with a third of the writes."""
 REGULARS = 40
-HISTORY = 900
+HISTORY = 900 // PART
 HISTORY_DAYS = 12
-BURST, STEADY = 1_200, 50.0
+BURST, STEADY = 1_200 // PART, 50.0 / PART
 """Uploads of the storm, as fast as it goes; and uploads a second afterwards."""
 TICK = 0.2
-MOST_PENDING, FEW_PENDING = 2_000, 60
+MOST_PENDING, FEW_PENDING = 2_000 // PART, 60
 """Events that wait for the mirrors when the writers stop: in a storm and in busy days, and while somebody verifies."""
 MOST_NIGHTS = 4
 FIRST_DAY = 400

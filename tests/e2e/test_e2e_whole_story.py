@@ -12,7 +12,7 @@ from story_judges import Fault, judge
 from story_operator import Stopped
 from story_plot import tell
 from story_report import Report, summed_up
-from story_stage import Stage, started
+from story_stage import SOAKS, Stage, started
 from story_world import gathered, lines_about
 
 from local_gcs.waiting import HANGS, NothingMoved
@@ -20,8 +20,6 @@ from local_gcs.waiting import HANGS, NothingMoved
 SECONDS = float(os.environ.get("SOAK_SECONDS", "0"))
 RATE = float(os.environ.get("SOAK_RATE", "300"))
 SEED = int(os.environ.get("SOAK_SEED") or (secrets.randbelow(10**6) if SECONDS else 1))
-ACCIDENTS = "SOAK_SECONDS" in os.environ
-"""Whether every accident happens: in a soak, not in the suite."""
 AGAIN = f"make soak MINUTES={SECONDS / 60:.0f} SEED={SEED}"
 
 
@@ -32,7 +30,7 @@ def test_the_whole_story_loses_nothing(tmp_path: File, capsys: pytest.CaptureFix
         sys.stdout.write(f"\nthe whole story, seed {SEED}; again with: {AGAIN}\nits folder: {tmp_path}\n")
     with started(tmp_path, SEED, RATE) as stage:
         try:
-            tell(stage, SECONDS, accidents=ACCIDENTS)
+            tell(stage, SECONDS, accidents=SOAKS)
         except (Stopped, NothingMoved) as error:
             error.add_note(
                 "\n".join([f"seed {SEED}; again with: {AGAIN}", "the last that was done:", *_last(stage)])
@@ -65,7 +63,7 @@ def _was_a_storm(report: Report) -> None:
         assert report.kills[victim] > 0, victim
     assert report.kills.get("forward", 0) + report.kills.get("reverse", 0) > 0
     every = ("head lost", "entry lost", "newer objects when the laptop woke", "names erased")
-    all_of_them = every if ACCIDENTS else ()
+    all_of_them = every if SOAKS else ()
     for accident in ("events refused", "mistaken pairs", *all_of_them):
         assert report.accidents[accident] > 0, accident
     assert report.found["handovers"] >= 4

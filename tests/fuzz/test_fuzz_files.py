@@ -315,7 +315,7 @@ def test_a_damaged_manifest_never_brings_back_or_deletes_another_object(left: Le
                 left.put(f"deletions/{file.name}", contents)
         place = uri if in_cloud else str(head)
         if command == "undo":
-            found = left.run("undo", place, "--execute", "--ungoverned")
+            found = left.run("undo", place, "--execute", "--yes", "--ungoverned")
         else:
             said = (
                 "--confirm-delete",

@@ -119,7 +119,7 @@ SAMPLES = {
     "LOGFILE": FILES,
     "MANIFEST": (*FILES, *PLACES, "gs://NEW/manifest.json", "gs://NEW/manifest.jsonl"),
     "GLOB": ("*", "**", "[", "[!", "?", "*/user_id_1.jsonl", "[z-a]", "(" * 100, "*" * 200),
-    "YYYYMMDD": TIMES,
+    "YYYY-MM-DD": TIMES,
     "TIMESTAMP|DURATION": TIMES,
     "SECONDS": ("0", "60", "1e-300", "86399999999999", "86399999999999.99"),
     "DAYS": ("0", "7", "3650", "3651", "1e-9"),

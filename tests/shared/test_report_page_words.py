@@ -187,7 +187,7 @@ def test_two_empty_paths_are_not_called_equal() -> None:
     assert (found.tone, found.title) == (Tone.ATTENTION, "Nothing was compared")
     made["counts"]["excluded"] = 3
     assert headline(read(made)).reasons == (
-        "All 3 names on either side are excluded. Are the patterns right?",
+        "All is excluded: 3 names on either side. Are the patterns right?",
     )
     made["counts"]["excluded"] = 0
     assert commands(next_steps(Phase.DUAL_WRITE, read(made), TARGET)) == ["migrate --env dev"]
@@ -357,7 +357,12 @@ def test_a_report_s_concerns_become_steps() -> None:
         (
             stands(signoffs=[]),
             None,
-            ["verify --env dev", "signoff qpi-team --env dev --by NAME", "cutover --env dev --by NAME"],
+            [
+                "verify --env dev",
+                "signoff qpi-team --env dev --by NAME",
+                "cutover --env dev --by NAME",
+                "cutover --env dev --by NAME --no-mirror --reason 'the writer is paused'",
+            ],
         ),
         (stands(), CLEAN, ["signoff development --env dev --by NAME", "cutover --env dev --by NAME"]),
         (

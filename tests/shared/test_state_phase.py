@@ -182,7 +182,7 @@ def test_a_head_that_is_gone_gives_no_phase() -> None:
     """However whole the history is: the head is what serialises the changes."""
     store = MemoryStore(INITIAL)
     del store.contents[HEAD]
-    with pytest.raises(PhaseUnknown, match="the history has 1 entries, and the head is gone"):
+    with pytest.raises(PhaseUnknown, match="the history has 1 entry, and the head is gone"):
         read_phase(store, MIGRATION)
 
 
