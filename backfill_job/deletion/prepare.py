@@ -386,7 +386,11 @@ def late_writes_check(
     by_undo = late.objects > 0 and undone is not None and newest <= undone
     if late.objects:
         what, names = counted(late.objects, "object"), listed(map(shown, late.names), 3)
-        how = "brought back by `undo`" if by_undo else "written there since the cutover"
+        how = (
+            "written there before `undo` ended, which writes there"
+            if by_undo
+            else "written there since the cutover"
+        )
         evidence = f"{what} {how}, last at {late.newest}: {names}"
     else:
         evidence = f"the mirror saw a write there at {late.newest}"
@@ -395,7 +399,8 @@ def late_writes_check(
     return failed(
         name,
         evidence,
-        ("" if by_undo else "find the writer and switch it to the new path; ")
+        ("where `undo` did not write them, " if by_undo else "")
+        + "find the writer and switch it to the new path; "
         + f"it has soaked by {_full_minute(newest + soak)} unless there is another write",
     )
 

@@ -123,7 +123,7 @@ def test_it_asks_with_the_number_of_objects_before_it_writes(scene: Scene) -> No
     assert on_terminal("").code == 0
 
 
-def test_it_is_on_record_and_a_later_deletion_does_not_blame_a_writer(scene: Scene) -> None:
+def test_it_is_on_record_and_a_later_deletion_names_it_before_a_writer(scene: Scene) -> None:
     """`status` lists it; the check late-writes says who wrote, and blames a writer for what came after."""
     scene.both(day(1), day(1, 2))
     scene.cut_over(days_ago=0)
@@ -132,12 +132,12 @@ def test_it_is_on_record_and_a_later_deletion_does_not_blame_a_writer(scene: Sce
     shown = run_command("status", *where(scene)).out
     assert "undo ended with 0: DONE: 2 of 2 objects there again." in shown
     said = " ".join(scene.run("--soak-days", "7").out.split())
-    assert "late-writes: 2 objects brought back by `undo`, last at" in said
-    assert "find the writer" not in said
+    assert "late-writes: 2 objects written there before `undo` ended, which writes there, last at" in said
+    assert "where `undo` did not write them, find the writer" in said
     scene.paths.put(day(2), b"a late writer")
     said = " ".join(scene.run("--soak-days", "7").out.split())
     assert "late-writes: 3 objects written there since the cutover" in said
-    assert "find the writer" in said
+    assert "where `undo`" not in said
 
 
 def test_without_soft_delete_it_is_copied_back_from_the_new_path(scene: Scene) -> None:
