@@ -88,7 +88,7 @@ def run_tasks(
 
     while running:
         wait_until(lambda: end_of_tasks() or begun(), bool, "the tasks' start", still=HANGS)
-        strike = copied() + rng.randrange(30, 200)
+        strike = copied() + rng.randrange(30, 100)
         wait_until(
             lambda: (end_of_tasks(), copied()),
             # Without a kill to come, only the tasks' ends are awaited.

@@ -33,7 +33,7 @@ SOAKS = "SOAK_SECONDS" in os.environ
 PART = 1 if SOAKS else 3
 """The suite tells the story with a third of the writes."""
 REGULARS = 40
-HISTORY = 900 // PART
+HISTORY = 900
 HISTORY_DAYS = 12
 BURST, STEADY = 1_200 // PART, 50.0 / PART
 """Uploads of the storm, as fast as it goes; and uploads a second afterwards."""

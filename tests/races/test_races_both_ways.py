@@ -39,6 +39,8 @@ from shared.phase import Phase
 from shared.replicate import LastSeen, replicate
 
 WALKS = 400 if IN_DEPTH else 100
+ENOUGH = 400
+"""Walks in which each mutant shows itself."""
 FEWER = 60
 
 CUTOVER: tuple[Act, ...] = (Move(Phase.CUT_OVER), Settled(), Pass(LEGACY))
@@ -171,7 +173,7 @@ def test_a_straggler_that_is_not_looked_at_again_ends_in_an_older_version(
 ) -> None:
     """Its late copy looks like a later write."""
     monkeypatch.setattr(shared.replicate, "_moved_on", lambda *_: False)
-    ends = {walk(NEW_NAME, random.Random(seed).randrange).holds(NEW) for seed in range(WALKS)}
+    ends = {walk(NEW_NAME, random.Random(seed).randrange).holds(NEW) for seed in range(ENOUGH)}
     assert ends == {"a", "bb"}
 
 
@@ -266,7 +268,7 @@ def _is_safe(world: World, side: Side, last: str) -> None:
 
 
 def _loses(story: Story) -> None:
-    for seed in range(400):
+    for seed in range(ENOUGH):
         try:
             walk(story, random.Random(seed).randrange)
         except AssertionError as lost:
