@@ -216,7 +216,7 @@ def replicate(
         # Where the source wins, a new write has an event of its own, which may overwrite this copy. A deletion has one, too,
         # which may have come before this copy.
         looks_again = winner is not Authority.SOURCE or deletes is not None
-        if not differing and not (looks_again and store.look(source) != now.source):
+        if not differing and not (looks_again and _moved_on(store, source, now.source)):
             return ours
         # Else look at both again. If only metadata differs, the contents are proven: the source's metadata changed
         # between the look and the copy.
@@ -324,6 +324,11 @@ def _check_settled(
     seconds = 0.0 if settling is None else settling(version)
     if seconds > 0:
         raise NotSettled(at.uri, seconds)
+
+
+def _moved_on(store: ObjectStore, source: ObjectRef, copied: ObjectState) -> bool:
+    """Tell whether the source changed during the copy."""
+    return store.look(source) != copied
 
 
 def _calls_for_copy(
