@@ -9,7 +9,7 @@ import sys
 import traceback
 from collections import Counter
 from collections.abc import Callable
-from http import HTTPStatus
+from http.client import responses
 from secrets import token_hex
 from typing import Any
 from uuid import uuid4
@@ -230,7 +230,7 @@ def _rendered(part: Part, reply: Reply) -> bytes:
     head = "Content-Type: application/http\r\n"
     if identifier:
         head += f"Content-ID: <response-{identifier.removeprefix('<')}\r\n"
-    head += f"\r\nHTTP/1.1 {reply.status} {HTTPStatus(reply.status).phrase}\r\n"
+    head += f"\r\nHTTP/1.1 {reply.status} {responses.get(reply.status, '')}\r\n"
     if reply.body:
         head += f"Content-Type: {reply.content_type}\r\n"
     fields = {"Content-Length": str(len(reply.body))} | reply.headers

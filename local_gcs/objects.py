@@ -58,6 +58,7 @@ __all__ = [
 # -------------------------------------------------------------------- names
 
 LONGEST = 1024
+ACME = ".well-known/acme-challenge/"
 LAST = 0x10FFFF
 SURROGATES = range(0xD800, 0xE000)
 BUCKET = re.compile(r"(?!goog)[a-z0-9](?:[a-z0-9_.-]{1,220}[a-z0-9])")
@@ -66,11 +67,12 @@ BUCKET = re.compile(r"(?!goog)[a-z0-9](?:[a-z0-9_.-]{1,220}[a-z0-9])")
 def check_object_name(name: str) -> str:
     """Gives the name back if an object may have it (Cloud Storage documentation, "Object naming guidelines").
 
-    Refuses with 400: it is empty, longer than 1,024 bytes of UTF-8, ``.`` or ``..``, or has a line break.
+    Refuses with 400: it is empty, longer than 1,024 bytes of UTF-8, ``.`` or ``..``, has a line break, or begins with
+    ``.well-known/acme-challenge/``.
     """
     if not name:
         raise invalid("Required parameter: name", location="name", reason="required")
-    if name in {".", ".."} or "\n" in name or "\r" in name:
+    if name in {".", ".."} or "\n" in name or "\r" in name or name.startswith(ACME):
         raise invalid(f"Invalid object name: {name!r}", location="name")
     # A code point takes at most four bytes, so most names need no encoding to be measured.
     if len(name) * 4 > LONGEST and len(name.encode()) > LONGEST:

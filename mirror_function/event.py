@@ -62,7 +62,7 @@ class ObjectEvent:
 
     Attributes:
         id: The event's identity; the same at every delivery.
-        complete: False where the event only names the object: then `state` has neither size nor checksums.
+        complete: False where the event only names the object, without size and checksums, or has no checksum.
         ended: When the version was deleted or overwritten, where the event says so; None where it does not. `time` is not
             before that.
     """
@@ -89,8 +89,8 @@ def unwrapped(attributes: Mapping[str, Any], data: Any) -> tuple[Mapping[str, An
     """Take an object's event out of a Pub/Sub message.
 
     Returns:
-        Attributes and body of the object's event; the body is `NAMED` where the message has none. Both as they were given
-        where this is not such a message.
+        Attributes and body of the object's event; the body is `NAMED` where the message has none, or an empty one. Both as
+        they were given where this is not such a message.
     """
     message = (
         data.get("message") if isinstance(data, Mapping) and attributes.get("type") == MESSAGE_TYPE else None
@@ -99,15 +99,19 @@ def unwrapped(attributes: Mapping[str, Any], data: Any) -> tuple[Mapping[str, An
     if not isinstance(message, Mapping) or not isinstance(carried, Mapping):
         return attributes, data
     body = _decoded(message.get("data"))
-    if "ce-type" in carried:
-        event = {str(key)[3:]: value for key, value in carried.items() if str(key).startswith("ce-")}
-        return event, body
+    came = {
+        "id": message.get("messageId") or message.get("message_id") or attributes.get("id") or "",
+        "time": message.get("publishTime") or message.get("publish_time") or attributes.get("time", ""),
+    }
+    event = {key[3:]: value for key, value in _lower(carried).items() if key.startswith("ce-")}
+    if "type" in event:
+        return came | event, body
     if "eventType" in carried:
         kind = _NOTIFIED.get(str(carried["eventType"]))
         return {
-            "id": message.get("messageId", attributes.get("id", "")),
+            "id": came["id"],
             "type": TYPE_PREFIX + kind.value if kind else str(carried["eventType"]),
-            "time": carried.get("eventTime") or message.get("publishTime") or attributes.get("time", ""),
+            "time": carried.get("eventTime") or came["time"],
             "bucket": carried.get("bucketId", ""),
             "subject": f"objects/{carried.get('objectId', '')}",
             "generation": carried.get("objectGeneration", ""),
@@ -115,13 +119,22 @@ def unwrapped(attributes: Mapping[str, Any], data: Any) -> tuple[Mapping[str, An
     return attributes, data
 
 
+def _lower(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """Attributes by their names in lower case, which CloudEvents wants and senders of headers do not always keep."""
+    return {str(key).lower(): value for key, value in attributes.items()}
+
+
 def _decoded(data: Any) -> Any:
-    """The JSON of a message's data; `NAMED` where there are none; the data themselves where they are not JSON."""
+    """The JSON of a message's data; `NAMED` where there are none; the data themselves where they are not JSON.
+
+    Protocol Buffers' JSON reads base64 of either alphabet, with and without padding ("ProtoJSON format", bytes).
+    """
     if not data:
         return NAMED
     try:
-        return json.loads(base64.b64decode(data, validate=True))
-    except (binascii.Error, ValueError, TypeError, RecursionError):
+        digits = "".join(data.split()).rstrip("=").replace("-", "+").replace("_", "/")
+        return json.loads(base64.b64decode(digits + "=" * (-len(digits) % 4), validate=True)) or NAMED
+    except (binascii.Error, ValueError, TypeError, AttributeError, RecursionError):
         return data
 
 
@@ -171,7 +184,7 @@ def read_event(attributes: Mapping[str, Any], data: Any, now: datetime) -> Objec
             bucket=_named(attributes, data)[0],
             state=state,
             time=time,
-            complete=data is not NAMED,
+            complete=state.crc32c is not None,
             ended=_moment(resource["timeDeleted"], now) if resource.get("timeDeleted") else None,
         )
     except (StorageError, ValueError, TypeError, ArithmeticError) as error:
@@ -190,7 +203,7 @@ def _only_named(attributes: Mapping[str, Any], time: datetime) -> ObjectState:
 
 def _moment(text: str, now: datetime) -> datetime:
     """A time of an event."""
-    moment = parse_time(text).astimezone(UTC)
+    moment = parse_time(text.upper()).astimezone(UTC)  # RFC 3339 allows "z"
     if moment > now + CLOCKS_DIFFER:
         raise ValueError(f"{text} is in the future")
     return moment

@@ -148,13 +148,17 @@ async def mirror_object(request: Request) -> Response:
     try:
         event = from_http(request.headers, body)
     except (MissingRequiredFields, InvalidRequiredFields) as error:
-        pushed = _pushed(body)
-        if pushed is None:
+        found = _pushed_or_incomplete(request.headers, body)
+        if found is None:
             return _answer(f"not a CloudEvent: {error}"[:1000], BAD_REQUEST)
-        return await _deliver(request, *pushed)
+        return await _deliver(request, *found)
     except _UNREADABLE as error:
-        named = {key[3:]: value for key, value in request.headers.items() if key.startswith("ce-")}
-        _drop(EventLog(), named, None, f"the request cannot be read: {type(error).__name__}")
+        _drop(
+            EventLog(),
+            _in_headers(request.headers),
+            None,
+            f"the request cannot be read: {type(error).__name__}",
+        )
         # A complete body that is not an event does not change. Whatever else it was may have been a fault on the way.
         return (
             _answer("dropped\n")
@@ -241,21 +245,29 @@ def _evidence(done: Mirrored) -> dict[str, Any]:
     }
 
 
-def _pushed(body: bytes) -> tuple[Mapping[str, Any], Any] | None:
-    """The attributes and the data of a raw Pub/Sub push; None where the body is not one."""
+def _in_headers(headers: Mapping[str, str]) -> dict[str, Any]:
+    return {key[3:]: value for key, value in headers.items() if key.startswith("ce-")}
+
+
+def _pushed_or_incomplete(headers: Mapping[str, str], body: bytes) -> tuple[Mapping[str, Any], Any] | None:
+    """The attributes and the data of a raw Pub/Sub push, or of a CloudEvent that lacks a required attribute; None for neither.
+
+    An event without an identity, for example, says all that a copy needs. If it were refused, it would come for a day and
+    then be lost, and no line would name its object.
+    """
     try:
-        push = json.loads(body)
+        parsed = json.loads(body) if body else None
     except (ValueError, RecursionError):
-        return None
-    message = push.get("message") if isinstance(push, dict) else None
-    if not isinstance(message, dict):
-        return None
-    attributes = {
-        "type": MESSAGE_TYPE,
-        "id": message.get("messageId"),
-        "time": message.get("publishTime") or "",
-    }
-    return attributes, {"message": message}
+        parsed = body
+    message = parsed.get("message") if isinstance(parsed, dict) else None
+    if isinstance(message, dict):
+        given = message.get("messageId") or message.get("message_id")
+        return {"type": MESSAGE_TYPE, "id": given}, {"message": message}
+    if in_headers := _in_headers(headers):
+        return in_headers, parsed
+    if isinstance(parsed, dict) and "type" in parsed and "data" in parsed:
+        return parsed, parsed["data"]
+    return None
 
 
 class _Stdout(logging.Handler):

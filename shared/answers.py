@@ -61,11 +61,14 @@ MEANINGS = (
     Meaning(412, "orgPolicyConstraintFailed", "", Refused, Cause.ORGANIZATION, _JSON),
     Meaning(412, "softDeletePolicyNotSet", "", Refused, Cause.SOFT_DELETE, "Use soft-deleted objects"),
     Meaning(412, "", "constraints/", Refused, Cause.ORGANIZATION, "Organization policy constraints"),
-    Meaning(404, "", "", ObjectNotFound, Cause.CHANGED, _JSON),
     Meaning(429, "", "rate limit for object mutation", Unavailable, Cause.OBJECT_RATE, "Quotas and limits"),
     Meaning(429, "", "", Unavailable, Cause.NO_ANSWER, _RETRY),
     Meaning(408, "", "", Unavailable, Cause.NO_ANSWER, _RETRY),
-    Meaning(403, "rateLimitExceeded userRateLimitExceeded SlowDown", "", Unavailable, Cause.NO_ANSWER, _JSON),
+    Meaning(409, "", "", Unavailable, Cause.CONFLICT, f"{_JSON}: of operations at the same time"),
+    Meaning(0, "", "^<(!doctype )?html", UnexpectedAnswer, Cause.ODD_ANSWER, "Cloud Storage JSON API overview: it answers in JSON"),
+    Meaning(404, "", "", ObjectNotFound, Cause.CHANGED, _JSON),
+    Meaning(403, "rateLimitExceeded userRateLimitExceeded usageLimits.rateLimitExceeded usageLimits.userRateLimitExceeded SlowDown",
+         "", Unavailable, Cause.NO_ANSWER, _JSON),
     Meaning(0, "cloudKmsBadKey cloudKmsDisabledKey cloudKmsDecryptionKeyNotFound cloudKmsEncryptionKeyNotFound "
          "cloudKmsKeyLocationNotAllowed kmsDisabledKey", "", Refused, Cause.KEY, _JSON),
     Meaning(0, "", r"cloud ?kms|kms key", Refused, Cause.KEY, _KEYS),
@@ -74,16 +77,21 @@ MEANINGS = (
     Meaning(0, "userProjectMissing userProjectInvalid userProjectInconsistent authenticationRequiredRequesterPays",
          "", PermissionDenied, Cause.PAYER, _JSON),
     Meaning(0, "userProjectAccessDenied", "", PermissionDenied, Cause.PAYER, _JSON),
-    Meaning(400, "", r"requester.pays", PermissionDenied, Cause.PAYER, _PAYS),
-    Meaning(0, "userProjectAccountProblem accountDisabled", "", PermissionDenied, Cause.BILLING, _JSON),
+    Meaning(400, "", r"requester.pays|user project", PermissionDenied, Cause.PAYER, _PAYS),
+    Meaning(0, "userProjectAccountProblem accountDisabled AccountProblem", "", PermissionDenied, Cause.BILLING, f"{_JSON}; {_XML}"),
+    Meaning(403, "", r"billing (account|to be enabled)", PermissionDenied, Cause.BILLING, _JSON),
     Meaning(403, "objectUnderActiveHold", "", ObjectProtected, Cause.HOLD, _JSON),
     Meaning(403, "retentionPolicyNotMet", "", ObjectProtected, Cause.RETENTION, _JSON),
     Meaning(403, "", r"under active \S+ hold", ObjectProtected, Cause.HOLD, _HOLDS),
     Meaning(403, "", r"retention (policy|period)|object retention", ObjectProtected, Cause.RETENTION, "Bucket Lock"),
+    Meaning(403, "orgPolicyConstraintFailed SecurityPolicyViolated vpcServiceControls", "",
+         PermissionDenied, Cause.ORGANIZATION, f"{_JSON}; {_XML}"),
+    Meaning(403, "accessNotConfigured usageLimits.accessNotConfigured countryBlocked sslRequired quotaExceeded", "",
+         Refused, Cause.REFUSED, f"{_JSON}: no permission mends these"),
+    Meaning(403, "", "API has not been used in project", Refused, Cause.REFUSED, "Enable and disable services"),
     Meaning(403, "", r"organization's policy|constraints/", PermissionDenied, Cause.ORGANIZATION, "VPC Service Controls"),
     Meaning(403, "", "", PermissionDenied, Cause.PERMISSION, _JSON),
     Meaning(401, "", "", PermissionDenied, Cause.PERMISSION, _JSON),
-    Meaning(409, "", "", Unavailable, Cause.CONFLICT, f"{_JSON}: of operations at the same time"),
     Meaning(NOT_IMPLEMENTED, "", "", Refused, Cause.REFUSED, "RFC 9110, section 15.6.2: the server did nothing"),
 )  # fmt: skip
 """Every other answer from 400 on is refused with its own words, or transient from 500 on."""
@@ -102,13 +110,15 @@ def is_transient(status: int) -> bool:
 def error_for(status: int, reasons: Collection[str], message: str, uri: str) -> StorageError:
     """The exception that an error response means.
 
-    Every 404 becomes `ObjectNotFound`. Where `names_object` is false, the client asks the bucket first.
+    Every 404 of the service becomes `ObjectNotFound`. Where `names_object` is false, the client asks the bucket first.
+    A page in HTML is not the service's: something on the way made it, and it says nothing of the object.
 
     Args:
         reasons: The ``reason`` of each entry of the answer's ``error.errors``, or the ``Code`` of an XML answer.
         uri: The object of the request, as ``gs://bucket/name``.
     """
     known = {reason.lower() for reason in reasons}
+    message = " ".join(message.split()) or f"status {status}"
     row = next((each for each in MEANINGS if _fits(each, status, known, message)), None)
     if row is None:
         if is_transient(status):
@@ -134,6 +144,8 @@ def _detail(row: Meaning, status: int, reasons: Collection[str], message: str) -
         return "its generation is not the one expected"
     if row.error is ObjectNotFound:
         return f"no such object ({message})"
+    if row.error is UnexpectedAnswer:
+        return f"not an answer of Cloud Storage ({status} {message})"
     if row.error is ObjectProtected:
         return f"a hold or a retention policy forbids it ({message})"
     if row.error is Unavailable:

@@ -388,10 +388,11 @@ class Gateway:
         try:
             yield
         except _ANSWERS as error:
-            cause = error.cause if isinstance(error, api.RetryError) else error
-            if isinstance(cause, api.NotFound):
-                raise BucketNotFound(f"gs://{bucket}", f"no such bucket ({_said(cause)[0]})") from error
-            raise self._translated(error, f"gs://{bucket}/{prefix}") from error
+            meant = self._translated(error, f"gs://{bucket}/{prefix}")
+            if isinstance(meant, ObjectNotFound):
+                why = meant.detail.replace("no such object", "no such bucket", 1)
+                raise BucketNotFound(f"gs://{bucket}", why) from error
+            raise meant from error
 
     @contextmanager
     def _translating(self, uri: str, *buckets: str) -> Iterator[None]:
@@ -407,11 +408,10 @@ class Gateway:
         if isinstance(cause, InvalidResponse):  # an upload in pieces was refused
             cause = api.from_http_response(cause.response)  # type: ignore[no-untyped-call]
         match cause:
-            case api.NotFound():
-                return self._not_found(cause, uri, buckets)
             case api.GoogleAPICallError() if cause.code is not None:
                 said, reasons = _said(cause)
-                return error_for(int(cause.code), reasons, said, uri)
+                meant = error_for(int(cause.code), reasons, said, uri)
+                return self._not_found(meant, buckets) if isinstance(meant, ObjectNotFound) else meant
             case auth.GoogleAuthError() if not cause.retryable and not isinstance(cause, auth.TransportError):
                 return PermissionDenied(
                     uri, f"the credentials were refused and could not be renewed ({cause})"
@@ -423,19 +423,18 @@ class Gateway:
             case _:
                 return no_answer(cause, uri)
 
-    def _not_found(self, error: api.NotFound, uri: str, buckets: tuple[str, ...]) -> StorageError:
+    def _not_found(self, error: ObjectNotFound, buckets: tuple[str, ...]) -> StorageError:
         """Tell a missing object from a missing bucket: both are 404, and only the first may be read as "absent".
 
         If the message does not tell them apart, look at the buckets.
         """
-        said, _ = _said(error)
-        if not names_object(said):
+        if not names_object(error.detail):
             for bucket in buckets:
                 try:
                     self.check_bucket(bucket, "")
                 except StorageError as problem:
                     return problem
-        return ObjectNotFound(uri, f"no such object ({said})")
+        return error
 
 
 class _Adapter(HTTPAdapter):
@@ -538,7 +537,7 @@ _known_to_client = DEFAULT_RETRY._predicate  # noqa: SLF001 -- there is no other
 def _said(error: api.GoogleAPICallError) -> tuple[str, list[str]]:
     """The service's message and reasons. The client's own message repeats the request, and of an upload it has no reasons."""
     answer = error.response
-    if isinstance(answer, requests.Response) and answer.content:
+    if isinstance(answer, requests.Response):
         return said_by(answer.content)
     reasons = [str(entry["reason"]) for entry in error.errors if entry.get("reason")]
     return str(error.message), reasons

@@ -50,14 +50,16 @@ A TIMESTAMP loads in these forms (all D):
 
 - ``YYYY-MM-DD`` or ``YYYY/MM/DD``, a space or ``T``, ``HH:MM[:SS[.SSSSSS]]``, and then the zone. That is nothing (UTC),
   ``Z``, `` UTC``, or an offset ``(+|-)H[H][:M[M]]`` with or without a space before it.
-- A number of whole seconds since 1970.
+- A number of seconds since 1970, in digits.
 
 Other forms are documented for queries and not for loads, or only reported. Those are not judged here:
 
 - a date without a time, parts with one digit, lower-case letters, the name of a time zone;
 - an offset without a colon or beyond 14 hours;
 - more than six digits of a second, a point without digits, a leap second;
-- a number in a text, a fraction of a number, a number beyond the year 9999 (milliseconds?).
+- a number in a text, with a point or an exponent, or beyond the year 9999 (the documentation's own example
+  ``1.534680695e12`` is both: milliseconds?);
+- white space around a text, or more than one space in it.
 
 Details name types, positions and fields of the schema, and the names of unknown fields. They never contain values.
 """
@@ -213,7 +215,7 @@ class Record:
         folded = name.lower()
         column = self._columns.get(folded)
         if column is None:
-            shown = repr(name) if _COLUMN_NAME.fullmatch(name) else "a field whose name no column can have"
+            shown = repr(name) if _COLUMN_NAME.fullmatch(name) else "a field whose name may be an answer"
             found.setdefault(ProblemKind.UNKNOWN_FIELD, f"{self._path}{shown}")
             return None
         found.setdefault(ProblemKind.FIELD_CASE, column.path)
@@ -365,16 +367,17 @@ def _clock(year: str, month: str, day: str, *time: str | None) -> datetime:
 def _moment_of_number(value: float) -> _Moment:
     if not FIRST_SECOND <= value <= LAST_SECOND:
         return ProblemKind.ODD_TIMESTAMP, "a number beyond the seconds of the years 1 to 9999 (milliseconds?)"
-    if value != int(value):
-        return ProblemKind.ODD_TIMESTAMP, "a fraction of a number of seconds"
-    return int(value) * MILLION
+    if not isinstance(value, int):  # whatever a double made of it
+        return ProblemKind.ODD_TIMESTAMP, "a number with a point or an exponent"
+    return value * MILLION
 
 
 def _other_form(text: str) -> tuple[ProblemKind, str]:
     """Why a text is not one that the documentation gives for loads."""
-    match = _KNOWN.fullmatch(text)
+    trimmed = " ".join(text.split())
+    match = _KNOWN.fullmatch(trimmed)
     if match is None:
-        if _NUMBER.fullmatch(text):
+        if _NUMBER.fullmatch(trimmed):
             return ProblemKind.ODD_TIMESTAMP, "a number in a text"
         return (
             ProblemKind.BAD_TIMESTAMP,
@@ -388,6 +391,7 @@ def _other_form(text: str) -> tuple[ProblemKind, str]:
     fraction = match["fraction"] or ""
     offset = int(match["hours"] or 0) * 60 + int(match["minutes"] or 0)
     reasons = (
+        (trimmed != text, "white space around it, or more than one space in it"),
         (leap, "a leap second"),
         (match["hour"] is None, "a date without a time"),
         (match["zone"], "the name of a time zone"),

@@ -27,6 +27,7 @@ from backfill_job.checks import (
 from backfill_job.consumer import Consumer
 from backfill_job.gate.dead_letters import DeadLetters
 from backfill_job.gate.import_record import ImportRecord
+from shared.env_file import deployed_name
 from shared.errors import MigrationError
 from shared.loaded import LoadedRecord
 from shared.migration import DEFAULT_EXCLUDES
@@ -437,6 +438,9 @@ def dead_letters_check(
     )
     if found is None:
         return not_run("dead letters", "no look at them was given", look)
+    deployed = [name for name in found.subscriptions if name.startswith(deployed_name("dead-letters", ""))]
+    if subscription and deployed and subscription not in deployed:
+        return not_run("dead letters", f"the count is of {listed(deployed, SHOWN)}", look)
     if found.messages:
         about = f", about {listed(found.objects, SHOWN)}" if found.objects else ""
         least = "" if found.counted else "at least "

@@ -4,7 +4,8 @@ Two forms of evidence, each read strictly:
 
 - The answer of Cloud Monitoring's ``projects.timeSeries.list`` for the subscription's ``num_undelivered_messages``. Only this
   proves that there are none, at the time of the newest point.
-- The messages, as ``gcloud pubsub subscriptions pull qpi-exports-dead-letters-ENV --format=json`` prints them. They name the objects. A pull may return
+- The messages, as ``gcloud pubsub subscriptions pull qpi-exports-dead-letters-ENV --format=json`` prints them, or as the answer of
+  Pub/Sub's ``subscriptions.pull`` has them. They name the objects. A pull may return
   nothing although messages wait (Pub/Sub documentation, "Pull subscriptions"), so an empty pull proves nothing. The file's
   modification time is the time of the look.
 
@@ -27,6 +28,10 @@ COUNT = "pubsub.googleapis.com/subscription/num_undelivered_messages"
 """The metric that counts the messages of a subscription (Google Cloud documentation, "Google Cloud metrics")."""
 
 
+_INCOMPLETE = ("nextPageToken", "executionErrors", "unreachable")
+"""Fields that say that an answer does not have every count (Cloud Monitoring reference, "ListTimeSeriesResponse")."""
+
+
 @dataclass(frozen=True, slots=True)
 class DeadLetters:
     """What an operator saw in the subscription.
@@ -36,12 +41,14 @@ class DeadLetters:
         objects: The objects that the messages name; not every message names one.
         seen: When the operator looked, or when the count was taken; aware.
         counted: Whether it is the subscription's own count. Otherwise there may be more, and 0 proves nothing.
+        subscriptions: Which ones were counted, as far as the answer says.
     """
 
     messages: int
     objects: tuple[str, ...]
     seen: datetime
     counted: bool = False
+    subscriptions: tuple[str, ...] = ()
 
 
 def read_dead_letters(file: Path) -> DeadLetters:
@@ -57,14 +64,18 @@ def read_dead_letters(file: Path) -> DeadLetters:
         raise UsageError(f"{file} cannot be read: {error.strerror}") from error
     except ValueError as error:
         raise UsageError(f"{file} is not JSON ({error})") from error
+    if isinstance(content, dict) and "receivedMessages" in content:
+        content = content["receivedMessages"] or []
     if isinstance(content, dict):
         try:
             return _counted(content)
-        except (KeyError, TypeError, ValueError, ArithmeticError) as error:
+        except (KeyError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
             raise UsageError(
                 f"{file} is not Cloud Monitoring's answer about {COUNT}: {shown_value(str(error))}"
             ) from error
-    if not isinstance(content, list) or not all(isinstance(one, dict) for one in content):
+    if not isinstance(content, list) or not all(
+        isinstance(one, dict) and one.keys() & {"ackId", "message"} for one in content
+    ):
         raise UsageError(
             f"{file} is neither Cloud Monitoring's answer about {COUNT} nor a JSON list of messages"
         )
@@ -76,9 +87,12 @@ def _counted(answer: dict[str, Any]) -> DeadLetters:
     """The newest count of each subscription in an answer; the oldest of their times.
 
     Raises:
-        KeyError, TypeError, ValueError, ArithmeticError: The answer has another form, or no count.
+        KeyError, TypeError, ValueError, ArithmeticError, AttributeError: The answer has another form, no count, or a part only.
     """
+    if any(answer.get(key) for key in _INCOMPLETE):
+        raise ValueError("it is not complete")
     counts: list[tuple[datetime, int]] = []
+    names: list[str] = []
     for series in answer["timeSeries"]:
         if series["metric"]["type"] != COUNT:
             raise ValueError("another metric")
@@ -87,9 +101,12 @@ def _counted(answer: dict[str, Any]) -> DeadLetters:
             for point in series["points"]
         ]
         counts.append(max(points))
+        if name := series.get("resource", {}).get("labels", {}).get("subscription_id"):
+            names.append(str(name))
     if not counts:
         raise ValueError("it has no count")
-    return DeadLetters(sum(count for _, count in counts), (), min(at for at, _ in counts), counted=True)
+    total, seen = sum(count for _, count in counts), min(at for at, _ in counts)
+    return DeadLetters(total, (), seen, counted=True, subscriptions=tuple(names))
 
 
 def _whole(value: Any) -> int:
@@ -99,8 +116,11 @@ def _whole(value: Any) -> int:
 
 
 def _object_of(message: dict[str, Any]) -> str:
-    """The object that a notification of Cloud Storage names (its documentation, "Pub/Sub notifications": attributes)."""
+    """The object that a message's attributes name: a notification's (Cloud Storage documentation, "Pub/Sub notifications"), or a CloudEvent's."""
     inner = message.get("message")
     attributes = inner.get("attributes") if isinstance(inner, dict) else None
-    name = attributes.get("objectId") if isinstance(attributes, dict) else None
-    return repr(name) if isinstance(name, str) else ""
+    if not isinstance(attributes, dict):
+        return ""
+    subject = str(attributes.get("ce-subject", "")).removeprefix("objects/")
+    name = attributes.get("objectId") or subject
+    return repr(name) if isinstance(name, str) and name else ""

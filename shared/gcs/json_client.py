@@ -314,7 +314,7 @@ def json_object(answer: Answer) -> dict[str, Any]:
 def refusal(status: int, body: bytes, uri: str) -> StorageError:
     """The error that an answer without success means (``shared.answers``)."""
     message, reasons = said_by(body)
-    return error_for(status, reasons, message or f"status {status}", uri)
+    return error_for(status, reasons, message, uri)
 
 
 def slows_all(status: int, error: StorageError | None) -> bool:

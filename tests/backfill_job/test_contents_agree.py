@@ -43,6 +43,26 @@ KINDS = [
     (GOOD_LINE.replace("user_id", "USER_ID"), LOADS),
     (line(submitted_at=1763632800), LOADS),
     (line(submitted_at="1763632800"), NOT_JUDGED),
+    *((f'{{"submitted_at":{number}}}', LOADS) for number in ("-0", "-1", "253402300799")),
+    *(
+        (f'{{"submitted_at":{number}}}', NOT_JUDGED)
+        for number in (
+            "-0.0",
+            "0.1e-400",
+            "1763632800.0",
+            "1.7636328e9",
+            "1.534680695e12",
+            "9223372036854775808",
+        )
+    ),
+    *(
+        (line(submitted_at=text), NOT_JUDGED)
+        for text in (" 2026-11-20T10:00:00", "2026-11-20T10:00:00 ", "2026-11-20  10:00", "1763632800\n")
+    ),
+    *(
+        (line(submitted_at=text), NOT_LOADABLE)
+        for text in ("", " ", "NaN", "2026-11-20T24:00:00", "10000-01-01T00:00")
+    ),
     (line(submitted_at="2026-11-20T10:00:00.123456789"), NOT_JUDGED),
     (line(submitted_at="2026-11-20 10:00:00 Europe/Paris"), NOT_JUDGED),
     (line(submitted_at="2026-11-20T10:00:00+0100"), NOT_JUDGED),

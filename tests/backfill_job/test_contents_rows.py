@@ -80,7 +80,7 @@ def test_the_demo_s_submissions_are_all_loadable() -> None:
 
 
 def test_a_problem_names_the_field_by_its_place_in_the_schema() -> None:
-    """And the types; a name that no column can have may be an answer, and is not shown."""
+    """And the types; a name in another form than the schema's may be an answer, and is not shown."""
     for line, detail in (
         ({"user_id": 7}, "user_id: number where STRING is wanted"),
         ({"user_id": {}}, "user_id: object where STRING is wanted"),
@@ -90,8 +90,8 @@ def test_a_problem_names_the_field_by_its_place_in_the_schema() -> None:
         ({"answers": [{"answer_ids": ["a", None]}]}, "answers.answer_ids"),
         ({"comment": "x"}, "'comment'"),
         ({"answers": [{"weight": 1}]}, "answers.'weight'"),
-        ({"Jane Doe, 12 Elm Street": 1}, "a field whose name no column can have"),
-        ({"x" * 65: 1}, "a field whose name no column can have"),
+        ({"Jane Doe, 12 Elm Street": 1}, "a field whose name may be an answer"),
+        ({"x" * 65: 1}, "a field whose name may be an answer"),
     ):
         assert refusal(line) == detail
 
@@ -138,7 +138,6 @@ def test_a_refusal_never_quotes_what_the_line_says(secret: str) -> None:
         "2024-01-31T11:00",
         "2024/01/31 11:00:00",
         1_706_698_800,
-        1_706_698_800.0,
         "2024-01-31T12:00:00+01:00",
         "2024-01-31T12:00:00+1",
         "2024-01-31T12:00:00 +01:00",

@@ -36,6 +36,7 @@ class Run:
         self.stop = Stop()
         self.governor = CountingGovernor()
         self.deleter: Deleter | None = None
+        self.dice = random.Random(7)
         self.authority: AuthoritySource = Always(Authority.DESTINATION)
 
     def both(self, *names: str, **attributes: Any) -> None:
@@ -63,7 +64,7 @@ class Run:
         self, lines: Sequence[Line], url: str, following: str, retry: RetryPolicy
     ) -> list[LineResult]:
         async with AsyncApi(endpoint=url or self.paths.server.url, retry=retry) as api:
-            waiting = Waiting(self.governor, retry, random.Random(7), asyncio.sleep, lambda: 0.0)
+            waiting = Waiting(self.governor, retry, self.dice, asyncio.sleep, lambda: 0.0)
             self.deleter = Deleter(api, self.paths.migration, self.authority, waiting, self.stop)
             return await self.deleter.settle(lines, following)
 
@@ -181,6 +182,23 @@ def test_a_part_that_fails_in_a_successful_batch_is_tried_again(run: Run, paths:
     assert run.left() == []
     assert paths.requests(DELETE) == 5
     assert run.governor.storms == (2 if status in {429, 503} else 0)
+
+
+def test_each_repetition_may_wait_twice_as_long(run: Run, paths: Paths) -> None:
+    """A service that asks for patience gets it."""
+    longest: list[float] = []
+
+    class Noting(random.Random):
+        def uniform(self, a: float, b: float) -> float:
+            longest.append(b)
+            return a
+
+    run.dice = Noting()
+    run.both("a")
+    lines = run.lines()
+    paths.server.set_faults(rules=[{"method": DELETE, "count": 4, "status": 503}])
+    assert outcomes(run.settle(lines, retry=RetryPolicy(initial=0.5, maximum=3.0))) == {Outcome.DELETED: 1}
+    assert longest == [0.5, 1.0, 2.0, 3.0]
 
 
 def test_a_part_that_never_succeeds_is_a_failure(run: Run, paths: Paths) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from testing_commands import Commands, Ended, run_command, where
 from testing_deletion import Scene, day
-from testing_paths import Paths
+from testing_paths import Paths, json_lines
 
 from backfill_job.deletion.erasing import Means, erase
 from backfill_job.deletion.traces import Held, Place, Trace, Traces
@@ -27,8 +27,10 @@ OTHER = "qpi_answers_20240101/user_id_77.jsonl"
 BY = ("--execute", "--by", "Ada")
 
 
-def erasure(paths: Paths, *arguments: str, sleep: Callable[[float], None] = lambda _: None) -> Ended:
-    return run_command("erasure", *where(paths), *arguments, sleep=sleep)
+def erasure(
+    paths: Paths, *arguments: str, sleep: Callable[[float], None] = lambda _: None, **environ: str
+) -> Ended:
+    return run_command("erasure", *where(paths), *arguments, sleep=sleep, environ=environ)
 
 
 def content(ended: Ended) -> Any:
@@ -134,6 +136,14 @@ def test_an_erasure_leaves_soft_deleted_versions_and_what_names_it(hers: Paths, 
     assert entry.erasure is not None
     assert entry.erasure.names == (name_digest(HERS),)
     assert b"user_id" not in (commands.gateway.read(state_ref(hers.migration)) or b"")
+
+
+def test_in_the_job_an_erasure_is_a_line_of_the_log(hers: Paths) -> None:
+    """It says who erased, and not what."""
+    ended = erasure(hers, HERS, *BY, "--json", CLOUD_RUN_JOB="job")
+    (line,) = [line for line in json_lines(ended.out) if line.get("event") == "state_changed"]
+    assert (line["phase"], line["what"], line["by"]) == ("dual_write", "erasure of 1 name", "Ada")
+    assert "user_id" not in json.dumps(line)
 
 
 def test_an_erasure_run_again_records_nothing_more(hers: Paths, commands: Commands) -> None:

@@ -145,6 +145,23 @@ def test_it_is_for_an_execution(commands: Commands) -> None:
     assert (ended.code, "it is for --execute" in ended.err) == (2, True)
 
 
+def test_a_run_follows_no_more_deletions_than_it_holds(
+    paths: Paths, commands: Commands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rest waits for the next run, and stays extra until then."""
+    monkeypatch.setattr(execution, "MOST_EXTRAS", 2)
+    keeping(paths)
+    names = [f"late/{number}" for number in range(3)]
+    for name in names:
+        paths.put(name, b"one")
+        paths.put(name, b"one", side="destination")
+        paths.delete(name)
+    ended = commands.run("migrate", *FOLLOWING)
+    assert (ended.code, paths.names()) == (1, ["late/2", "stays/1"]), ended.out
+    assert "2 deletions followed" in ended.out
+    assert (commands.run("migrate", *FOLLOWING).code, paths.names()) == (0, ["stays/1"])
+
+
 @pytest.mark.parametrize("following", [True, False])
 def test_a_source_that_is_deleted_during_its_copy_is_taken_back(
     paths: Paths, commands: Commands, monkeypatch: pytest.MonkeyPatch, following: bool

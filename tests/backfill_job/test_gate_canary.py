@@ -93,6 +93,22 @@ def test_a_canary_that_does_not_arrive_is_waited_for_until_its_limit_and_removed
     assert left_in(paths) == []
 
 
+def test_a_canary_that_is_gone_at_once_is_not_one_that_did_not_arrive(
+    paths: Paths, flying: Flying, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody deletes on the legacy path: that is what a person has to find out."""
+    write = Gateway.write
+
+    def written_and_deleted(self: Gateway, at: ObjectRef, data: bytes, *, if_generation: int) -> None:
+        write(self, at, data, if_generation=if_generation)
+        paths.delete(NAME)
+
+    monkeypatch.setattr(Gateway, "write", written_and_deleted)
+    flight = flying(waiting=flying.arrives)
+    assert (flight.arrived, flight.left) == (None, ())
+    assert "gone right after it was written; find out who deletes there" in flight.problem
+
+
 @pytest.mark.parametrize(
     ("copied", "arrived"),
     [("12:00:05.000Z", 5.0), ("12:00:05.001Z", None), ("11:59:59.999Z", 0.0)],

@@ -747,6 +747,29 @@ def test_an_empty_pull_proves_nothing(tmp_path: Path) -> None:
     assert "num_undelivered_messages" in check.next_step
 
 
+@pytest.mark.parametrize("text", ['{"receivedMessages": null}', '{"receivedMessages": []}'])
+def test_an_empty_answer_of_pub_sub_proves_nothing_either(tmp_path: Path, text: str) -> None:
+    """The same pull, asked without gcloud."""
+    assert letters(tmp_path, text).evidence == "an empty pull proves nothing: messages may wait all the same"
+
+
+def test_another_environment_s_count_says_nothing_of_this_one(tmp_path: Path) -> None:
+    """Neither that there are none nor that there are some; a name that nothing deployed may be this one's."""
+    target = Target.of(qpi_exports(Environment.PROD))
+    file = tmp_path / "letters.json"
+    for name, standing in (
+        ("qpi-exports-dead-letters-dev", Standing.NOT_RUN),
+        ("qpi-exports-dead-letters-prod", Standing.PASS),
+        ("of-my-own", Standing.PASS),
+    ):
+        series = counted_at((NOW, "0"))
+        series["resource"]["labels"]["subscription_id"] = name
+        file.write_text(monitoring(series))
+        check = dead_letters_check(read_dead_letters(file), target, NOW, LIMITS, phase=Phase.DUAL_WRITE)
+        assert check.standing is standing, name
+        assert standing is Standing.PASS or check.evidence == f"the count is of {name}"
+
+
 def test_the_newest_count_of_each_subscription_counts(tmp_path: Path) -> None:
     """In any order; an older 0 hides nothing, and neither does another subscription."""
     old, new = NOW - HOUR, NOW
@@ -769,12 +792,20 @@ def test_the_newest_count_of_each_subscription_counts(tmp_path: Path) -> None:
         monitoring(counted_at((NOW, 0.0))),
         '{"error": {"code": 403, "message": "Permission denied"}}',
         '{"timeSeries": {}}',
+        *(
+            json.dumps({**json.loads(monitoring(counted_at((NOW, "0")))), **rest})
+            for rest in (
+                {"nextPageToken": "x"},
+                {"executionErrors": [{"code": 14, "message": "x"}]},
+                {"unreachable": ["europe-west1"]},
+            )
+        ),
         '{"timeSeries": [1]}',
         monitoring(counted_at((NOW, "0"))).replace(NOW.isoformat(), "yesterday"),
     ],
 )
 def test_an_answer_without_a_count_is_not_a_count(tmp_path: Path, text: str) -> None:
-    """An error of the request, a filter that fits nothing, another metric."""
+    """An error of the request, a filter that fits nothing, another metric, a part of the counts."""
     with pytest.raises(UsageError, match="num_undelivered_messages") as refused:
         letters(tmp_path, text)
     assert "\n" not in str(refused.value)
@@ -782,13 +813,21 @@ def test_an_answer_without_a_count_is_not_a_count(tmp_path: Path, text: str) -> 
 
 def test_dead_letters_name_their_objects(tmp_path: Path) -> None:
     """Where they say so."""
-    message = {"ackId": "x", "message": {"attributes": {"objectId": "QPI_exports/a"}}}
-    check = letters(tmp_path, json.dumps([message, {"ackId": "y", "message": None}]))
-    assert check.standing is Standing.FAIL
-    assert check.evidence == "at least 2 events given up by the trigger, about 'QPI_exports/a'"
+    notified = {"ackId": "x", "message": {"attributes": {"objectId": "QPI_exports/a"}}}
+    event = {"ackId": "z", "message": {"attributes": {"ce-subject": "objects/QPI_exports/b"}}}
+    messages = [notified, {"ackId": "y", "message": None}, event]
+    for whole in (messages, {"receivedMessages": messages}):
+        check = letters(tmp_path, json.dumps(whole))
+        assert check.standing is Standing.FAIL
+        assert (
+            check.evidence
+            == "at least 3 events given up by the trigger, about 'QPI_exports/a', 'QPI_exports/b'"
+        )
 
 
-@pytest.mark.parametrize("text", ["", "{}", "[", '{"a": 1}', "[1]", "null", "0", "[" * 5_000])
+@pytest.mark.parametrize(
+    "text", ["", "{}", "[", '{"a": 1}', "[1]", "null", "0", "[" * 5_000, "[{}]", '[{"error": {}}]']
+)
 def test_anything_else_is_no_look_at_the_dead_letters(tmp_path: Path, text: str) -> None:
     """A command that failed leaves an empty file; nothing is read into it."""
     with pytest.raises(UsageError) as refused:

@@ -250,6 +250,7 @@ def test_the_record_is_strict_and_a_damaged_one_is_refused(
         (("--table", "a.b.c"), "is not a table"),
         (("--database", "/nowhere/at.all"), "there is no such file"),
         (("--location", "EU"), "for BigQuery"),
+        (("--partition", "day"), "for BigQuery"),
         (("--from", "20240102", "--to", "20240101"), "comes after"),
     ],
 )

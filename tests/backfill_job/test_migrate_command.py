@@ -316,6 +316,16 @@ def test_an_overwrite_is_logged_with_the_generation_it_replaced(
     assert f'replaced_generation="{replaced}"' in log_text(tmp_path)
 
 
+def test_a_source_that_is_emptied_after_the_start_is_not_called_equal(
+    paths: Paths, migrate: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing compared is not equal."""
+    paths.put("a", b"one")
+    monkeypatch.setattr("backfill_job.copying.execution.tune_gc", lambda: paths.delete("a"))
+    ended = migrate("--execute", "--yes")
+    assert (ended.code, "holds no objects" in ended.err, "verified" in ended.out) == (2, True, False)
+
+
 def test_an_extra_object_at_the_destination_is_not_called_equal(
     paths: Paths, migrate: Callable[..., Ended]
 ) -> None:
@@ -535,7 +545,8 @@ def test_one_object_that_fails_does_not_stop_the_others(
     assert "1 failed" in ended.out
     assert "NOT EQUAL: 1 missing" in ended.out
     assert "missing 'plain.txt'" in ended.out
-    assert "object_failed" in log_text(tmp_path)
+    (line,) = [line for line in log_text(tmp_path).splitlines() if " object_failed:" in line]
+    assert (f"{name}: refused" in line, line.endswith("transient=false")) == (True, True), line
     assert len(paths.names()) == len(NAMES) - 1
 
 

@@ -15,9 +15,11 @@ from testing_commands import Commands, Ended, run_command
 from testing_paths import Paths
 
 from backfill_job.checks import readers_check
+from backfill_job.readers import accounts
 from backfill_job.readers.accounts import Accounts, own_accounts
 from backfill_job.readers.entries import items_of
 from demo.data import AIRFLOW, JOB, PERSON, PROJECT, Audit, a_fortnight, written
+from shared.errors import UsageError
 from shared.migration import Environment, qpi_exports
 from shared.phase import Phase
 from shared.report.next_steps import Target
@@ -295,6 +297,15 @@ def test_two_principals_never_look_alike() -> None:
     rows = found(*(AUDIT.entry(NOON, name, "x") for name in names)).rows
     assert len(rows) == len(names)
     assert all(name.isprintable() and name.strip() == name and len(name) <= MAX_PRINCIPAL for name in rows)
+
+
+def test_more_principals_than_a_person_reads_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A log of strangers must not fill the memory."""
+    monkeypatch.setattr(accounts, "MOST_ROWS", 2)
+    entries = [AUDIT.entry(NOON, name, "x") for name in ("a", "b", "a", "c")]
+    assert len(found(*entries[:3]).rows) == 2
+    with pytest.raises(UsageError, match="more than 2 principals"):
+        found(*entries)
 
 
 @pytest.mark.parametrize(("entries", "array"), [(100_000, False), (20_000, True)], ids=["lines", "array"])

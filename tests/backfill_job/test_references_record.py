@@ -69,6 +69,7 @@ def test_a_reader_that_is_gone_is_not_clean_until_a_person_accepts_it(
         "retired",
         (Site("nightly.py", "LOAD", "load"),),
     )
+    assert last.what == f"accepted {last.sites[0].name}: retired"
 
     (checkout / "nightly.py").write_text(NIGHTLY)
     record(paths, checkout)

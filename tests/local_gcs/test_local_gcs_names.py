@@ -45,6 +45,8 @@ def test_successor(prefix: str, rest: str, other: str) -> None:
         ("a\nb", False),
         ("a\rb", False),
         ("a/./b", True),
+        (".well-known/acme-challenge/x", False),
+        (".well-known/acme-challenge", True),
     ],
 )
 def test_object_names(refused: Refusal, name: str, *, good: bool) -> None:

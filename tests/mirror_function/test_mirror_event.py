@@ -178,11 +178,55 @@ def test_a_notification_without_data_names_its_object(kind: str) -> None:
     assert (event.state.generation, event.id) == (1763800000123456, "m-1")
 
 
-def test_a_cloud_event_in_a_message_without_data_names_its_object() -> None:
-    """Its attributes are exact: no header carried them."""
+@pytest.mark.parametrize("data", [None, "", {}, "bnVsbA=="])
+def test_a_cloud_event_in_a_message_without_data_names_its_object(data: Any) -> None:
+    """Its attributes are exact: no header carried them. An empty body is none."""
     carried = {**CARRIED, "ce-subject": "objects/a/ b\u2028 "}
-    event = read_event(*unwrapped(*message(carried)), NOW)
+    event = read_event(*unwrapped(*message(carried, data)), NOW)
     assert (event.bucket, event.state.name, event.state.generation) == ("src-bucket", "a/ b\u2028 ", 0)
+    assert not event.complete
+
+
+@pytest.mark.parametrize("filler", ["", ".", "..", "...", "\u00ff\u00fe~~???>>>"])
+def test_a_message_s_data_are_read_in_every_form_of_base64(filler: str) -> None:
+    """Either alphabet, without padding, or broken into lines: all are valid in the JSON of Protocol Buffers, or were seen."""
+    text = json.dumps({**DATA, "etag": filler}, ensure_ascii=False).encode()
+    standard, url = base64.b64encode(text).decode(), base64.urlsafe_b64encode(text).decode()
+    for data in (standard, url, standard.rstrip("="), url.rstrip("="), base64.encodebytes(text).decode()):
+        event = read_event(*unwrapped(*message(CARRIED, data)), NOW)
+        assert (event.state.name, event.complete) == (DATA["name"], True)
+
+
+@pytest.mark.parametrize(
+    ("carried", "changes", "expected"),
+    [
+        ({key.upper(): value for key, value in CARRIED.items()}, {}, ATTRIBUTES["id"]),
+        ({key.title(): value for key, value in CARRIED.items()}, {}, ATTRIBUTES["id"]),
+        ({key: value for key, value in CARRIED.items() if key not in {"ce-id", "ce-time"}}, {}, "m-1"),
+        ({key: value for key, value in NOTIFIED.items() if key != "eventTime"}, {}, "m-1"),
+        (NOTIFIED, {"messageId": None, "message_id": "m-2"}, "m-2"),
+        (
+            {key: value for key, value in NOTIFIED.items() if key != "eventTime"},
+            {"publishTime": None, "publish_time": "2025-11-22T08:26:41z"},
+            "m-1",
+        ),
+    ],
+)
+def test_what_a_message_s_attributes_lack_the_message_says(
+    carried: dict[str, Any], changes: dict[str, Any], expected: str
+) -> None:
+    """Pub/Sub sends its own fields in two cases; names of attributes come in any case."""
+    attributes, body = message(carried, DATA)
+    body["message"] |= changes
+    event = read_event(*unwrapped({**attributes, "time": ""}, body), NOW)
+    assert (event.id, event.state.name) == (expected, DATA["name"])
+    assert event.time.date().isoformat() == "2025-11-22"
+
+
+def test_an_event_without_a_checksum_only_names_its_object() -> None:
+    """A copy by it could never be proven, and would be made again at each delivery: the source tells."""
+    body = {key: value for key, value in DATA.items() if key != "crc32c"}
+    assert not read_event(ATTRIBUTES, body, NOW).complete
 
 
 @pytest.mark.parametrize(

@@ -634,6 +634,34 @@ def test_a_raw_push_that_cannot_be_handled_is_dropped_with_its_object(
     assert late.line["object"].endswith(NAME)
 
 
+@pytest.mark.parametrize("structured", [False, True])
+@pytest.mark.parametrize("lacking", ["id", "source", "specversion", "type"])
+def test_an_event_without_a_required_attribute_is_mirrored_or_named(
+    mirror: Callable[..., Mirror], lacking: str, structured: bool
+) -> None:
+    """A refusal would bring it back for a day, and no line would say which object it is about."""
+    function = mirror()
+    body, headers = function.event(function.put(), structured=structured)
+    if structured:
+        body = json.dumps({key: value for key, value in json.loads(body).items() if key != lacking}).encode()
+    headers.pop(f"ce-{lacking}", None)
+    done = function.post(body, headers)
+    if lacking == "type" and structured:
+        assert (done.status, done.lines) == (400, [])  # a JSON document like any other
+        return
+    expected = (200, "dropped") if lacking == "type" else (200, "copied")
+    assert (done.status, done.line["outcome"]) == expected
+    assert done.line["object"].endswith(NAME)
+
+
+def test_an_event_without_a_checksum_is_mirrored_once(mirror: Callable[..., Mirror]) -> None:
+    """By what the source says."""
+    function = mirror()
+    resource = {key: value for key, value in function.put().items() if key not in {"crc32c", "md5Hash"}}
+    outcomes = [function.deliver(resource).line["outcome"] for _ in range(2)]
+    assert outcomes == ["copied", "already_equal"]
+
+
 def test_a_push_about_nothing_is_dropped(mirror: Callable[..., Mirror]) -> None:
     """It is complete, so another delivery would not change it."""
     for body in (pushed({}, {}), pushed({"a": "b"}, None), pushed({}, None)):

@@ -73,6 +73,26 @@ ROWS: list[tuple[int, str, str, type[StorageError], Cause]] = [
         Cause.ORGANIZATION,
     ),
     (403, "rateLimitExceeded", "too fast", Unavailable, Cause.NO_ANSWER),
+    (403, "usageLimits.userRateLimitExceeded", "too fast", Unavailable, Cause.NO_ANSWER),
+    (403, "quotaExceeded", "Bandwidth exceeds the quota", Refused, Cause.REFUSED),
+    (403, "countryBlocked", "access from this country is restricted", Refused, Cause.REFUSED),
+    (403, "accessNotConfigured", "Access Not Configured.", Refused, Cause.REFUSED),
+    (403, "forbidden", "Cloud Storage API has not been used in project 1 before", Refused, Cause.REFUSED),
+    (403, "accountDisabled", "The account is disabled", PermissionDenied, Cause.BILLING),
+    (403, "forbidden", "The billing account for the owning project is …", PermissionDenied, Cause.BILLING),
+    (403, "orgPolicyConstraintFailed", "Constraint x violated", PermissionDenied, Cause.ORGANIZATION),
+    (403, "insufficientPermissions", "Insufficient Permission", PermissionDenied, Cause.PERMISSION),
+    (403, "objectUnderActiveHold", "It is held", ObjectProtected, Cause.HOLD),
+    (400, "invalid", "User project specified in the request is invalid.", PermissionDenied, Cause.PAYER),
+    (400, "invalid", "Invalid argument.", Refused, Cause.REFUSED),
+    (405, "methodNotAllowed", "Not this method", Refused, Cause.REFUSED),
+    (408, "uploadBrokenConnection", "It broke", Unavailable, Cause.NO_ANSWER),
+    (411, "lengthRequired", "No length", Refused, Cause.REFUSED),
+    (413, "uploadTooLarge", "Too large", Refused, Cause.REFUSED),
+    (416, "requestedRangeNotSatisfiable", "Not in this range", Refused, Cause.REFUSED),
+    (499, "clientClosedRequest", "The client gave it up", Refused, Cause.REFUSED),
+    (500, "backendError", "Backend Error", Unavailable, Cause.NO_ANSWER),
+    (504, "gatewayTimeout", "Gateway Timeout", Unavailable, Cause.NO_ANSWER),
     (
         412,
         "orgPolicyConstraintFailed",
@@ -189,6 +209,48 @@ def test_a_412_is_a_race_only_if_its_body_says_so(
         )
     # The official client fails at a body that it does not know, and does not say with which status.
     assert type(caught.value) in {error, Refused if error is UnexpectedAnswer else error}
+
+
+PAGE = "<!DOCTYPE html>\n<html><title>{0}</title>\n<p>No such object, says the proxy.</html>"
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "cause"),
+    [
+        *((status, UnexpectedAnswer, Cause.ODD_ANSWER) for status in (400, 403, 404, 407, 412, 413)),
+        *((status, Unavailable, Cause.NO_ANSWER) for status in (408, 429, 500, 502, 503, 504)),
+        (409, Unavailable, Cause.CONFLICT),
+    ],
+)
+def test_a_page_of_a_proxy_says_nothing_of_the_object(
+    paths: Paths, hasty: Store, status: int, error: type[StorageError], cause: Cause
+) -> None:
+    """Not that it is absent, and not that the account lacks a permission. It is quoted on one line."""
+    generation = paths.put("a")
+    source = ObjectRef(paths.migration.source.bucket, SOURCE)
+    methods = ("get", "list", "rewrite", "delete")
+    paths.server.set_faults(
+        rules=[
+            {
+                "method": f"storage.objects.{method}",
+                "count": None,
+                "status": status,
+                "body": PAGE.format(status),
+            }
+            for method in methods
+        ]
+    )
+    destination = ObjectRef(paths.migration.destination.bucket, DESTINATION)
+    for ask in (
+        lambda: hasty.look(source),
+        lambda: list(hasty.list_pages(source.bucket, "")),
+        lambda: hasty.copy(source, destination, if_source=generation, if_destination=0),
+        lambda: hasty.delete(source, if_generation=generation),
+    ):
+        with pytest.raises(StorageError) as caught:
+            ask()
+        assert (type(caught.value), caught.value.cause) == (error, cause)
+        assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from shared.errors import (
     PermissionDenied,
     StorageError,
     Unavailable,
+    UnexpectedAnswer,
 )
 from shared.gcs.credentials import AccessSource, Grant
 from shared.gcs.json_client import JsonClient, Pacing, RetryPolicy
@@ -176,7 +177,7 @@ def test_a_refusal_in_other_words_than_google_s_is_quoted() -> None:
         ):
             await client.json("GET", "/storage/v1/b/b/o", "gs://b/o")
 
-    with pytest.raises(PermissionDenied, match="<html>go away"):
+    with pytest.raises(UnexpectedAnswer, match="<html>go away"):
         asyncio.run(asked())
 
 

@@ -15,7 +15,17 @@ from shared.errors import PhaseUnknown
 from shared.migration import Location, Migration
 from shared.phase import Phase, phase_in, state_content
 from shared.record import read_state, state_from_head
-from shared.state import Begun, HistoryEntry, Overridden, RunRecord, Signatory, SignOff, State, utc_text
+from shared.state import (
+    Begun,
+    ComparisonRecord,
+    HistoryEntry,
+    Overridden,
+    RunRecord,
+    Signatory,
+    SignOff,
+    State,
+    utc_text,
+)
 from shared.state_changes import deletion_goes_on, sign_off, with_phase, with_run, withdraw
 
 AT = "gs://export-dev/_migration/qpi_exports/state.json"
@@ -414,3 +424,19 @@ def test_a_state_with_any_byte_exchanged_is_read_exactly_or_refused(place: int, 
 def test_a_state_that_was_cut_off_is_refused(length: int) -> None:
     """The last byte is a line break, the one before it the closing brace."""
     assert read_or_refused(WRITTEN.encode()[:length]) is None
+
+
+@pytest.mark.parametrize(
+    ("counts", "said"),
+    [
+        ({}, "3 names compared by verify: both sides are equal"),
+        ({"erased": 2}, "3 names compared by verify: both sides are equal; 2 erased since"),
+        ({"wrong": 2, "extra": 1}, "3 names compared by verify: NOT EQUAL: 2 (1 only at the new path)"),
+        ({"wrong": 2, "erased": 1}, "3 names compared by verify: NOT EQUAL: 2; 1 erased since"),
+        ({"compared": 0, "erased": 1}, "verify compared nothing; 1 erased since"),
+    ],
+)
+def test_a_comparison_says_every_count_that_it_has(counts: dict[str, int], said: str) -> None:
+    """A person signs by this sentence."""
+    whole = {"compared": 3, "wrong": 0, "extra": 0} | counts
+    assert ComparisonRecord("c1", "run", "verify", START, excludes=(), **whole).said == said
