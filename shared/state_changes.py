@@ -320,7 +320,7 @@ def _line(what: str, text: str, most: int, *, least: int = 0) -> str:
             f"{what} holds the character U+{ord(unfit[0]):04X}; one line of plain text is wanted"
         )
     if not least <= len(text) <= most:
-        raise UsageError(f"{what} has {counted(len(text), 'character')}; {least} to {most} are wanted")
+        raise UsageError(f"{what} has {counted(len(text), 'character')}; {least} to {most:,} are wanted")
     return text
 
 

@@ -132,7 +132,7 @@ def test_a_name_that_looks_like_markup_is_shown_as_it_is(sign: Callable[..., End
         (["--by", "Ada\nBob"], "the name of who it is holds the character U+000A; one line"),
         (["--by", "\x1b[2J"], "holds the character U+001B"),
         (["--by", "Ada\udcff"], "holds the character U+DCFF"),
-        (["--by", "Ada", "--note", "x" * 1001], "the note has 1001 characters"),
+        (["--by", "Ada", "--note", "x" * 1001], "the note has 1,001 characters; 0 to 1,000 are wanted"),
         (["--by", "Ada", "--note", "a\u202eb"], "the note holds the character U+202E"),
         (["--by", "Ada", "--withdraw"], "Ada has not signed off data, so there is nothing to withdraw"),
     ],
