@@ -238,26 +238,32 @@ def erased_checks(found: Survey) -> tuple[Check, ...]:
     """A person may erase some objects at the new path. More are a rule or an accident. None where nothing was erased or named."""
     name, compared = "erased", found.compared
     unknown = sorted(found.named.difference(found.erased))
+    total = compared.counts[Verdict.ERASED]
+    too_many = too_many_erased(total, compared.looked_at)
+    many = said_of_many_erased(total, compared.looked_at).rstrip(".") if too_many else ""
     if unknown:
+        what = (
+            f"{counted(len(unknown), 'object')} not erased at the new path: {listed(map(shown, unknown), 3)}"
+        )
+        erased = f". And {counted(total, 'legacy object')} erased since. {many}" if too_many else ""
         return (
             failed(
                 name,
-                f"--erased names {counted(len(unknown), 'object')} not erased at the new path: {listed(map(shown, unknown), 3)}",
+                f"--erased names {what}{erased}",
                 "take these names out of the list; `verify` names what was erased",
             ),
         )
-    total = compared.counts[Verdict.ERASED]
     if not total:
         return ()
     evidence = (
         f"{counted(total, 'legacy object')} erased since, at the new path: {listed(map(shown, compared.erased), 3)}; "
         f"{found.erased_left:,} left, {len(found.erased):,} named to be deleted"
     )
-    if too_many_erased(total, compared.looked_at):
+    if too_many:
         return (
             failed(
                 name,
-                f"{evidence}. {said_of_many_erased(total, compared.looked_at)}".rstrip("."),
+                f"{evidence}. {many}",
                 "find out who or what deleted them there. `migrate --execute --include-erased` brings them back. If they were "
                 "meant: `--override erased=TEXT --by WHO` leaves them here, and `--erased LIST` with it deletes those of "
                 "the list, too",

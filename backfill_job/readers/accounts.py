@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
+from backfill_job.checks import DAY
 from backfill_job.readers.entries import Seen, Unreadable, decoded, seen_in
 from backfill_job.rights import Part, account_of
 from shared.errors import UsageError
@@ -221,8 +222,13 @@ class Accounts:
 
     @property
     def clean(self) -> bool:
-        """Whether no other principal used the legacy path, as far as the log is proven and could be read."""
-        return not self.foreign and not self.unreadable and self.covered is not None
+        """Whether no other principal used the legacy path, in a proven time of a day at least, and all could be read."""
+        return not self.foreign and not self.unreadable and self.proven
+
+    @property
+    def proven(self) -> bool:
+        """Whether the log is proven to be on for a day at least: a shorter time may miss a nightly job."""
+        return self.covered is not None and self.covered[1] - self.covered[0] >= DAY
 
     def record(self) -> ReadersRecord:
         """What goes on record.

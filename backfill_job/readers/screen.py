@@ -48,7 +48,12 @@ def summary(found: Accounts) -> str:
         return f"{counted(len(rows), 'foreign principal')} on the legacy path: {listed((row.name for row in rows), 3)}"
     if covered is None:
         return "nothing is known: nothing proves that the log is on"
-    return f"no foreign principal from {minute_text(covered[0])} to {minute_text(covered[1])}"
+    found_none = f"no foreign principal from {minute_text(covered[0])} to {minute_text(covered[1])}"
+    return (
+        found_none
+        if found.proven
+        else f"{found_none}: less than a day is proven, so a nightly job may be missing"
+    )
 
 
 def _section(title: str, rows: Iterable[Row]) -> Iterator[str]:

@@ -193,13 +193,13 @@ def _looked_at(path: Path, tree: Tree, seen: set[str], roots: Sequence[str], *, 
 
 
 def _is_made_by_tools(folder: Path) -> bool:
-    return folder.name in SKIPPED_FOLDERS or _is_virtual_environment(folder)
+    return folder.name in SKIPPED_FOLDERS or _is_installed(folder)
 
 
-def _is_virtual_environment(folder: Path) -> bool:
-    """Whether it also has what such a folder always has: a ``pyvenv.cfg`` alone must not hide a consumer."""
-    there = (folder / "pyvenv.cfg").exists()
-    return there and any((*folder.glob("lib/*/site-packages"), *folder.glob("Lib/site-packages")))
+def _is_installed(folder: Path) -> bool:
+    """Whether it holds a virtual environment's packages. What else lies in the environment's folder may be a consumer."""
+    homes = folder.parents[1:3]  # of Lib/site-packages and of lib/python3.11/site-packages
+    return folder.name == "site-packages" and any((home / "pyvenv.cfg").exists() for home in homes)
 
 
 def _is_met(real: Path, roots: Sequence[str]) -> bool:

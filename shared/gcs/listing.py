@@ -170,7 +170,7 @@ async def top_level(
 
 
 async def case_siblings(api: AsyncApi, location: Location) -> tuple[Location, ...]:
-    """Find the prefixes that differ from a location only by the case of its last part, in order.
+    """Find the prefixes that differ from a location only by case, in order; it lists each part's folder.
 
     A writer that uses the old prefix's case in the new bucket writes where no reader looks, and nothing reports an error.
 
@@ -178,18 +178,21 @@ async def case_siblings(api: AsyncApi, location: Location) -> tuple[Location, ..
         location: A prefix; not a whole bucket.
 
     Raises:
-        StorageError: It is not known; for example, there is no permission to list the prefix's parent.
+        StorageError: It is not known; for example, there is no permission to list above the prefix.
     """
-    parent, _, last = location.prefix.rstrip("/").rpartition("/")
-    above = Location(location.bucket, f"{parent}/" if parent else "")
-    found, _ = await top_level(api, above)
-    return tuple(
-        Location(location.bucket, above.prefix + name)
-        for name in found
-        if name != f"{last}/"
-        and name.casefold() == f"{last}/".casefold()
-        and above.prefix + name != OWN_FOLDER  # migrations' own objects, not data
-    )
+    same = [""]
+    for part in location.prefix.rstrip("/").split("/"):
+        above = [Location(location.bucket, prefix) for prefix in same]
+        found = await asyncio.gather(*(top_level(api, each) for each in above))
+        same = [
+            each.prefix + name
+            for each, (names, _) in zip(above, found, strict=True)
+            for name in names
+            if name.casefold() == f"{part}/".casefold()
+        ]
+    # Migrations' own objects are not data.
+    others = (prefix for prefix in same if prefix not in {location.prefix, OWN_FOLDER})
+    return tuple(Location(location.bucket, prefix) for prefix in others)
 
 
 async def first_name(api: AsyncApi, location: Location, start: str, end: str) -> str | None:

@@ -397,6 +397,13 @@ def test_one_of_a_few_stands_in_the_way_until_a_person_says_that_it_was_a_reques
     assert ended.code == 2
     said = "That is more than one per cent of 12 names: a person must say that each was a request"
     assert said in ended.words
+    wrong = tmp_path / "wrong.txt"
+    wrong.write_text(f"{day(2)}\n")
+    both = scene.delete(11, "--erased", str(wrong)).words
+    assert "--erased names 1 object not erased at the new path" in both, (
+        "an override covers what the line says"
+    )
+    assert said in both
     assert "`--erased LIST` with it deletes those of the list" in ended.words
     assert len(scene.paths.names(side="source")) == 12
     names = tmp_path / "erased.txt"

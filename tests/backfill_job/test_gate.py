@@ -388,7 +388,13 @@ def test_a_bucket_whose_settings_may_not_be_read_is_not_run(paths: Paths, comman
 
 @pytest.mark.parametrize("command", ["gate", "cutover"])
 @pytest.mark.parametrize(
-    "arguments", [("--override", "path-lifecycle"), ("--override", "path-lifecycle", "--reason", "a\nb")]
+    "arguments",
+    [
+        ("--override", "path-lifecycle"),
+        ("--override", "path-lifecycle", "--reason", "a\nb"),
+        ("--override", "path-lifecycle=...", "--by", "Ada"),
+        ("--override", "access=a", "--override", "access", "--reason", "b", "--by", "Ada"),
+    ],
 )
 def test_an_override_without_a_reason_is_refused_before_anything_is_read(
     paths: Paths, commands: Commands, command: str, arguments: tuple[str, ...]
@@ -397,7 +403,7 @@ def test_an_override_without_a_reason_is_refused_before_anything_is_read(
     by = ("--by", "Ada", "--yes") if command == "cutover" else ()
     ended = commands.run(command, *arguments, *by)
     assert (ended.code, ended.out) == (2, "")
-    assert "--reason" in ended.err
+    assert re.search("--reason|say why|given twice", ended.err)
     assert paths.server.stats()["methods"] == {}
 
 

@@ -177,4 +177,5 @@ def test_it_is_no_sibling_by_case(paths: Paths) -> None:
 
     paths.put("a/_migration/1")
     assert asyncio.run(siblings("_Migration/")) == []
-    assert asyncio.run(siblings("a/_Migration/")) == ["a/_migration/"]
+    paths.put("A/_MIGRATION/1")
+    assert asyncio.run(siblings("a/_Migration/")) == ["A/_MIGRATION/", "a/_migration/"]

@@ -200,7 +200,7 @@ HALF = lines(*hours(0))[:60] + "\n"
         (lines("\n\n", *hours(24, 0), "\n"), 0, "No foreign principal"),
         (
             lines('{"timestamp": "2026-11-28T10:00:00Z", "textPayload": "x"}\n', *hours(0)),
-            0,
+            1,
             "1 of other buckets",
         ),
         (lines({**hours(0)[0], "timestamp": "yesterday"}), 1, "1 NOT READABLE"),
@@ -214,7 +214,8 @@ HALF = lines(*hours(0))[:60] + "\n"
         (json.dumps(hours(24, 0))[:-9], 2, "the array is damaged or ends early"),
         (json.dumps(hours(24)) + json.dumps(hours(0)), 0, "2 entries read"),
         (json.dumps(hours(24)) + "x", 2, "the array is damaged or ends early"),
-        (lines("\ufeff", *hours(0)), 0, "1 entries read"),
+        (lines("\ufeff", *hours(24, 0)), 0, "2 entries read"),
+        (lines(*hours(0)), 1, "less than a day is proven"),
         (lines(AUDIT.entry(NOON, "", "a")), 1, "(not named by the log)"),
         (lines(AUDIT.entry(NOON, "a\u202eb\x1b[2J", "a")), 1, r"a\u202eb\x1b[2J"),
         (lines(AUDIT.entry(NOON, "a", "b" * 9_000, agent="c" * 9_000)), 1, "b" * 300 + "\n"),

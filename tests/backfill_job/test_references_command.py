@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -326,17 +327,20 @@ def test_what_tools_make_is_not_scanned(tmp_path: Path) -> None:
     }
     root = write_tree(tmp_path, tree | {"env/pyvenv.cfg": "", "w/pyvenv.cfg": ""})
     result = scan([root], MIGRATIONS)
-    assert result.files == 0
-    assert result.left_out == f", 2 paths left out: {root}/env, {root}/w"
+    assert result.findings == ()
+    assert result.left_out == f", 2 paths left out: {root}/{PACKAGES}, {root}/w/Lib/site-packages"
     assert len(scan([root / "node_modules"], MIGRATIONS).blocking) == 1
 
 
-def test_a_stray_file_of_a_virtual_environment_hides_no_consumer(tmp_path: Path) -> None:
-    """Without the folder of packages it is not one, whatever else is there."""
-    root = write_tree(tmp_path, {"dags/pyvenv.cfg": "", "dags/a.py": LEGACY, "dags/lib/b.py": LEGACY})
-    result = scan([root], MIGRATIONS)
+@pytest.mark.parametrize("packages", [{}, {"dags/lib/python3.11/site-packages/c.py": LEGACY}])
+def test_a_virtual_environment_hides_no_consumer_beside_its_packages(
+    packages: dict[str, str], tmp_path: Path
+) -> None:
+    """Only its packages are left out: people make one in the folder of their own code, too."""
+    tree = {"dags/pyvenv.cfg": "", "dags/a.py": LEGACY, "dags/lib/b.py": LEGACY, **packages}
+    result = scan([write_tree(tmp_path, tree)], MIGRATIONS)
     assert [finding.path.name for finding in result.blocking] == ["a.py", "b.py"]
-    assert result.left_out == ""
+    assert bool(result.left_out) == bool(packages)
 
 
 @pytest.mark.parametrize(
@@ -417,14 +421,14 @@ def test_a_folder_that_may_not_be_looked_into_is_one_line(
 ) -> None:
     """The super-user of a test may look everywhere, so the system's answer is given here."""
     root = write_tree(tmp_path, {"a.py": MIGRATED, "in/b.py": LEGACY})
-    exists = Path.exists
+    iterdir = Path.iterdir
 
-    def denied(path: Path, **words: bool) -> bool:
-        if path.parent.name == "in":
+    def denied(path: Path) -> Iterator[Path]:
+        if path.name == "in":
             raise PermissionError(13, "Permission denied", str(path))
-        return exists(path, **words)
+        return iterdir(path)
 
-    monkeypatch.setattr(Path, "exists", denied)
+    monkeypatch.setattr(Path, "iterdir", denied)
     ran = references(root)
     assert (ran.code, ran.err) == (1, "")
     assert ran.out.count("CANNOT READ") == 1
