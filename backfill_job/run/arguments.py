@@ -166,8 +166,8 @@ def overrides_from(arguments: argparse.Namespace) -> dict[str, str]:
             raise UsageError(f"{what} wants one line of plain text, 1 to {counted(most, 'character')}")
         if text in {"...", "TEXT"}:
             raise UsageError(f"{what} {text!r} stands for a text in printed commands; say why")
-    if twice := {each for each in arguments.override if arguments.override.count(each) > 1}:
-        raise UsageError(f"--override {min(twice)} is given twice; give it once, with one reason")
+    if len({(each, each.reason) for each in arguments.override}) > len({*arguments.override}):
+        raise UsageError("--override names a check twice; give each once, with one reason")
     without = [each for each in arguments.override if each.reason is None]
     for option, given in (("--override", without), ("--no-mirror", no_mirror)):
         if given and not (shared and by):

@@ -403,7 +403,7 @@ def test_an_override_without_a_reason_is_refused_before_anything_is_read(
     by = ("--by", "Ada", "--yes") if command == "cutover" else ()
     ended = commands.run(command, *arguments, *by)
     assert (ended.code, ended.out) == (2, "")
-    assert re.search("--reason|say why|given twice", ended.err)
+    assert re.search("--reason|say why|a check twice", ended.err)
     assert paths.server.stats()["methods"] == {}
 
 
