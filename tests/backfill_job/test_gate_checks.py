@@ -542,6 +542,16 @@ def test_days_without_objects_pass_where_that_was_allowed_and_is_not_all() -> No
             {
                 "days": [
                     *record()["days"][:-1],
+                    imported_day(LAST_DAYS[-1], "absent", present=False, ok=False),
+                ],
+                "passed": False,
+            },
+            "1 of 7 days without an object on either path: 2026-11-19",
+        ),
+        (
+            {
+                "days": [
+                    *record()["days"][:-1],
                     {**imported_day(LAST_DAYS[-1]), "tested": "2026-11-19T23:59:59Z"},
                 ]
             },
@@ -554,6 +564,9 @@ def test_an_import_test_that_is_less_than_that_fails(changes: dict[str, Any], sa
     """Foreign, old, not of the last days, broken off, unequal, or of a day that was still being written."""
     check = imported(record(**changes))
     assert (check.standing, says in check.evidence) == (Standing.FAIL, True), check
+    assert ("--allow-empty" in check.next_step) is ("without an object" in says), (
+        "a way out, and not a circle"
+    )
 
 
 JUNK = (None, True, False, 0, 7, -1.5, "", "x", "2026-11-19", [], [None], {})

@@ -109,6 +109,8 @@ def test_a_long_command_line_can_be_pasted(stage: Stage) -> None:
     words = (
         "--execute",
         "--yes",
+        "--grace",
+        "0",
         *(word for number in range(9) for word in ("--exclude", f"*.part{number}")),
     )
     with pytest.raises(Stopped):
