@@ -269,16 +269,8 @@ def import_test_check(
         return failed(
             name, f"it tried the import of {found.consumer}, and this consumer is {consumer}", again
         )
-    wrong = [one for one in found.days if not one.passed]
-    if wrong:
-        of = f"{len(wrong):,} of {counted(len(found.days), 'day')}"
-        days = listed([one.day.isoformat() for one in wrong], SHOWN)
-        if not all(one.empty for one in wrong):
-            return failed(name, f"{of} not equal: {days}", again)
-        permit = _typed(everything, "import-test", "--last", str(limits.import_days), "--allow-empty")
-        some = len(wrong) < len(found.days)  # where no day has an object, nothing was tested
-        advice = f"if that is right: {permit}" if some else again
-        return failed(name, f"{of} without an object on either path: {days}", advice)
+    if wrong := _wrong_days(name, found, again):
+        return wrong
     if not found.passed:
         return failed(name, f"it did not come to its end: {found.error or 'days are missing'}", again)
     tested = {one.day: one for one in found.days}
@@ -301,6 +293,18 @@ def import_test_check(
         f"; {empty:,} of them without an object on either path, as --allow-empty permits" if empty else ""
     )
     return passed(name, f"{counted(len(wanted), 'day')} equal up to {wanted[-1]}{without}, {_ago(age)}")
+
+
+def _wrong_days(name: str, found: ImportRecord, again: str) -> Check | None:
+    """The check where a day did not pass; None where each did."""
+    wrong = [one for one in found.days if not one.passed]
+    of = f"{len(wrong):,} of {counted(len(found.days), 'day')}"
+    days = listed([one.day.isoformat() for one in wrong], SHOWN)
+    if not all(one.empty for one in wrong):
+        return failed(name, f"{of} not equal: {days}", again)
+    # Where no day has an object, nothing was tested, and nothing can be permitted.
+    advice = f"if that is right: {again} --allow-empty" if len(wrong) < len(found.days) else again
+    return failed(name, f"{of} without an object on either path: {days}", advice) if wrong else None
 
 
 def loaded_check(
