@@ -406,7 +406,7 @@ def _panel(
             height = _height(VOLUME_HEIGHT, value, top)
             x = round(slots.middle(month.first) + (number - 1) * slots.bar, 2)
             words = f"{month.name}, {side}: {text(value)}"
-            bars.append(Bar(side, x, round(VOLUME_HEIGHT - height, 1), round(height, 1), words))
+            bars.append(Bar(side, x, round(VOLUME_HEIGHT - height, 1), height, words))
     source, destination = (sum(values[side] for _, values in figures) for side in (0, 1))
     return Panel(
         year,
@@ -418,8 +418,8 @@ def _panel(
 
 
 def _height(full: int, value: int, top: int) -> float:
-    """The height of a bar. A single object among millions is still there."""
-    return max(full * value / top, 1.0) if value else 0.0
+    """The height of a bar, to a tenth: its top follows from that, so no bar floats. A single object among millions is still there."""
+    return round(max(full * value / top, 1.0), 1) if value else 0.0
 
 
 def _round_tick(highest: int) -> int:
@@ -492,7 +492,7 @@ def lag_chart(lag: Lag) -> LagChart:
                 x=round(number * width + width * LAG_GAP / 2, 2),
                 width=round(width * (1 - LAG_GAP), 2),
                 y=round(LAG_HEIGHT - height, 1),
-                height=round(height, 1),
+                height=height,
                 bound="" if upper is None or is_last else seconds_short(upper),
                 bound_x=round((number + 1) * width, 2),
                 range=_range(lower, upper),

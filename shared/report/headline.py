@@ -24,6 +24,7 @@ __all__ = [
     "later_comparison",
     "legacy_objects_again",
     "status_headline",
+    "undone_since",
     "unknown_headline",
 ]
 
@@ -208,14 +209,19 @@ def legacy_objects_again(state: State) -> int:
     return newest.compared - newest.extra
 
 
+def undone_since(state: State) -> bool:
+    """Whether an undo ended since the deletion did."""
+    undone, deleted = state.last_undo, state.since
+    return state.phase is Phase.DELETED and undone is not None and deleted is not None and undone > deleted
+
+
 def _there_again(state: State) -> tuple[str, ...]:
-    objects = legacy_objects_again(state)
-    if not objects:
-        return ()
-    there = (
-        f"Since then {counted(objects, 'object')} came to the legacy path again: by an undo, or by a writer."
+    if objects := legacy_objects_again(state):
+        there = f"Since then {counted(objects, 'object')} came to the legacy path again"
+        return (f"{there}: by an undo, or by a writer.",)
+    return (
+        ("Since then an undo ran: the latest runs say what it brought back.",) if undone_since(state) else ()
     )
-    return (there,)
 
 
 def _after_deletion(state: State, verification: Verification | None) -> Headline:

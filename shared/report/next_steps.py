@@ -13,7 +13,7 @@ from shared.green_days import GREEN_DAYS, green_days
 from shared.migration import DEFAULT_EXCLUDES, UNNAMED, Environment, Location, Migration, qpi_exports
 from shared.phase import Phase
 from shared.report.figures import counted
-from shared.report.headline import FRESH, later_comparison, legacy_objects_again
+from shared.report.headline import FRESH, later_comparison, legacy_objects_again, undone_since
 from shared.state import ComparisonRecord, State
 from shared.verification import OF_NAMES, Level, Verdict, Verification
 
@@ -410,7 +410,7 @@ def _deleted(state: State, target: Target, _: datetime) -> list[Step]:
         target.command("delete"),
     )
     return [
-        *([again] if legacy_objects_again(state) else []),
+        *([again] if legacy_objects_again(state) or undone_since(state) else []),
         *(
             Step(
                 "If something is missed, the manifest's objects can be brought back: this says which, and until when.",

@@ -131,6 +131,8 @@ def test_it_is_on_record_and_a_later_deletion_names_it_before_a_writer(scene: Sc
     assert scene.undo(scene.manifest_uri, "--execute").code == 0
     shown = run_command("status", *where(scene)).out
     assert "undo ended with 0: DONE: 2 of 2 objects there again." in shown
+    assert "Since then an undo ran: the latest runs say what it brought back." in shown
+    assert shown.splitlines()[-1].startswith("Next: python -m backfill_job delete ")
     said = " ".join(scene.run("--soak-days", "7").out.split())
     assert "late-writes: 2 objects written there before `undo` ended, which writes there, last at" in said
     assert "where `undo` did not write them, find the writer" in said
