@@ -207,7 +207,7 @@ def test_names_and_notes_have_bounds() -> None:
             UsageError, match=rf"the name of who it is has \d+ characters; 1 to {MAX_WHO} are wanted"
         ):
             sign_off(INITIAL, Signatory.DATA, stamp(by=by))
-    with pytest.raises(UsageError, match="the note has 1,001 characters; 0 to 1000 are wanted"):
+    with pytest.raises(UsageError, match="the note has 1,001 characters; 0 to 1,000 are wanted"):
         sign_off(INITIAL, Signatory.DATA, stamp(), "y" * (MAX_NOTE + 1))
 
 
