@@ -28,9 +28,9 @@ from backfill_job.run.clock import waiting
 from backfill_job.run.open_run import reports_at
 from backfill_job.run.phase_change import update_state
 from backfill_job.run.run import Run, open_api
+from backfill_job.verify.case_siblings import case_siblings
 from shared.errors import MigrationError, UsageError
 from shared.events_log import Event
-from shared.gcs.listing import case_siblings
 from shared.loaded import LoadedRecord, read_latest_loaded
 from shared.migration import Location
 from shared.objects import ObjectState
@@ -242,10 +242,9 @@ class Evidence:
 
         async def found() -> tuple[Location, ...]:
             async with open_api(run) as api:
-                return await case_siblings(api, run.migration.destination)
+                return await case_siblings(api, run.migration)
 
-        others = [sibling for sibling in uvloop.run(found()) if sibling != run.migration.source]
-        return [f"{sibling.uri} ({self._example(sibling)})" for sibling in others]
+        return [f"{sibling.uri} ({self._example(sibling)})" for sibling in uvloop.run(found())]
 
     def known(self, gather: Callable[[], _Value]) -> _Value | MigrationError:
         """Gather something; gives the error where that fails.

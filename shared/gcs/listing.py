@@ -13,10 +13,8 @@ from shared.gcs.api import AsyncApi, encoded
 from shared.gcs.json_client import json_object
 from shared.gcs.resources import read_page
 from shared.gcs.wire import Answer
-from shared.migration import OWN_FOLDER, Location
+from shared.migration import Location
 from shared.objects import RESOURCE_FIELDS, ObjectRef, ObjectState
-
-__all__ = ["case_siblings"]
 
 _Read = TypeVar("_Read")
 
@@ -167,32 +165,6 @@ async def top_level(
             names += page
             pages += 1
     return tuple(names), True
-
-
-async def case_siblings(api: AsyncApi, location: Location) -> tuple[Location, ...]:
-    """Find the prefixes that differ from a location only by case, in order; it lists each part's folder.
-
-    A writer that uses the old prefix's case in the new bucket writes where no reader looks, and nothing reports an error.
-
-    Args:
-        location: A prefix; not a whole bucket.
-
-    Raises:
-        StorageError: It is not known; for example, there is no permission to list above the prefix.
-    """
-    same = [""]
-    for part in location.prefix.rstrip("/").split("/"):
-        above = [Location(location.bucket, prefix) for prefix in same]
-        found = await asyncio.gather(*(top_level(api, each) for each in above))
-        same = [
-            each.prefix + name
-            for each, (names, _) in zip(above, found, strict=True)
-            for name in names
-            if name.casefold() == f"{part}/".casefold()
-        ]
-    # Migrations' own objects are not data.
-    others = (prefix for prefix in same if prefix not in {location.prefix, OWN_FOLDER})
-    return tuple(Location(location.bucket, prefix) for prefix in others)
 
 
 async def first_name(api: AsyncApi, location: Location, start: str, end: str) -> str | None:

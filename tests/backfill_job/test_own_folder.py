@@ -13,12 +13,12 @@ from testing_commands import Commands, run_command
 from testing_deletion import Scene, day
 from testing_paths import Paths
 
+from backfill_job.verify.case_siblings import case_siblings
 from mirror_function.event import EventKind, ObjectEvent
 from mirror_function.mirror import MirrorOutcome, mirror
 from mirror_function.settings import MirrorSettings
 from shared.gateway import Gateway
 from shared.gcs.api import AsyncApi
-from shared.gcs.listing import case_siblings
 from shared.migration import Location, Migration
 from shared.objects import ObjectState
 from shared.phase import Phase, PhaseReader
@@ -170,9 +170,13 @@ def test_a_bucket_with_nothing_else_is_empty(paths: Paths, commands: Commands) -
 def test_it_is_no_sibling_by_case(paths: Paths) -> None:
     """The folder beside a destination that is called almost the same holds no objects that somebody wrote by mistake."""
 
+    elsewhere = Location("elsewhere", "a/")
+
     async def siblings(prefix: str) -> list[str]:
         async with AsyncApi(endpoint=paths.server.url) as api:
-            found = await case_siblings(api, Location(paths.migration.source.bucket, prefix))
+            found = await case_siblings(
+                api, Migration(elsewhere, Location(paths.migration.source.bucket, prefix))
+            )
         return [sibling.prefix for sibling in found]
 
     paths.put("a/_migration/1")
