@@ -118,10 +118,8 @@ def _with_mixed(
     data: Status, migration: Migration, gateway: Gateway, io: ProcessIO
 ) -> tuple[Status, list[Remark]]:
     """Look now for the destination's name in another case: this takes the place of what the latest verification found of it."""
-    found, store = (
-        data.known_verification,
-        LateGateway(io.environ, 1, OperationsCounter(), gateway.server_time, migration.billing_project),
-    )
+    found = data.known_verification
+    store = LateGateway(io.environ, 1, OperationsCounter(), gateway.server_time, migration.billing_project)
 
     async def look() -> list[Remark]:
         async with store.fast(1, patience=PATIENCE_SECONDS) as api:

@@ -49,7 +49,7 @@ from shared.migration import matches_any
 from shared.partitions import classify
 from shared.phase import Phase, state_ref
 from shared.record import read_state, update
-from shared.state import RunRecord, State
+from shared.state import State
 from shared.state_changes import with_run
 from shared.text import counted, shown
 
@@ -264,10 +264,7 @@ def _counting(run: Run, found: Found, *, execute: bool) -> AbstractContextManage
 
 def _record(run: Run, code: int, summary: str) -> None:
     """Put the run on record, for `status` and a later deletion; what came back does not depend on it."""
-    name, ended = str(run.log.context["run"]), run.now()
-    record = RunRecord(
-        run=name, command=NAME, finished=ended, exit_code=code, summary=summary, report=run.place
-    )
+    record = run.run_record(code, summary)
     try:
         update(run.store, run.migration, lambda state: with_run(state, record))
     except MigrationError as error:

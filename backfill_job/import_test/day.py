@@ -26,6 +26,7 @@ from backfill_job.import_test.compare import (
     Verdict,
     compare,
 )
+from backfill_job.run.arguments import day_in
 from backfill_job.run.clock import Clock
 from shared.errors import UsageError
 from shared.migration import Location, Migration
@@ -207,11 +208,10 @@ MAX_DAYS = 5_000
 """Days of one run: more than the export has, and fewer than a mistyped year would give."""
 
 _ONE_DAY = timedelta(days=1)
-_FIRST_YEAR, _BEHIND_YEARS = "0100", "9900"
+_FIRST_YEAR, _BEHIND_YEARS = 100, 9_900
 """Years for which the days around a day are days, too."""
 
 _DIGITS = len("YYYYMMDD")
-_WITH_DASHES = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
 def chosen_days(
@@ -261,19 +261,10 @@ def one_day(text: str, option: str) -> date:
     Raises:
         UsageError: It is not one.
     """
-    given = text
-    text = text.replace("-", "") if _WITH_DASHES.fullmatch(text) else text
-    if (
-        len(text) == _DIGITS
-        and text.isascii()
-        and text.isdecimal()
-        and _FIRST_YEAR <= text[:4] < _BEHIND_YEARS
-    ):
-        try:
-            return date(int(text[:4]), int(text[4:6]), int(text[6:]))
-        except ValueError:
-            pass
-    raise UsageError(f"{option} {given!r} is not a day; write it as {option} 2024-01-31")
+    found = day_in(text)
+    if found is None or not _FIRST_YEAR <= found.year < _BEHIND_YEARS:
+        raise UsageError(f"{option} {text!r} is not a day; write it as {option} 2024-01-31")
+    return found
 
 
 def _number(text: str) -> int:

@@ -26,6 +26,7 @@ __all__ = [
     "add_override_arguments",
     "add_session_arguments",
     "day",
+    "day_in",
     "directory",
     "from_one",
     "is_there",
@@ -222,11 +223,19 @@ def members(text: str) -> list[str]:
 
 
 def day(text: str) -> date:
-    """Read a day: ``2026-12-05``, or ``20261205`` as in the names of the exports."""
+    """Read a day, as `day_in` does."""
+    found = day_in(text)
+    if found is None:
+        raise argparse.ArgumentTypeError(f"{_short(text)} is not a day; write it as 2026-12-05")
+    return found
+
+
+def day_in(text: str) -> date | None:
+    """The day in a text: ``2026-12-05``, or ``20261205`` as in the names of the exports; None for anything else."""
     if re.fullmatch(r"\d{4}-\d\d-\d\d|\d{8}", text, re.ASCII):
         with suppress(ValueError):
             return date.fromisoformat(text)
-    raise argparse.ArgumentTypeError(f"{_short(text)} is not a day; write it as 2026-12-05")
+    return None
 
 
 def directory(text: str) -> Path:
