@@ -1,6 +1,7 @@
 """A real local Cloud Storage process for the tests, and pairs of prefixes in it."""
 
 import itertools
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -69,6 +70,11 @@ def commands(paths: Paths, gateway: Gateway, tmp_path: Path) -> Commands:
 def scene(paths: Paths, commands: Commands, tmp_path: Path) -> Scene:
     """A pair of prefixes with the operator's commands, for deletions and undos."""
     return Scene(paths, commands, tmp_path)
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """``-n auto``: one worker more than cores, because half of a test's time is waiting for other processes."""
+    return (os.cpu_count() or 1) + 1
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
