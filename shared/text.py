@@ -4,12 +4,14 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 
 __all__ = [
+    "age",
     "byte_count",
     "counted",
     "dollars",
     "duration",
     "listed",
     "minute_text",
+    "second_text",
     "shown",
     "shown_text",
     "shown_value",
@@ -65,9 +67,13 @@ def byte_count(number: int) -> str:
 
 
 def duration(seconds: float) -> str:
-    """``1.5 s``, ``42 s``, ``3 min 20 s``, ``2 h 05 min``, ``3 d 04 h``: two units are enough."""
-    if seconds < 10:  # noqa: PLR2004 -- tenths are still of interest
-        return f"{seconds:.1f} s"
+    """``42 ms``, ``1.5 s``, ``42 s``, ``3 min 20 s``, ``2 h 05 min``, ``3 d``: two units are enough."""
+    if seconds < 0:
+        return f"−{duration(-seconds)}"  # noqa: RUF001 -- a minus sign
+    if round(seconds, 3) < 1:
+        return f"{seconds * 1_000:.0f} ms"
+    if round(seconds, 1) < 10:  # noqa: PLR2004 -- tenths are still of interest
+        return f"{round(seconds, 1):g} s"
     for size, unit, small, small_unit in (
         (86_400, "d", 3_600, "h"),
         (3_600, "h", 60, "min"),
@@ -75,7 +81,8 @@ def duration(seconds: float) -> str:
     ):
         rounded = round(seconds / small) * small
         if rounded >= size:
-            return f"{rounded // size:,} {unit} {rounded % size // small:02} {small_unit}"
+            rest = rounded % size // small
+            return f"{rounded // size:,} {unit}" + (f" {rest:02} {small_unit}" if rest else "")
     return f"{seconds:.0f} s"
 
 
@@ -88,6 +95,17 @@ def without_names(patterns: Iterable[str]) -> str:
 def minute_text(moment: datetime) -> str:
     """An aware time for people: ``2026-12-05 12:55 UTC``, the minute that has begun."""
     return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def second_text(moment: datetime) -> str:
+    """An aware time on a page: ``2026-11-23 05:15:00 UTC``."""
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def age(moment: datetime, now: datetime) -> str:
+    """``12 s ago``, ``3 h 05 min ago``; ``just now`` for the last seconds and for clocks that disagree."""
+    passed = (now - moment).total_seconds()
+    return "just now" if passed < 5 else f"{duration(passed)} ago"  # noqa: PLR2004 -- a page takes a moment to load
 
 
 def dollars(amount: float) -> str:

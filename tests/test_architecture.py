@@ -30,6 +30,21 @@ def test_a_module_s_name_hides_nothing_of_the_standard_library(path: Path) -> No
     assert path.stem not in sys.stdlib_module_names
 
 
+def test_a_name_has_one_meaning() -> None:
+    """A class or a public function says what it is without its folder, so no two share a name.
+
+    Each command's module has `add_arguments`, and each program its `main`.
+    """
+    places: dict[str, list[str]] = {}
+    for path in MODULES:
+        for node in ast.parse(path.read_text()).body:
+            function = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name[0] != "_"
+            if function or isinstance(node, ast.ClassDef):
+                places.setdefault(node.name, []).append(path.relative_to(ROOT).as_posix())
+    twins = {name: found for name, found in places.items() if len(found) > 1}
+    assert twins.keys() <= {"add_arguments", "main"}, twins
+
+
 @pytest.mark.parametrize("package", ["google.cloud.storage"])
 def test_only_the_gateway_speaks_to_cloud_storage(package: str) -> None:
     """Retry, pool and error policies are in one place because nobody goes around it."""

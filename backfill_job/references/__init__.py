@@ -16,6 +16,6 @@ Each module uses only those below it; a contract in ``pyproject.toml`` keeps tha
 - `sites`: which places read a path: file, function, operation
 - `findings`: what a scan finds, and what of it blocks
 - `strings`: Python's strings: where their characters are written, what their methods do
-- `targets`: what is looked for; a new class of findings (`Kind`) begins here
+- `targets`: what is looked for; a new class of findings (`FindingKind`) begins here
 - `texts`: texts with holes that know where they are written, and files with their encodings
 """

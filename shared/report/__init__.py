@@ -4,7 +4,6 @@ They take `shared.verification.Verification` and `shared.state.State`, which `lo
 
 - `headline`: the verdict in one line, never better than the evidence. Pure.
 - `charts`: where everything is in the drawings. Pure.
-- `figures`: figures as a reader wants them. Pure.
 - `wording`: the words for verdicts, states, levels and phases; names from a bucket, made printable and unmistakable.
 - `page`: rendering: values in, one self-contained HTML text out.
 - `loading`: the state and the latest verification; what cannot be read is said.

@@ -21,9 +21,9 @@ from datetime import date
 from operator import attrgetter
 from typing import TypeVar
 
-from shared.report.figures import byte_count, count, counted, seconds, seconds_short
 from shared.report.wording import STATE_LETTERS, STATE_WORDS, VERDICT_WORDS, visible
-from shared.verification import Day, DayState, Lag, LagBucket, Remark, Side, Verdict
+from shared.text import byte_count, counted, duration
+from shared.verification import DayState, DayTotals, Lag, LagBucket, Remark, SideTotals, Verdict
 
 __all__ = [
     "HOURS",
@@ -59,7 +59,7 @@ def _grouped(pairs: Iterable[tuple[Key, Value]]) -> dict[Key, list[Value]]:
     return groups
 
 
-def _dated(days: Iterable[Day]) -> list[tuple[date, Day]]:
+def _dated(days: Iterable[DayTotals]) -> list[tuple[date, DayTotals]]:
     return [(day.day, day) for day in days if day.day is not None]
 
 
@@ -123,7 +123,7 @@ class HeatMap:
     states: Mapping[DayState, int]
 
 
-def heat_map(days: Sequence[Day], remarks: Sequence[Remark]) -> HeatMap:
+def heat_map(days: Sequence[DayTotals], remarks: Sequence[Remark]) -> HeatMap:
     """Lay out consecutive days."""
     sizes = sorted(day.source.objects for day in days if day.verdict is DayState.EQUAL)
     bounds = _quartiles(sizes)
@@ -158,7 +158,9 @@ def _shade(number: int, bounds: Sequence[int]) -> str:
 
 
 def _years(
-    years: Mapping[int, list[tuple[date, Day]]], bounds: Sequence[int], remarked: Mapping[date, list[str]]
+    years: Mapping[int, list[tuple[date, DayTotals]]],
+    bounds: Sequence[int],
+    remarked: Mapping[date, list[str]],
 ) -> Iterator[CalendarYear]:
     empty: list[int] = []
     for number, days in years.items():
@@ -202,7 +204,7 @@ def _week(day: date, first: date) -> int:
     return (day.day - 1 + first.weekday()) // len(WEEKDAYS)
 
 
-def _cell(day: Day, when: date, bounds: Sequence[int], remarks: Sequence[str]) -> Cell:
+def _cell(day: DayTotals, when: date, bounds: Sequence[int], remarks: Sequence[str]) -> Cell:
     looks = [day.verdict.value.replace("_", "-")]
     if day.verdict is DayState.EQUAL:
         step = next(number for number, bound in enumerate(bounds) if day.source.objects <= bound)
@@ -214,7 +216,7 @@ def _cell(day: Day, when: date, bounds: Sequence[int], remarks: Sequence[str]) -
     return Cell(when, " ".join(looks), STATE_LETTERS[day.verdict], tuple(lines))
 
 
-def _sides(day: Day) -> list[str]:
+def _sides(day: DayTotals) -> list[str]:
     if day.verdict is DayState.ABSENT:
         return ["No objects on either side"]
     one, other = _side(day.source), _side(day.destination)
@@ -251,7 +253,7 @@ def hour_map(counts: Sequence[int]) -> HourMap:
     return HourMap(tuple(rows), _shades(sizes, bounds))
 
 
-def _side(side: Side) -> str:
+def _side(side: SideTotals) -> str:
     return f"{counted(side.objects, 'object')}, {byte_count(side.bytes)}"
 
 
@@ -332,20 +334,20 @@ class Volume:
     height: int = VOLUME_HEIGHT
 
 
-def volume(days: Sequence[Day]) -> Volume:
+def volume(days: Sequence[DayTotals]) -> Volume:
     """Add up days by month and lay them out. Months without an object on either side are left out."""
     by_month = _grouped(
         (when.replace(day=1), day) for when, day in _dated(days) if day.verdict is not DayState.ABSENT
     )
     months = tuple(_month_volume(first, by_month[first]) for first in sorted(by_month))
     scales = (
-        _scale("objects", months, count, _round_tick),
+        _scale("objects", months, "{:,}".format, _round_tick),
         _scale("bytes", months, byte_count, _binary_tick),
     )
     return Volume(months, scales, round(0.9 * _Slots.of(months).bar, 2))
 
 
-def _month_volume(first: date, days: Sequence[Day]) -> MonthVolume:
+def _month_volume(first: date, days: Sequence[DayTotals]) -> MonthVolume:
     return MonthVolume(
         first,
         sum(day.source.objects for day in days),
@@ -493,7 +495,7 @@ def lag_chart(lag: Lag) -> LagChart:
                 width=round(width * (1 - LAG_GAP), 2),
                 y=round(LAG_HEIGHT - height, 1),
                 height=height,
-                bound="" if upper is None or is_last else seconds_short(upper),
+                bound="" if upper is None or is_last else _short(upper),
                 bound_x=round((number + 1) * width, 2),
                 range=_range(lower, upper),
                 objects=bucket.objects,
@@ -505,14 +507,14 @@ def lag_chart(lag: Lag) -> LagChart:
     for row, (name, value) in enumerate((("p50", lag.p50_s), ("p90", lag.p90_s), ("p99", lag.p99_s))):
         if value is not None:
             place = _place(value, lag.buckets, lag.max_s)
-            marks.append(LagMark(name, seconds(value), place, row, at_end=place > 60))  # noqa: PLR2004 -- percent
+            marks.append(LagMark(name, duration(value), place, row, at_end=place > 60))  # noqa: PLR2004 -- percent
     return LagChart(tuple(bars), tuple(marks))
 
 
 def _range(lower: float, upper: float | None) -> str:
     if upper is None:
-        return f"over {seconds(lower)}" if lower else "any"
-    return f"{seconds(lower)} to {seconds(upper)}" if lower else f"up to {seconds(upper)}"
+        return f"over {duration(lower)}" if lower else "any"
+    return f"{duration(lower)} to {duration(upper)}" if lower else f"up to {duration(upper)}"
 
 
 def _share(objects: int, total: int) -> str:
@@ -542,3 +544,11 @@ def _within(value: float, lower: float, upper: float) -> float:
     if lower <= 0:
         return value / upper
     return (math.log(value) - math.log(lower)) / (math.log(upper) - math.log(lower))
+
+
+def _short(seconds: float) -> str:
+    """A bound on an axis, as short as can be: ``50ms``, ``0.5s``, ``5m``, ``1h``."""
+    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "m")):
+        if seconds >= size:
+            return f"{seconds / size:g}{unit}"
+    return f"{seconds * 1_000:g}ms" if seconds < 0.1 else f"{seconds:g}s"  # noqa: PLR2004 -- 0.1s is as short as 100ms

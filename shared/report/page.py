@@ -22,12 +22,13 @@ from markupsafe import Markup
 from shared.green_days import Square, green_days
 from shared.migration import Migration
 from shared.phase import Phase
-from shared.report import figures, wording
+from shared.report import wording
 from shared.report.charts import heat_map, hour_map, lag_chart, volume
 from shared.report.headline import Headline, Tone, headline, status_headline, unknown_headline
 from shared.report.loading import Status, Unreadable
-from shared.report.next_steps import Step, next_command, next_steps, target_of
+from shared.report.next_steps import NextStep, next_command, next_steps, target_of
 from shared.report.wording import name_markup, visible, visible_name
+from shared.text import age, byte_count, counted, duration, second_text
 from shared.verification import DayState, Level, Verdict, Verification
 
 __all__ = [
@@ -92,7 +93,7 @@ def verdict_of_status(status: Status, now: datetime) -> Headline:
     return status_headline(state, status.known_verification, now)
 
 
-def steps_of_status(status: Status, now: datetime) -> tuple[Step, ...]:
+def steps_of_status(status: Status, now: datetime) -> tuple[NextStep, ...]:
     """What to do next, where everything could be read; for the page and for the command `status`."""
     state = status.known_state
     if state is None or status.unreadable:
@@ -170,7 +171,7 @@ def page_templates(package: str) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(count=figures.count, seconds=figures.seconds)
+    environment.filters.update(count="{:,}".format, seconds=duration)
     return environment
 
 
@@ -178,14 +179,14 @@ def page_templates(package: str) -> Environment:
 def _environment() -> Environment:
     environment = page_templates("shared.report")
     environment.filters.update(
-        bytes=figures.byte_count,
-        moment=figures.moment,
-        age=figures.age,
+        bytes=byte_count,
+        moment=second_text,
+        age=age,
         name=name_markup,
         plain_name=visible_name,
     )
     environment.globals.update(
-        counted=figures.counted,
+        counted=counted,
         DayState=DayState,
         Square=Square,
         Level=Level,

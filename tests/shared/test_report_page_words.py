@@ -11,17 +11,17 @@ from hypothesis import strategies as st
 
 from shared.errors import UsageError
 from shared.phase import Phase
-from shared.report import figures
 from shared.report.headline import Tone, headline, status_headline
 from shared.report.loading import Status, Unreadable
-from shared.report.next_steps import Step, Target, next_steps, target_of
+from shared.report.next_steps import CommandTarget, NextStep, next_steps, target_of
 from shared.report.page import content_policy, render_report, render_status, verdict_of_status
 from shared.report.wording import name_markup, visible, visible_name
 from shared.state import State
+from shared.text import age, byte_count, counted, duration, second_text
 from shared.verification import Verification
 
 NOW = datetime(2026, 11, 23, 6, 0, tzinfo=UTC)
-TARGET = Target("dev", samples.SOURCE, samples.DESTINATION)
+TARGET = CommandTarget("dev", samples.SOURCE, samples.DESTINATION)
 
 
 def read(file: dict[str, Any], **changes: Any) -> Verification:
@@ -36,7 +36,7 @@ def stands(phase: str = "dual_write", since: str | None = None, **changes: Any) 
     return samples.read_state(samples.state(phase=phase, since=since, runs=[], **changes))
 
 
-def commands(steps: tuple[Step, ...]) -> list[str]:
+def commands(steps: tuple[NextStep, ...]) -> list[str]:
     return [step.command.removeprefix("python -m backfill_job ") for step in steps if step.command]
 
 
@@ -79,31 +79,27 @@ def test_a_sentence_keeps_its_backslash_and_shows_what_turns_it() -> None:
 @pytest.mark.parametrize(
     ("shown", "wanted"),
     [
-        (figures.seconds(0), "0 ms"),
-        (figures.seconds(0.0416), "42 ms"),
-        (figures.seconds(0.9996), "1 s"),
-        (figures.seconds(1.54), "1.5 s"),
-        (figures.seconds(9.96), "10 s"),
-        (figures.seconds(59.6), "1 min"),
-        (figures.seconds(200), "3 min 20 s"),
-        (figures.seconds(7_500), "2 h 05 min"),
-        (figures.seconds(86_399), "1 d"),
-        (figures.seconds(3 * 86_400 + 4 * 3_600), "3 d 04 h"),
-        (figures.seconds(-1.5), "\u22121.5 s"),
-        (figures.seconds_short(0.05), "50ms"),
-        (figures.seconds_short(0.5), "0.5s"),
-        (figures.seconds_short(300), "5m"),
-        (figures.seconds_short(3_600), "1h"),
-        (figures.byte_count(1_023), "1,023 B"),
-        (figures.byte_count(1_536), "1.5 KiB"),
-        (figures.byte_count(1_048_575), "1.0 MiB"),
-        (figures.byte_count(2**62), "4.0 EiB"),
-        (figures.counted(1, "object"), "1 object"),
-        (figures.counted(1_000, "object"), "1,000 objects"),
-        (figures.moment(NOW), "2026-11-23 06:00:00 UTC"),
-        (figures.age(NOW - timedelta(seconds=3), NOW), "just now"),
-        (figures.age(NOW + timedelta(hours=1), NOW), "just now"),
-        (figures.age(NOW - timedelta(hours=3), NOW), "3 h ago"),
+        (duration(0), "0 ms"),
+        (duration(0.0416), "42 ms"),
+        (duration(0.9996), "1 s"),
+        (duration(1.54), "1.5 s"),
+        (duration(9.96), "10 s"),
+        (duration(59.6), "1 min"),
+        (duration(200), "3 min 20 s"),
+        (duration(7_500), "2 h 05 min"),
+        (duration(86_399), "1 d"),
+        (duration(3 * 86_400 + 4 * 3_600), "3 d 04 h"),
+        (duration(-1.5), "\u22121.5 s"),
+        (byte_count(1_023), "1,023 B"),
+        (byte_count(1_536), "1.5 KiB"),
+        (byte_count(1_048_575), "1.0 MiB"),
+        (byte_count(2**62), "4.0 EiB"),
+        (counted(1, "object"), "1 object"),
+        (counted(1_000, "object"), "1,000 objects"),
+        (second_text(NOW), "2026-11-23 06:00:00 UTC"),
+        (age(NOW - timedelta(seconds=3), NOW), "just now"),
+        (age(NOW + timedelta(hours=1), NOW), "just now"),
+        (age(NOW - timedelta(hours=3), NOW), "3 h ago"),
     ],
 )
 def test_figures_read_well(shown: str, wanted: str) -> None:
@@ -422,29 +418,32 @@ def test_every_phase_has_its_page() -> None:
     ("target", "wanted"),
     [
         (TARGET, "verify --env dev"),
-        (Target("dev", samples.SOURCE, samples.DESTINATION, ()), "verify --env dev --no-default-excludes"),
         (
-            Target("dev", samples.SOURCE, samples.DESTINATION, (".DS_Store", "*.tmp", "-x")),
+            CommandTarget("dev", samples.SOURCE, samples.DESTINATION, ()),
+            "verify --env dev --no-default-excludes",
+        ),
+        (
+            CommandTarget("dev", samples.SOURCE, samples.DESTINATION, (".DS_Store", "*.tmp", "-x")),
             "verify --env dev --exclude '*.tmp' --exclude=-x",
         ),
         (
-            Target("dev", "gs://other/a/", samples.DESTINATION),
+            CommandTarget("dev", "gs://other/a/", samples.DESTINATION),
             f"verify --source gs://other/a/ --destination {samples.DESTINATION}",
         ),
         (
-            Target("custom", "gs://a/it's/", "gs://b/x y/"),
+            CommandTarget("custom", "gs://a/it's/", "gs://b/x y/"),
             "verify --source 'gs://a/it'\"'\"'s/' --destination 'gs://b/x y/'",
         ),
     ],
 )
-def test_a_command_means_this_migration(target: Target, wanted: str) -> None:
+def test_a_command_means_this_migration(target: CommandTarget, wanted: str) -> None:
     """The preset where it is the preset, else both paths; excludes as they are; fit for a shell."""
     assert target.command("verify") == f"python -m backfill_job {wanted}"
 
 
 def test_a_command_that_cannot_be_shown_exactly_is_not_shown() -> None:
     """A pattern with a character that nobody sees would be pasted as another one."""
-    assert Target("dev", samples.SOURCE, samples.DESTINATION, ("a\u202eb",)).command("verify") == ""
+    assert CommandTarget("dev", samples.SOURCE, samples.DESTINATION, ("a\u202eb",)).command("verify") == ""
     assert target_of(read(CLEAN)).command("verify") == "python -m backfill_job verify --env dev"
 
 
