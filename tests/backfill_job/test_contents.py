@@ -562,7 +562,7 @@ from pathlib import Path
 from msgspec import to_builtins
 from shared.gcs.api import AsyncApi
 from shared.gcs.listing import list_pages
-from backfill_job.contents.check import Scope, check_contents
+from backfill_job.contents.check import ContentsScope, check_contents
 from backfill_job.copying.diff import merge_pages
 from backfill_job.run.stopping import Stop
 from shared.migration import Location, Migration
@@ -575,7 +575,7 @@ async def main():
     async with AsyncApi(endpoint=sys.argv[1]) as api:
         sides = [list_pages(api, side) for side in (migration.source, migration.destination)]
         before = peak()
-        found = await check_contents(merge_pages(*sides, migration), api, migration, Scope.parse("all"), stop=Stop())
+        found = await check_contents(merge_pages(*sides, migration), api, migration, ContentsScope.parse("all"), stop=Stop())
         after = peak()
         print(json.dumps({"grown_kib": after - before, "found": to_builtins(found)}))
 

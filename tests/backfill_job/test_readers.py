@@ -65,7 +65,7 @@ OURS
 
 134 entries read, 1 of other buckets.
 Proven: the log was on from 2026-11-14 12:00 UTC to 2026-11-28 12:00 UTC, by reads and listings of the bucket without a hole of more than 25 hours.
-The longest time without one: 6 h 00 min, to 2026-11-14 18:00 UTC. A log that was off in it, and a reader then, are not seen.
+The longest time without one: 6 h, to 2026-11-14 18:00 UTC. A log that was off in it, and a reader then, are not seen.
 The log has no entry for reads of public objects, for what a lifecycle rule deletes, and for members that its setting exempts.
 A listing's entry names the bucket and not the prefix, so it never blocks. Changes of managed folders are in another log.
 

@@ -45,7 +45,8 @@ _PATTERNS = (
     (r"(?<=[-_/])[0-9a-f]{8}(?=\.txt)", "<token>"),
     (r"(?<=<stamp>-)[0-9a-f]{6}\b", "<token>"),
     (r'("?(?:elapsed_s|copying_s|objects_per_s|class_a|class_b|lag_s)"?[=:] ?)-?[\d.]+', r"\1#"),
-    (r"\b\d+(?:\.\d+)? (s|ms|objects/s)\b", r"# \1"),
+    (r"\b\d+(?:\.\d+)? m?s\b", "# s"),
+    (r"\b\d+(?:\.\d+)? objects/s\b", "# objects/s"),
     (r"at up to [\d,]*# objects/s", "at up to # objects/s"),
     (r"Limited by: .*", "Limited by: #"),
     (r"(limited by   ).*(?:\n {15}.*)?", r"\1#"),  # the latency of this machine may decide
