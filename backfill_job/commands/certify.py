@@ -88,8 +88,7 @@ def _check(run: Run, stated: Certificate) -> ExitCode:
     with counting(run.console, "comparing", total=total) as add:
         counts, differing = uvloop.run(_counted(run, add))
     found = stated.changes(data_of(run.migration, counts))
-    for line in found[:MAX_SHOWN]:
-        run.say(f"  {line}")
+    run.say(*(f"  {line}" for line in found[:MAX_SHOWN]))
     if len(found) > MAX_SHOWN:
         run.say(f"  ... and {len(found) - MAX_SHOWN:,} more")
     if found:
@@ -107,8 +106,7 @@ def _check(run: Run, stated: Certificate) -> ExitCode:
     if not counts.days:
         run.say("The certificate is about nothing, and neither path holds an object: this proves nothing")
         return ExitCode.NOT_RIGHT
-    for line in _said(stated):
-        run.say(f"  {line}")
+    run.say(*(f"  {line}" for line in _said(stated)))
     held = f"Both paths hold what the certificate says: data SHA-256 {stated.data_sha256}"
     days = stated.unequal_days
     if days:

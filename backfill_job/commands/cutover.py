@@ -200,14 +200,12 @@ def _finish(
         say_end(run, verdict, command_line(run.migration, "status"), good=False)
         return ExitCode.NOT_RIGHT
     if not caught_up.done:
-        for line in caught_up.proof.what_to_do():
-            run.say(line)
+        run.say(*caught_up.proof.what_to_do())
         say_end(run, "NOT FINISHED: no writer may switch yet.", same_command(run, NAME), good=False)
         return ExitCode.NOT_RIGHT
     if before is not None and not _still_unwritten(run, before, again=again):
         return ExitCode.NOT_RIGHT
-    for line in _next_steps(run.migration, mirror=before is None):
-        run.say(line)
+    run.say(*_next_steps(run.migration, mirror=before is None))
     verdict = f"CUT OVER: {shown(run.migration.destination.uri)} is the source of truth."
     # Without a mirror the writer is paused, so that no late writer is waited for.
     say_end(

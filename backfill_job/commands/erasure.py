@@ -13,7 +13,6 @@ from contextlib import closing, nullcontext
 from dataclasses import dataclass
 
 import uvloop
-from rich.console import Console
 
 from backfill_job.deletion.erasing import Erased, Means, deleted_by, erase
 from backfill_job.deletion.traces import Held, Place, Trace, Traces, matching, traces_of
@@ -280,9 +279,9 @@ class _Screen:
         as_json: bool,
     ) -> None:
         self._count, self._matched = map(len, names)
-        self._console = Console(file=io.stdout, highlight=False)
+        self._console = io.console()
         self._as_json = as_json
-        self._migration, self._words = migration, io.words
+        self._migration, self._words, self._stdout = migration, io.words, io.stdout
         self._facts = {
             "source": migration.source.uri,
             "destination": migration.destination.uri,
@@ -294,7 +293,7 @@ class _Screen:
     def say(self, text: str) -> None:
         """Print a line without wrapping; nothing where the result is JSON."""
         if not self._as_json:
-            self._console.print(text, markup=False, soft_wrap=True)
+            self._console.say(text)
 
     def looked(self, found: Traces) -> None:
         """The result of a look."""
@@ -382,7 +381,7 @@ class _Screen:
         self.say(NOT_READ)
 
     def _print(self, content: dict[str, object]) -> None:
-        self._console.file.write(json.dumps({**self._facts, **content}, ensure_ascii=False) + "\n")
+        self._stdout.write(json.dumps({**self._facts, **content}, ensure_ascii=False) + "\n")
 
 
 def _facts(found: Traces) -> dict[str, object]:

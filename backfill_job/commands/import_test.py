@@ -149,18 +149,16 @@ def _run(arguments: argparse.Namespace, io: ProcessIO) -> ExitCode:
             if not arguments.no_record and run_date is None:
                 record_latest(gateway, migration, REPORT_NAME, content)
     if results.days:
-        console.print(table_of(results.days))
-    for line in details(results.days):
-        console.print(line, markup=False, soft_wrap=True)
+        console.show(table_of(results.days))
+    console.say(*details(results.days))
     if report is not None:
         report.write(REPORT_NAME, content)
-        path = f"{report.place}/{REPORT_NAME}"
-        console.print(f"report: {path}", markup=False, soft_wrap=True)
+        console.say(f"report: {report.place}/{REPORT_NAME}")
     if error is not None:
         raise error
     good = not results.wrong
     say_verdict(console, results.conclusion(), good=good)
-    console.print(of_consumer(migration, KIND, io.words, good=good), markup=False, soft_wrap=True)
+    console.say(of_consumer(migration, KIND, io.words, good=good))
     return ExitCode.DONE if good else ExitCode.NOT_RIGHT
 
 
@@ -206,20 +204,16 @@ def _night(run_date: date, results: Results, gateway: Gateway, consumer: Consume
 
 
 def _show_night(found: _Nights, results: Results, console: LateConsole) -> None:
-    console.print(f"The {found.night.sentence}.", markup=False, soft_wrap=True)
+    console.say(f"The {found.night.sentence}.")
     if found.night.legacy.branch.loads and found.night.new.branch.loads:
-        console.print(table_of(results.days))
-        for line in details(results.days):
-            console.print(line, markup=False, soft_wrap=True)
+        console.show(table_of(results.days))
+        console.say(*details(results.days))
     legacy, new = ("the load fails" if each is None else f"{each:,}" for each in found.rows)
-    console.print(f"Rows appended: {legacy} from the legacy path, {new} from the new path.", markup=False)
-    for each in found.before:
-        if each.differs or each.lost:
-            console.print(f"  {each.sentence}", markup=False, soft_wrap=True)
-    console.print(f"{conclusion(found.before)}.", markup=False, soft_wrap=True)
+    console.say(f"Rows appended: {legacy} from the legacy path, {new} from the new path.")
+    console.say(*(f"  {each.sentence}" for each in found.before if each.differs or each.lost))
+    console.say(f"{conclusion(found.before)}.")
     if not found.night.legacy.files + found.night.new.files:
-        said = f"Neither path has a file of {found.night.day}: nothing was compared."
-        console.print(said, markup=False, soft_wrap=True)
+        console.say(f"Neither path has a file of {found.night.day}: nothing was compared.")
 
 
 def _try_days(

@@ -122,7 +122,7 @@ def _run(arguments: argparse.Namespace, io: ProcessIO) -> ExitCode:
             there = _listed(gateway, path, consumer, days)
             beforehand = _beforehand(there, path, table)
             if not in_cloud_run:  # where every line on stdout is an event
-                io.console().print(beforehand, markup=False, soft_wrap=True)
+                io.console().say(beforehand)
             found = table.compare(there)
             clock = until_stopped(replace(io.clock, now=gateway.server_time.now), stop)
             record = LoadedRecord(
@@ -239,21 +239,20 @@ def _log(log: EventLog, record: LoadedRecord) -> None:
 
 def _show(record: LoadedRecord, again: dict[date, str], migration: Migration, io: ProcessIO) -> None:
     console = io.console()
-    console.print(loaded_table(record.days))
-    for line in calendar(record.days):
-        console.print(line, markup=False, soft_wrap=True)
+    console.show(loaded_table(record.days))
+    console.say(*calendar(record.days))
     wrong = record.wrong
     if wrong:
-        console.print("\nWhat is not as it should be:", markup=False)
+        console.say("\nWhat is not as it should be:")
     for day in wrong:
-        console.print(f"  {day.day} {shown(day.sentence)}", markup=False, soft_wrap=True)
+        console.say(f"  {day.day} {shown(day.sentence)}")
         if day.verdict is LoadedVerdict.NEVER and day.table_only:
             look = "look first: the table has other rows of this day. Are they the same rows, with times of another zone, or other names?"
-            console.print(f"    {look}", markup=False, soft_wrap=True)
+            console.say(f"    {look}")
         if day.verdict in {LoadedVerdict.NEVER, LoadedVerdict.PARTLY}:
-            console.print(f"    load what is missing: {again[day.day]}", markup=False, soft_wrap=True)
+            console.say(f"    load what is missing: {again[day.day]}")
     say_verdict(console, f"\n{record.summary[:1].upper()}{record.summary[1:]}.", good=record.passed)
-    console.print(of_consumer(migration, NAME, io.words, good=record.passed), markup=False, soft_wrap=True)
+    console.say(of_consumer(migration, NAME, io.words, good=record.passed))
 
 
 def _bytes(text: str) -> int:

@@ -137,16 +137,14 @@ def _run(arguments: argparse.Namespace, io: ProcessIO) -> ExitCode:
                 if record
                 else next_of(migration, NAME, io.words, good=good)
             )
-            io.console().print(following, markup=False, soft_wrap=True)
+            io.console().say(following)
     return ExitCode.DONE if good else ExitCode.NOT_RIGHT
 
 
 def _show(arguments: argparse.Namespace, found: Accounts | None, check: Check | None, io: ProcessIO) -> None:
     console = io.console()
     if found is not None:
-        for line in report(found, _origin(arguments), arguments.audit_log):
-            console.print(line, markup=False, soft_wrap=True)
-        console.print("")
+        console.say(*report(found, _origin(arguments), arguments.audit_log), "")
     if check is not None:
         show_lines(console, [check])
     elif found is not None:

@@ -121,7 +121,7 @@ def _rehearse(run: Run) -> ExitCode:
     findings = analyse(back)
     costs = estimate(work_of(findings, len(run.ranges)), speed=OBJECTS_PER_SECOND)
     title = "Rehearsal of a rollback: nothing is changed."
-    run.console.print(render(findings, costs, back.migration, title=title))
+    run.console.show(render(findings, costs, back.migration, title=title))
     run.write("rollback-plan.json", {"findings": findings.to_json(), "estimate": costs.to_json()})
     alone = findings.steps[Step.EXTRA].objects
     if alone:
@@ -148,7 +148,7 @@ def _refresh(run: Run, arguments: argparse.Namespace, state: State) -> ExitCode:
     caught_up.record(run, after.name, "the legacy path")
     done = caught_up.done and after.same
     if after.same and not done:
-        _say_what_to_do(run, caught_up)
+        run.say(*caught_up.proof.what_to_do())
     command = same_command(run, NAME) if after.same and not done else command_line(run.migration, "status")
     say_end(run, after.line(caught_up.brought), command, good=done)
     return ExitCode.DONE if done else ExitCode.NOT_RIGHT
@@ -175,7 +175,7 @@ def _roll_back(run: Run, arguments: argparse.Namespace, state: State) -> ExitCod
             return ExitCode.NOT_RIGHT
         if not caught_up.done:
             caught_up.record(run, after.name, "the legacy path")
-            _say_what_to_do(run, caught_up)
+            run.say(*caught_up.proof.what_to_do())
             verdict = "NOT rolled back: the phase is still cut_over."
             say_end(run, verdict, same_command(run, NAME), good=False)
             return ExitCode.NOT_RIGHT
@@ -196,19 +196,13 @@ def _roll_back(run: Run, arguments: argparse.Namespace, state: State) -> ExitCod
             say_end(run, "NOT FINISHED.", command_line(migration, "status"), good=False)
             return ExitCode.NOT_RIGHT
         if not caught_up.done:
-            _say_what_to_do(run, caught_up)
+            run.say(*caught_up.proof.what_to_do())
             say_end(run, "NOT FINISHED.", same_command(run, NAME), good=False)
             return ExitCode.NOT_RIGHT
-    for line in _next_steps(migration, mirror=not state.without_mirror):
-        run.say(line)
+    run.say(*_next_steps(migration, mirror=not state.without_mirror))
     verdict = f"ROLLED BACK: {shown(migration.source.uri)} is the source of truth again."
     say_end(run, verdict, same_command(run, NAME), good=True)
     return ExitCode.DONE
-
-
-def _say_what_to_do(run: Run, caught_up: CatchUp) -> None:
-    for line in caught_up.proof.what_to_do():
-        run.say(line)
 
 
 def _say_only_legacy(run: Run, caught_up: CatchUp) -> None:

@@ -124,14 +124,13 @@ def _change(
 
 def _show(state: State, entry: HistoryEntry, migration: Migration, io: ProcessIO) -> None:
     console = io.console()
-    console.print(Text(f"Recorded, by {entry.by}: {entry.what}"), soft_wrap=True)
-    console.print(
-        f"{state.source} to {state.destination}, phase {state.phase.value}", soft_wrap=True, markup=False
+    console.say(
+        f"Recorded, by {entry.by}: {entry.what}",
+        f"{state.source} to {state.destination}, phase {state.phase.value}",
+        "",
     )
-    console.print()
-    console.print(signoffs_table(state))
-    console.print()
-    console.print(signoffs_line(state), soft_wrap=True, markup=False)
+    console.show(signoffs_table(state))
+    console.say("", signoffs_line(state))
     missing = state.missing_signoffs if state.phase.before_cutover else ()
     target = Target.of(migration)
     following = (
@@ -139,7 +138,7 @@ def _show(state: State, entry: HistoryEntry, migration: Migration, io: ProcessIO
         if missing
         else target.command("status")
     )
-    console.print(next_line(following or "status"), soft_wrap=True, markup=False)
+    console.say(next_line(following or "status"))
 
 
 def _add(table: Table, *cells: str) -> None:

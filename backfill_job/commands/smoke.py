@@ -144,8 +144,7 @@ def _run(arguments: argparse.Namespace, io: ProcessIO) -> ExitCode:
         fit = not blocking(checks)
         say_verdict(console, f"\n{_verdict(checks)}.", good=fit)
         again = shown_command(NAME, *io.words) or NAME
-        line = next_line(command_line(migration, "migrate") if fit else again, fix_first=not fit)
-        console.print(line, markup=False, soft_wrap=True)
+        console.say(next_line(command_line(migration, "migrate") if fit else again, fix_first=not fit))
     return ExitCode.NOT_RIGHT if blocking(checks) else ExitCode.DONE
 
 

@@ -87,29 +87,27 @@ def _show(migration: Migration, gateway: Gateway, io: ProcessIO, settings: str) 
     data, mixed = _with_mixed(read_status(gateway, migration, now), migration, gateway, io)
     console = io.console()
     verdict = verdict_of_status(data, now)
-    console.print(f"{migration.source.uri} → {migration.destination.uri}", markup=False, soft_wrap=True)
-    for line in (*verdict.reasons, *(f"cannot be read: {why}" for why in data.unreadable)):
-        console.print(f"  {line}", markup=False, soft_wrap=True)
+    console.say(f"{migration.source.uri} → {migration.destination.uri}")
+    reasons = (*verdict.reasons, *(f"cannot be read: {why}" for why in data.unreadable))
+    console.say(*(f"  {reason}" for reason in reasons))
     if data.known_state is not None:
         _show_state(data.known_state, console)
-        for line in (
+        console.say(
             *_comparison_lines(data.known_state),
             *_readers_lines(data.known_state, Target.of(migration), now),
             *green_lines(data.known_state, gateway.server_time.now()),
-        ):
-            console.print(line, markup=False, soft_wrap=True)
-    for line in (
+        )
+    console.say(
         *_verification_lines(data, mixed),
         *filter(None, [_loaded_line(data)]),
         *_step_lines(steps_of_status(data, now)),
         "",
         *filter(None, [settings]),
-    ):
-        console.print(line, markup=False, soft_wrap=True)
+    )
     say_verdict(console, verdict.title, good=verdict.tone is Tone.GOOD)
     command = next_of_status(data, now)
-    line = next_line(command, fix_first=bool(data.unreadable)) if command else "Next: nothing to do now."
-    console.print(line, markup=False, soft_wrap=True)
+    last = next_line(command, fix_first=bool(data.unreadable)) if command else "Next: nothing to do now."
+    console.say(last)
     readable = not (data.unreadable or isinstance(data.loaded, Unreadable))
     return ExitCode.DONE if readable else ExitCode.NOT_RIGHT
 
@@ -148,18 +146,16 @@ def _loaded_line(status: Status) -> str:
 
 def _show_state(state: State, console: LateConsole) -> None:
     if not state.begun:
-        console.print("\nphase: none; the migration has not begun", markup=False)
+        console.say("\nphase: none; the migration has not begun")
         return
     since = f" since {minute_text(state.since)}" if state.since else ""
-    console.print(f"\nphase: {state.phase.value}{since}", markup=False)
-    console.print(signoffs_table(state))
-    console.print(signoffs_line(state), markup=False)
+    console.say(f"\nphase: {state.phase.value}{since}")
+    console.show(signoffs_table(state))
+    console.say(signoffs_line(state))
     for title, lines in (("runs", _runs(state)), ("changes", _changes(state))):
         shown = [*lines]
         if shown:
-            console.print(f"\nlatest {title}:", markup=False)
-        for line in shown:
-            console.print(f"  {line}", markup=False, soft_wrap=True)
+            console.say(f"\nlatest {title}:", *(f"  {line}" for line in shown))
 
 
 def _runs(state: State) -> Iterator[str]:

@@ -210,9 +210,8 @@ def _undo(run: Run, arguments: argparse.Namespace, found: Found, phase: Phase) -
         plan, result = uvloop.run(_planned_or_done(run, arguments, found, phase, report, execute=execute))
     if not plan.selected:
         raise UsageError("--only and --day select no name in the manifest")
-    run.console.print(plan_table(plan))
-    for text in [*day_lines(plan), *end_lines(plan, result)]:
-        run.say(text)
+    run.console.show(plan_table(plan))
+    run.say(*day_lines(plan), *end_lines(plan, result))
     right = plan.possible if result is None else result.done
     code = ExitCode.DONE if right else ExitCode.NOT_RIGHT
     content: dict[str, Any] = {
@@ -236,8 +235,7 @@ def _undo(run: Run, arguments: argparse.Namespace, found: Found, phase: Phase) -
             not_there=result.not_there,
             elapsed_s=round((clock.now() - began).total_seconds(), 3),
         )
-        for text in next_steps(phase_after(run, phase), result, run.migration):
-            run.say(text)
+        run.say(*next_steps(phase_after(run, phase), result, run.migration))
         _record(run, int(code), verdict(plan, result))
     say_end(run, verdict(plan, result), _next(run, plan, result), good=right)
     return code
@@ -252,7 +250,7 @@ def _ask(run: Run, arguments: argparse.Namespace, found: Found, phase: Phase) ->
     with _counting(run, found, execute=False) as add:
         plan, _ = uvloop.run(_planned_or_done(run, arguments, found, phase, lambda *_: add(1), execute=False))
     if plan.counts.done:
-        run.console.print(plan_table(plan))
+        run.console.show(plan_table(plan))
         objects, legacy = counted(plan.counts.done, "object"), shown(run.migration.source.uri)
         confirm_by_yes(run, f"Bring {objects} back to {legacy}? What is there now is not overwritten.")
 

@@ -419,5 +419,5 @@ def _names_in(file: Path | None) -> frozenset[str]:
 
 def _show(run: Run, prepared: Prepared, title: str, *, details: bool) -> None:
     found, net = prepared.found, prepared.net
-    run.console.print(overview(found, net, run.migration, title=title, details=details))
+    run.console.show(overview(found, net, run.migration, title=title, details=details))
     show_lines(run.console, prepared.checks, briefly=not details)

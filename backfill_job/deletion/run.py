@@ -158,8 +158,7 @@ def run_deletion(
     *lines, verdict, last = _screen_lines(
         result, report, tasks, unfinished=unfinished, billing_project=run.migration.billing_project
     )
-    for line in lines:
-        run.say(line)
+    run.say(*lines)
     say_verdict(run.console, verdict, good=code is ExitCode.DONE)
     run.say(last)
     return code

@@ -307,7 +307,7 @@ class GateResult:
     def show(self, console: LateConsole) -> None:
         """Print every check; under one that blocks, what to do."""
         show_lines(console, self.checks)
-        console.print()
+        console.say("")
 
     def to_json(self) -> dict[str, Any]:
         """The result for a report."""

@@ -36,7 +36,7 @@ def of_consumer(migration: Migration, name: str, words: Sequence[str], *, good: 
 
 def say_verdict(console: LateConsole, verdict: str, *, good: bool) -> None:
     """Print how a command ended: on a terminal in colour."""
-    console.print(verdict, markup=False, soft_wrap=True, style="bold green" if good else "bold red")
+    console.say(verdict, style="bold green" if good else "bold red")
 
 
 def next_line(command: str, *, fix_first: bool = False) -> str:

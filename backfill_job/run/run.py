@@ -119,9 +119,9 @@ class Run:
         command = command or self.command
         return RunRecord(self.name, command, self.clock.now(), int(exit_code), summary, self.place)
 
-    def say(self, text: str) -> None:
-        """Print a line for the operator without wrapping or markup."""
-        self.console.print(text, markup=False, soft_wrap=True)
+    def say(self, *lines: str) -> None:
+        """Print lines for the operator without wrapping or markup."""
+        self.console.say(*lines)
 
     def object_lines(self) -> AbstractContextManager[Lines | None]:
         """``objects.jsonl`` of this process's reports, for one block; None where it would not outlive the run."""
