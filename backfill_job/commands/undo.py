@@ -195,8 +195,7 @@ def _rehearse(run: Run) -> ExitCode:
         said = "An undo would work, in both ways."
     good = rehearsed.works and not rehearsed.left
     again = command_line(run.migration, "status") if good else same_command(run, NAME)
-    say_end(run, said, again, good=good, fix_first=not good)
-    return ExitCode.DONE if good else ExitCode.NOT_RIGHT
+    return say_end(run, said, again, good=good, fix_first=not good)
 
 
 def _undo(run: Run, arguments: argparse.Namespace, found: Found, phase: Phase) -> ExitCode:
@@ -213,12 +212,12 @@ def _undo(run: Run, arguments: argparse.Namespace, found: Found, phase: Phase) -
     run.console.show(plan_table(plan))
     run.say(*day_lines(plan), *end_lines(plan, result))
     right = plan.possible if result is None else result.done
-    code = ExitCode.DONE if right else ExitCode.NOT_RIGHT
+    code = int(not right)
     content: dict[str, Any] = {
         "manifest": found.place,
         "manifest_sha256": found.sha256,
         "only": arguments.only,
-        "exit_code": int(code),
+        "exit_code": code,
         "outlook": plan.to_json(),
         "undone": None if result is None else result.to_json(),
     }
@@ -226,7 +225,7 @@ def _undo(run: Run, arguments: argparse.Namespace, found: Found, phase: Phase) -
     if result is not None:
         run.log.emit(
             Event.UNDO_FINISHED,
-            exit_code=int(code),
+            exit_code=code,
             summary=f"{result.there:,} of {counted(plan.selected, 'object')} there",
             manifest=found.place,
             selected=plan.selected,
@@ -236,9 +235,8 @@ def _undo(run: Run, arguments: argparse.Namespace, found: Found, phase: Phase) -
             elapsed_s=round((clock.now() - began).total_seconds(), 3),
         )
         run.say(*next_steps(phase_after(run, phase), result, run.migration))
-        _record(run, int(code), verdict(plan, result))
-    say_end(run, verdict(plan, result), _next(run, plan, result), good=right)
-    return code
+        _record(run, code, verdict(plan, result))
+    return say_end(run, verdict(plan, result), _next(run, plan, result), good=right)
 
 
 def _ask(run: Run, arguments: argparse.Namespace, found: Found, phase: Phase) -> None:

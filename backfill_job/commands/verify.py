@@ -285,14 +285,9 @@ def _conclude(
     run.say(*_screen_lines(found), *filter(None, [result.compared.said_of_classes]))
     recorded = begun is not None and certified is not None
     following = _next(run, found, record, recorded=recorded)
-    say_end(
-        run,
-        _verdict(found),
-        following,
-        good=not found.exit_code,
-        fix_first=bool(found.exit_code) and following == command_line(run.migration, NAME),
-    )
-    return ExitCode(found.exit_code)
+    again = following == command_line(run.migration, NAME)
+    good = not found.exit_code
+    return say_end(run, _verdict(found), following, good=good, fix_first=again and not good)
 
 
 def _verdict(found: Verification) -> str:
