@@ -7,9 +7,8 @@ It writes no log file, because a log would name the person's data for longer tha
 
 import argparse
 import json
-import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing, nullcontext
+from contextlib import closing
 from dataclasses import dataclass
 
 import uvloop
@@ -27,10 +26,8 @@ from backfill_job.run.command import (
     migration_from,
 )
 from backfill_job.run.ending import next_line, next_of
-from backfill_job.run.logs import LogFormat, logging_to
 from backfill_job.run.overlaps import refuse_overlaps
 from backfill_job.run.phase_change import MARGIN_SECONDS, NotFinished
-from backfill_job.run.settings import Settings
 from shared.erasures import Erasures
 from shared.errors import PhaseUnknown, StorageError, UsageError
 from shared.events_log import Event, EventLog
@@ -237,7 +234,7 @@ def _erased(
         return Erased(left=found)
 
     def record(erasure: Erasure) -> None:
-        stamp = Stamp(uuid.uuid4().hex, by, gateway.server_time.now())
+        stamp = Stamp.new(by, gateway.server_time.now())
         state = update(gateway, migration, lambda before: erased(before, stamp, erasure))
         _log(state, stamp, looking)
 
@@ -258,9 +255,7 @@ def _erased(
 
 def _log(state: State, stamp: Stamp, looking: _Looking) -> None:
     entry = next(each for each in state.history if each.change == stamp.change)
-    io = looking.io
-    in_cloud_run = bool(Settings.from_environ(io.environ).cloud_run_job)
-    with logging_to(io.stdout, LogFormat.JSON) if in_cloud_run else nullcontext():
+    with looking.io.lines_of_a_job():
         EventLog({"env": looking.migration.label}).emit(
             Event.STATE_CHANGED, phase=state.phase.value, what=entry.what, by=entry.by
         )

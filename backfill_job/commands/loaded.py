@@ -6,7 +6,7 @@ day of the path it says: loaded once, never, in part, or twice. It only reads, a
 
 import argparse
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -25,9 +25,7 @@ from backfill_job.run.command import (
     migration_from,
 )
 from backfill_job.run.ending import of_consumer, say_verdict
-from backfill_job.run.logs import LogFormat, logging_to
 from backfill_job.run.reports import ReportDirectory, json_bytes, record_latest
-from backfill_job.run.settings import Settings
 from backfill_job.run.stopping import Stop, stopping_on_signals, until_stopped
 from shared.errors import BucketNotFound, PermissionDenied, StorageError, UsageError
 from shared.events_log import Event, EventLog
@@ -111,9 +109,8 @@ def _run(arguments: argparse.Namespace, io: ProcessIO) -> ExitCode:
     days = _days(arguments, consumer, started)
     run = io.run_name(migration)
     report = None if arguments.report is None else ReportDirectory(arguments.report)
-    in_cloud_run = bool(Settings.from_environ(io.environ).cloud_run_job)
     with (
-        logging_to(io.stdout, LogFormat.JSON) if in_cloud_run else nullcontext(),
+        io.lines_of_a_job(),
         stopping_on_signals() as stop,
         closing(Gateway(connections=READERS, billing_project=arguments.billing_project)) as gateway,
     ):
@@ -121,7 +118,7 @@ def _run(arguments: argparse.Namespace, io: ProcessIO) -> ExitCode:
         with _table(arguments, io, gateway, consumer, run=run, stop=stop) as table:
             there = _listed(gateway, path, consumer, days)
             beforehand = _beforehand(there, path, table)
-            if not in_cloud_run:  # where every line on stdout is an event
+            if not io.in_a_job:
                 io.console().say(beforehand)
             found = table.compare(there)
             clock = until_stopped(replace(io.clock, now=gateway.server_time.now), stop)
@@ -139,9 +136,9 @@ def _run(arguments: argparse.Namespace, io: ProcessIO) -> ExitCode:
             record_latest(gateway, migration, RECORD_NAME, content)
         if report is not None:
             report.write(RECORD_NAME, content)
-        if in_cloud_run:  # where alerts read the lines; an operator sees the screen and the exit code
+        if io.in_a_job:  # where alerts read the lines; an operator sees the screen and the exit code
             _log(EventLog({"run": run, "env": migration.label}), record)
-    if not in_cloud_run:
+    if not io.in_a_job:
         _show(record, again, migration, io)
     return ExitCode.DONE if record.passed else ExitCode.NOT_RIGHT
 

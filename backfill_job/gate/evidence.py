@@ -1,7 +1,6 @@
 """Gathers the evidence of the gate's checks: once, and only when a check asks for it. `checks` decides what passes."""
 
 import secrets
-import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date
@@ -38,7 +37,7 @@ from shared.phase import Phase
 from shared.record import read_state
 from shared.report.next_steps import Target
 from shared.state import State
-from shared.state_changes import Stamp, sites_seen
+from shared.state_changes import sites_seen
 from shared.text import minute_text
 from shared.verification import Lag, Verification, latest_verification_ref, read_verification
 
@@ -176,7 +175,7 @@ class Evidence:
             MigrationError: They could not be recorded.
         """
         run, sites = self._run, sites_of(result, Kind.LEGACY)
-        stamp = Stamp(uuid.uuid4().hex, run.command, run.now())
+        stamp = run.stamp()
         if not self.options.record or sites_seen(state, stamp, sites) is state:
             return state
         return update_state(run, lambda now: sites_seen(now, stamp, sites), stamp)

@@ -3,7 +3,6 @@
 import asyncio
 import gc
 import time
-import uuid
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -112,7 +111,7 @@ class Run:
 
     def stamp(self, by: str = "") -> Stamp:
         """A change of the state that is made now, by the command where no person makes it."""
-        return Stamp(uuid.uuid4().hex, by or self.command, self.now())
+        return Stamp.new(by or self.command, self.now())
 
     def run_record(self, exit_code: int, summary: str, *, command: str = "") -> RunRecord:
         """What the state keeps of the run, which ends now."""
