@@ -7,7 +7,7 @@ It writes no log file, because a log would name the person's data for longer tha
 
 import argparse
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
@@ -26,6 +26,7 @@ from backfill_job.run.command import (
     migration_from,
 )
 from backfill_job.run.ending import next_line, next_of
+from backfill_job.run.late_console import LateConsole
 from backfill_job.run.overlaps import refuse_overlaps
 from backfill_job.run.phase_change import MARGIN_SECONDS, NotFinished
 from shared.erasures import Erasures
@@ -46,6 +47,8 @@ from shared.text import byte_count, counted, listed, minute_text, shown
 __all__ = ["COMMAND"]
 
 NAME = "erasure"
+
+WIDTH = 80
 
 MOST_NAMES = 2_000
 """Names of one run: a person with an object on each day of five years. Each takes 45 bytes in the head, which every mirror reads."""
@@ -142,13 +145,30 @@ def _run(arguments: argparse.Namespace, io: ProcessIO) -> ExitCode:
         found = looking.traces(names, state)
         known = PhaseReader(gateway, migration, io.clock.monotonic).erasures(reverse=False)
         _refuse_unknown(names, found, known)
-        screen = _Screen(io, migration, state, (names, matched), as_json=arguments.json)
+        about = {
+            "source": migration.source.uri,
+            "destination": migration.destination.uri,
+            "phase": state.phase.value,
+            "names": sorted(names),
+            "matched": len(matched),
+        }
+        console = LateConsole(io.stdout, WIDTH, quiet=arguments.json)
         if not arguments.execute:
-            screen.looked(found)
-            return ExitCode.DONE
-        done = _erased(arguments.by, looking, found, known, screen.say)
-        screen.erased(done, found)
-        return ExitCode.DONE if done.done else ExitCode.NOT_RIGHT
+            expected = ("--expect-names", str(len(matched))) if matched else ()
+            erase = shown_command(NAME, *io.words, "--execute", "--by", "NAME", *expected)
+            status = next_of(migration, NAME, io.words, good=True)
+            console.say(*_look_lines(found, len(names)), next_line(erase) if _going(found) else status)
+            content = {**_facts(found), "executed": False}
+            code = ExitCode.DONE
+        else:
+            done = _erased(arguments.by, looking, found, known, console)
+            left = Traces(done.left.data, found.texts, found.unread, found.elsewhere)
+            console.say(*_end_lines(done, found, left), next_of(migration, NAME, io.words, good=done.done))
+            content = {**_facts(left), "executed": True, **_result(done)}
+            code = ExitCode.DONE if done.done else ExitCode.NOT_RIGHT
+        if arguments.json:
+            io.stdout.write(json.dumps({**about, **content}, ensure_ascii=False) + "\n")
+        return code
 
 
 def _check_arguments(arguments: argparse.Namespace) -> None:
@@ -221,7 +241,7 @@ def _erased(
     looking: _Looking,
     found: Traces,
     known: Erasures,
-    say: Callable[[str], None],
+    console: LateConsole,
 ) -> Erased:
     """Record the erasure, wait, and delete.
 
@@ -240,7 +260,7 @@ def _erased(
 
     def wait() -> None:
         seconds = CACHE_SECONDS + MARGIN_SECONDS
-        say(waiting(seconds, looking.io.clock, "On record; every mirror must have seen it"))
+        console.say(waiting(seconds, looking.io.clock, "On record; every mirror must have seen it"))
         looking.io.clock.sleep(seconds)
 
     phases = PhaseReader(gateway, migration, looking.io.clock.monotonic)
@@ -261,122 +281,73 @@ def _log(state: State, stamp: Stamp, looking: _Looking) -> None:
         )
 
 
-class _Screen:
-    """Shows what was found and done, as a table or as one JSON line."""
+def _going(found: Traces) -> list[Trace]:
+    """The versions that a request can delete."""
+    return [each for each in found.data if each.held is not Held.SOFT_DELETED]
 
-    def __init__(
-        self,
-        io: ProcessIO,
-        migration: Migration,
-        state: State,
-        names: Sequence[frozenset[str]],
-        *,
-        as_json: bool,
-    ) -> None:
-        self._count, self._matched = map(len, names)
-        self._console = io.console()
-        self._as_json = as_json
-        self._migration, self._words, self._stdout = migration, io.words, io.stdout
-        self._facts = {
-            "source": migration.source.uri,
-            "destination": migration.destination.uri,
-            "phase": state.phase.value,
-            "names": sorted(names[0]),
-            "matched": self._matched,
-        }
 
-    def say(self, text: str) -> None:
-        """Print a line without wrapping; nothing where the result is JSON."""
-        if not self._as_json:
-            self._console.say(text)
+def _look_lines(found: Traces, names: int) -> Iterator[str]:
+    """The result of a look."""
+    yield from _lines([*found.data, *found.texts])
+    going = counted(len(_going(found)), "version")
+    yield f"{counted(names, 'name')}: {going} can be deleted, {_staying(found)}."
+    yield from _only_named(found)
+    yield from _notes(found)
+    yield "Nothing was changed."
 
-    def looked(self, found: Traces) -> None:
-        """The result of a look."""
-        if self._as_json:
-            return self._print({**_facts(found), "executed": False})
-        self._show([*found.data, *found.texts])
-        going = [each for each in found.data if each.held is not Held.SOFT_DELETED]
-        self.say(
-            f"{counted(self._count, 'name')}: {counted(len(going), 'version')} can be deleted, "
-            f"{_staying(found)}."
+
+def _end_lines(done: Erased, before: Traces, left: Traces) -> Iterator[str]:
+    """The result of an erasure."""
+    if left.data or left.texts:
+        yield from _lines([*left.data, *left.texts])
+    yield f"{counted(len(done.removed), 'version')} deleted."
+    for each in done.later:
+        yield (
+            f"NOT ERASED: {shown(each.at.uri)} was written at {minute_text(parse_time(each.state.created))}, after the erasure began. Stop its writer, "
+            "or run the command again if it is to go, too"
         )
-        self._say_only_named(found)
-        self._notes(found)
-        self.say("Nothing was changed.")
-        expected = ("--expect-names", str(self._matched)) if self._matched else ()
-        erase = shown_command(NAME, *self._words, "--execute", "--by", "NAME", *expected)
-        return self.say(next_line(erase) if going else self._next(good=True))
+    for (at, _), why in done.refused.items():
+        yield f"NOT DELETED: {shown(at.uri)}: {shown(why)}"
+    yield from _only_named(before)
+    yield from _notes(left)
+    staying = f"Nothing is left but {_staying(left)}."
+    yield staying if done.done else "Something is LEFT that should be gone; see above."
 
-    def erased(self, done: Erased, before: Traces) -> None:
-        """The result of an erasure; the texts are those of the look before it."""
-        left = Traces(done.left.data, before.texts, before.unread, before.elsewhere)
-        if self._as_json:
-            refused = [{"object": at.uri, "error": why} for (at, _), why in done.refused.items()]
-            return self._print(
-                {
-                    **_facts(left),
-                    "executed": True,
-                    "removed": [
-                        {"object": at.uri, "generation": str(generation)}
-                        for at, generation in sorted(done.removed, key=lambda each: (each[0].uri, each[1]))
-                    ],
-                    "written_later": [each.to_json() for each in done.later],
-                    "not_deleted": refused,
-                    "done": done.done,
-                }
-            )
-        if left.data or left.texts:
-            self._show([*left.data, *left.texts])
-        self.say(f"{counted(len(done.removed), 'version')} deleted.")
-        for each in done.later:
-            self.say(
-                f"NOT ERASED: {shown(each.at.uri)} was written at {minute_text(parse_time(each.state.created))}, after the erasure began. Stop its writer, "
-                "or run the command again if it is to go, too"
-            )
-        for (at, _), why in done.refused.items():
-            self.say(f"NOT DELETED: {shown(at.uri)}: {shown(why)}")
-        self._say_only_named(before)
-        self._notes(left)
-        staying = f"Nothing is left but {_staying(left)}."
-        self.say(staying if done.done else "Something is LEFT that should be gone; see above.")
-        return self.say(self._next(good=done.done))
 
-    def _next(self, *, good: bool) -> str:
-        return next_of(self._migration, NAME, self._words, good=good)
+def _only_named(found: Traces) -> Iterator[str]:
+    """Name what has no version: a word of a report looks like a name there."""
+    only = sorted({each.name for each in found.texts} - {each.name for each in found.data})
+    if only:
+        verb = "has" if len(only) == 1 else "have"
+        yield (
+            f"{counted(len(only), 'name')} {verb} no version anywhere, and only reports have the text: "
+            f"{listed(map(shown, only), 3)}. It was erased before, or is not the name of an object."
+        )
 
-    def _say_only_named(self, found: Traces) -> None:
-        """Name what has no version: a word of a report looks like a name there."""
-        only = sorted({each.name for each in found.texts} - {each.name for each in found.data})
-        if only:
-            verb = "has" if len(only) == 1 else "have"
-            self.say(
-                f"{counted(len(only), 'name')} {verb} no version anywhere, and only reports have the text: "
-                f"{listed(map(shown, only), 3)}. It was erased before, or is not the name of an object."
-            )
 
-    def _show(self, traces: Sequence[Trace]) -> None:
-        for line in _lines(traces):
-            self.say(line)
+def _notes(found: Traces) -> Iterator[str]:
+    if any(each.held is Held.SOFT_DELETED for each in found.data):
+        yield "Soft-deleted versions go by themselves at the time above. No request can delete them before."
+    if found.texts:
+        yield "What only names it holds none of its data, and is part of the migration's record. It stays."
+    for each in found.unread:
+        yield f"NOT READ: {shown(each)}"
+    if found.elsewhere:
+        yield f"Reports in folders of other machines may name it: {listed(map(shown, found.elsewhere), 3)}"
+    yield NOT_READ
 
-    def _notes(self, found: Traces) -> None:
-        if any(each.held is Held.SOFT_DELETED for each in found.data):
-            self.say(
-                "Soft-deleted versions go by themselves at the time above. No request can delete them before."
-            )
-        if found.texts:
-            self.say(
-                "What only names it holds none of its data, and is part of the migration's record. It stays."
-            )
-        for each in found.unread:
-            self.say(f"NOT READ: {shown(each)}")
-        if found.elsewhere:
-            self.say(
-                f"Reports in folders of other machines may name it: {listed(map(shown, found.elsewhere), 3)}"
-            )
-        self.say(NOT_READ)
 
-    def _print(self, content: dict[str, object]) -> None:
-        self._stdout.write(json.dumps({**self._facts, **content}, ensure_ascii=False) + "\n")
+def _result(done: Erased) -> dict[str, object]:
+    """What an erasure did, for the JSON line."""
+    return {
+        "removed": [
+            {"object": at.uri, "generation": str(generation)}
+            for at, generation in sorted(done.removed, key=lambda each: (each[0].uri, each[1]))
+        ],
+        "written_later": [each.to_json() for each in done.later],
+        "not_deleted": [{"object": at.uri, "error": why} for (at, _), why in done.refused.items()],
+        "done": done.done,
+    }
 
 
 def _facts(found: Traces) -> dict[str, object]:
