@@ -112,6 +112,13 @@ class Evidence:
         return self.known(lambda: read_state(self._run.gateway, self.migration))
 
     @property
+    def known_state(self) -> State:
+        """The migration's state. Raises `MigrationError` where it cannot be read, so that the check cannot run."""
+        if isinstance(self.state, MigrationError):
+            raise self.state
+        return self.state
+
+    @property
     def phase(self) -> Phase | None:
         """The migration's phase; None where the state cannot be read."""
         return self.state.phase if isinstance(self.state, State) else None
@@ -255,11 +262,9 @@ class Evidence:
         return known(gather)
 
     def _verification(self) -> Verification | None:
-        if isinstance(self.state, MigrationError):
-            raise self.state
-        at = latest_verification_ref(self.migration)
+        state, at = self.known_state, latest_verification_ref(self.migration)
         contents = self._run.gateway.read(at)
-        require_on_record(contents, at.uri, self.state)
+        require_on_record(contents, at.uri, state)
         return None if contents is None else read_verification_record(contents, at.uri, self.target)
 
     @cached_property
