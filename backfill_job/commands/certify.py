@@ -24,6 +24,7 @@ from backfill_job.verify.day_counts import DayCounts
 from shared.errors import UsageError
 from shared.objects import Difference
 from shared.text import counted, listed, shown, without_names
+from shared.verification import said_of_counts
 
 __all__ = ["COMMAND"]
 
@@ -131,12 +132,8 @@ def _said(stated: Certificate) -> Iterator[str]:
 
 def _unclean(stated: Certificate) -> str:
     """Why a verification was not clean whose days are equal, as far as its certificate says."""
-    wrong = (
-        f"{count:,} {verdict.value.replace('_', ' ')}"
-        for verdict, count in stated.run.counts.items()
-        if count and not verdict.settled
-    )
-    return ", ".join(wrong) or "its report has a critical remark, or problems of contents"
+    wrong = {verdict: count for verdict, count in stated.run.counts.items() if not verdict.settled}
+    return said_of_counts(wrong) or "its report has a critical remark, or problems of contents"
 
 
 async def _counted(run: Run, add: Callable[[int], None]) -> tuple[DayCounts, int]:

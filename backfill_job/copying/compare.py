@@ -28,7 +28,7 @@ from shared.objects import ObjectState, is_later, parse_time
 from shared.storage_class import another_class
 from shared.store import ObjectStore
 from shared.text import counted
-from shared.verification import NameDifference, SideFacts, Verdict, too_many_erased
+from shared.verification import NameDifference, SideFacts, Verdict, said_of_counts, too_many_erased
 
 __all__ = ["Compared", "Comparison", "log_comparison", "log_erased", "more_line"]
 
@@ -107,9 +107,8 @@ class Compared:
                 else "there is no object on either side"
             )
             return f"nothing was compared: {there}"
-        wrong = (f"{count:,} {verdict.value.replace('_', ' ')}" for verdict, count in self.wrong.items())
         alone = f" ({self.crc_alone:,} of them by size and crc32c alone)" if self.crc_alone else ""
-        said = f"both sides are equal{alone}" if self.clean else f"NOT EQUAL: {', '.join(wrong)}"
+        said = f"both sides are equal{alone}" if self.clean else f"NOT EQUAL: {said_of_counts(self.wrong)}"
         return "; ".join(filter(None, (said, self.said_of_classes)))
 
     @property

@@ -69,7 +69,7 @@ from shared.phase import Phase
 from shared.report.next_steps import Target
 from shared.state import NAMES, State
 from shared.text import counted, duration, listed, minute_text, shown
-from shared.verification import Verdict, said_of_many_erased, too_many_erased
+from shared.verification import Verdict, said_of_counts, said_of_many_erased, too_many_erased
 
 __all__ = [
     "IN_ANOTHER_PHASE",
@@ -414,9 +414,7 @@ def late_writes_check(
 def verification_check(found: Survey, migration: Migration, phase: Phase) -> Check:
     """Every legacy object that was to be migrated must have been found equal, in this very run."""
     name, counts = "verification", found.compared.counts
-    wrong = ", ".join(
-        f"{counts[verdict]:,} {verdict.value.replace('_', ' ')}" for verdict in BLOCKING if counts[verdict]
-    )
+    wrong = said_of_counts({verdict: counts[verdict] for verdict in BLOCKING})
     if wrong:
         names = listed(map(str, found.compared.differences), 3)
         return failed(
