@@ -6,15 +6,14 @@ table. Instead of appending to the real table, it compares the two. It changes n
 
 import argparse
 from contextlib import closing
-from dataclasses import dataclass, replace
-from datetime import date, timedelta
-from typing import Any
+from dataclasses import replace
+from datetime import timedelta
 
 from backfill_job.consumer import Consumer, add_consumer_paths, loading_consumer
 from backfill_job.copying.progress import counting
 from backfill_job.import_test.day import MAX_DAYS, Engine, chosen_days, one_day, try_day
 from backfill_job.import_test.engines import READERS, chosen_engine
-from backfill_job.import_test.night import Night, appended, conclusion, nights_before, play
+from backfill_job.import_test.night import Nights, conclusion, play_nights
 from backfill_job.import_test.results import KIND, REPORT_NAME, Results, details, table_of
 from backfill_job.run.arguments import directory, seconds, up_to
 from backfill_job.run.clock import Clock
@@ -141,7 +140,7 @@ def _run(arguments: argparse.Namespace, io: ProcessIO) -> ExitCode:
                 )
             content = json_bytes(results.to_json(clock.now(), error))
             if run_date is not None and error is None:
-                found = _night(run_date, results, gateway, consumer, arguments.nights)
+                found = play_nights(run_date, arguments.nights, results, gateway, consumer)
                 _show_night(found, results, console)
                 if report is not None:
                     report.write(NIGHT_NAME, json_bytes(found.to_json(results)))
@@ -162,48 +161,7 @@ def _run(arguments: argparse.Namespace, io: ProcessIO) -> ExitCode:
     return ExitCode.DONE if good else ExitCode.NOT_RIGHT
 
 
-@dataclass(frozen=True, slots=True)
-class _Nights:
-    """A run of the consumer, and those before it.
-
-    Attributes:
-        rows: What the run appends from the legacy and from the new path; None where its load fails.
-        before: The nights before it, the oldest first.
-        right: Whether the run has something to load and loads the same from both paths, and no past night took different branches.
-    """
-
-    night: Night
-    rows: tuple[int | None, int | None]
-    before: list[Night]
-    right: bool
-
-    def to_json(self, results: Results) -> dict[str, Any]:
-        """Everything for a report."""
-        return {
-            "schema": 1,
-            "kind": "import-night",
-            "run": results.run,
-            "consumer": results.consumer,
-            "right": self.right,
-            "night": self.night.to_json(),
-            "load": results.days[0].to_json(),
-            "rows": list(self.rows),
-            "before": [each.to_json() for each in self.before],
-        }
-
-
-def _night(run_date: date, results: Results, gateway: Gateway, consumer: Consumer, number: int) -> _Nights:
-    """Play a run and the nights before it; its load was tried already."""
-    night = play(run_date, results.migration, gateway, consumer)
-    before = list(nights_before(run_date, number, results.migration, gateway, consumer))
-    loads = night.legacy.branch.loads
-    there = results.allow_empty or night.legacy.files + night.new.files > 0
-    right = there and not night.differs and not night.lost and not (loads and results.wrong)
-    rows = appended(night, results.days[0])
-    return _Nights(night, rows, before, right and not any(each.differs for each in before))
-
-
-def _show_night(found: _Nights, results: Results, console: LateConsole) -> None:
+def _show_night(found: Nights, results: Results, console: LateConsole) -> None:
     console.say(f"The {found.night.sentence}.")
     if found.night.legacy.branch.loads and found.night.new.branch.loads:
         console.show(table_of(results.days))

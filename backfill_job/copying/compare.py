@@ -22,7 +22,7 @@ from shared.decision import was_erased
 from shared.erasures import NO_ERASURES, Erasures
 from shared.errors import PhaseUnknown, UsageError
 from shared.events_log import Event, EventLog
-from shared.json_io import Count, convert
+from shared.json_io import Count, convert, filled
 from shared.migration import Migration
 from shared.objects import ObjectState, is_later, parse_time
 from shared.storage_class import another_class
@@ -127,7 +127,7 @@ class Compared:
         began = self.began.isoformat()
         differences, erased = to_builtins(self.differences), list(self.erased)
         found = {**self.figures(), "differences": differences, "erased_names": erased, "began": began}
-        return {**found, **({"other_class": self.other_class} if self.other_class else {})}
+        return {**found, **filled(other_class=self.other_class)}
 
     @staticmethod
     def from_json(content: Mapping[str, Any]) -> "Compared":

@@ -41,6 +41,7 @@ from shared.decision import Authority
 from shared.events_log import Event
 from shared.gcs.api import MOST_CALLS, AsyncApi
 from shared.gcs.listing import list_pages
+from shared.json_io import filled
 from shared.phase import Phase, state_ref
 from shared.text import counted, shown
 
@@ -101,8 +102,7 @@ class DeletionResult:
             "chunks_left": self.chunks_left,
             "kept": list(self.kept),
             "stopped": self.stopped or None,
-            **({"back": self.back} if self.back else {}),
-            **({"failures": [each.to_json() for each in self.failures]} if self.failures else {}),
+            **filled(back=self.back, failures=[each.to_json() for each in self.failures]),
         }
 
 
@@ -303,8 +303,7 @@ def _compose(run: Run) -> None:
             "exit_code": max(int(part["exit_code"]) for part in parts),
             "elapsed_s": max(float(part["elapsed_s"]) for part in parts),
             "tasks": len(parts),
-            **({"back": back} if back else {}),
-            **({"failures": [each.to_json() for each in failures]} if failures else {}),
+            **filled(back=back, failures=[each.to_json() for each in failures]),
         }
     run.write_whole(REPORT, whole)
 
