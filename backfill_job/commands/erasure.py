@@ -11,8 +11,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
-import uvloop
-
 from backfill_job.deletion.erasing import Erased, Means, deleted_by, erase
 from backfill_job.deletion.traces import Held, Place, Trace, Traces, matching, traces_of
 from backfill_job.run.arguments import add_by_argument, from_one
@@ -27,6 +25,7 @@ from backfill_job.run.command import (
 )
 from backfill_job.run.ending import next_line, next_of
 from backfill_job.run.late_console import LateConsole
+from backfill_job.run.late_gateway import ask
 from backfill_job.run.overlaps import refuse_overlaps
 from backfill_job.run.phase_change import MARGIN_SECONDS, NotFinished
 from shared.erasures import Erasures
@@ -110,21 +109,11 @@ class _Looking:
 
     def matching(self, glob: str) -> frozenset[str]:
         """The names that match."""
-
-        async def found() -> frozenset[str]:
-            async with self._api() as api:
-                return await matching(api, self.migration, glob)
-
-        return uvloop.run(found())
+        return ask(self._api(), lambda api: matching(api, self.migration, glob))
 
     def traces(self, names: Iterable[str], state: State | None = None) -> Traces:
         """Where the names are; with the state also what names them."""
-
-        async def found() -> Traces:
-            async with self._api() as api:
-                return await traces_of(api, self.migration, names, state)
-
-        return uvloop.run(found())
+        return ask(self._api(), lambda api: traces_of(api, self.migration, names, state))
 
 
 def _run(arguments: argparse.Namespace, io: ProcessIO) -> ExitCode:

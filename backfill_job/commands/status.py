@@ -8,7 +8,6 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from socket import create_server
 
-import uvloop
 from werkzeug.serving import make_server
 
 from backfill_job.checks import readers_check
@@ -17,7 +16,7 @@ from backfill_job.run.arguments import from_one
 from backfill_job.run.command import Command, ExitCode, ProcessIO, add_migration_arguments, migration_from
 from backfill_job.run.ending import next_line, say_verdict
 from backfill_job.run.late_console import LateConsole
-from backfill_job.run.late_gateway import LateGateway
+from backfill_job.run.late_gateway import LateGateway, ask
 from backfill_job.run.operator_values import in_force
 from backfill_job.run.stopping import stopping_on_signals
 from backfill_job.verify.case_siblings import MIXED, mixed_prefixes
@@ -118,13 +117,10 @@ def _with_mixed(
     """Look now for the destination's name in another case: this takes the place of what the latest verification found of it."""
     found = data.known_verification
     store = LateGateway(io.environ, 1, OperationsCounter(), gateway.server_time, migration.billing_project)
-
-    async def look() -> list[Remark]:
-        async with store.fast(1, patience=PATIENCE_SECONDS) as api:
-            return await mixed_prefixes(api, migration)
-
     try:
-        mixed = [] if data.unreadable else uvloop.run(look())
+        mixed = []
+        if not data.unreadable:
+            mixed = ask(store.fast(1, patience=PATIENCE_SECONDS), lambda api: mixed_prefixes(api, migration))
     except StorageError as error:
         return replace(data, verification=Unreadable(str(error))), []
     if found is None:

@@ -31,13 +31,14 @@ from backfill_job.run.command import (
     refuse_two_pairs,
 )
 from backfill_job.run.ending import command_line, same_command, say_end
+from backfill_job.run.late_gateway import ask
 from backfill_job.run.open_run import opened
 from backfill_job.run.phase_change import phase_after
 from backfill_job.run.questions import confirm_by_yes
 from backfill_job.run.reports import Lines
 from backfill_job.run.run import Run, open_api
 from backfill_job.undo.options import RestoreOption
-from backfill_job.undo.rehearsal import Rehearsed, rehearse
+from backfill_job.undo.rehearsal import rehearse
 from backfill_job.undo.restore import Restored, RestorePlan, Undo, UndoOutcome, UndoResult
 from backfill_job.undo.screen import day_lines, end_lines, next_steps, plan_table, verdict
 from shared.authority import InPhases
@@ -175,13 +176,8 @@ def _rehearse(run: Run) -> ExitCode:
         detail = f": {shown(step.evidence)}" if step.evidence else ""
         run.say(f"  {step.standing.value} {step.name}{detail}")
 
-    async def run_it() -> Rehearsed:
-        async with open_api(run) as api:
-            token = str(run.log.context["run"])
-            return await rehearse(api, run.gateway, run.migration, token, tell)
-
     run.say("Rehearsal of an undo, with one object in a scratch prefix:")
-    rehearsed = uvloop.run(run_it())
+    rehearsed = ask(open_api(run), lambda api: rehearse(api, run.gateway, run.migration, run.name, tell))
     run.write("rehearsal.json", {"works": rehearsed.works, "steps": [step.to_json() for step in steps]})
     if rehearsed.left:
         run.say(f"The scratch copy is LEFT: {shown(rehearsed.left)}")

@@ -33,6 +33,7 @@ from backfill_job.deletion.records import (
 from backfill_job.run.command import ExitCode
 from backfill_job.run.ending import next_line, say_verdict
 from backfill_job.run.failures import Failure, Failures, merged, next_step
+from backfill_job.run.late_gateway import ask
 from backfill_job.run.phase_change import phase_after
 from backfill_job.run.reports import Lines, of_this_version
 from backfill_job.run.run import Run, open_api
@@ -108,13 +109,10 @@ class DeletionResult:
 
 def settled_before(run: Run, found: Found) -> int:
     """How many lines of a manifest earlier runs have settled."""
-
-    async def load() -> int:
-        async with open_api(run) as api:
-            records = ChunkRecords(api, run.gateway, found.manifest, found.sha256)
-            return sum(record.counts.listed - len(record.kept) for record in (await records.load()).values())
-
-    return uvloop.run(load())
+    records = ask(
+        open_api(run), lambda api: ChunkRecords(api, run.gateway, found.manifest, found.sha256).load()
+    )
+    return sum(record.counts.listed - len(record.kept) for record in records.values())
 
 
 def run_deletion(

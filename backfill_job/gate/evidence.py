@@ -10,8 +10,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
-import uvloop
-
 from backfill_job.checks import Check, failed, known, not_run, passed, unavailable
 from backfill_job.consumer import Consumer, consumer_of, split_glob
 from backfill_job.gate.canary import Flight, canary_name, fly, removal
@@ -24,6 +22,7 @@ from backfill_job.references.scan import Checkouts
 from backfill_job.references.sites import sites_of
 from backfill_job.references.targets import Kind
 from backfill_job.run.clock import waiting
+from backfill_job.run.late_gateway import ask
 from backfill_job.run.open_run import reports_at
 from backfill_job.run.phase_change import update_state
 from backfill_job.run.run import Run, open_api
@@ -244,13 +243,8 @@ class Evidence:
         Raises:
             StorageError: A listing failed.
         """
-        run = self._run
-
-        async def found() -> tuple[Location, ...]:
-            async with open_api(run) as api:
-                return await case_siblings(api, run.migration)
-
-        return [f"{sibling.uri} ({self._example(sibling)})" for sibling in uvloop.run(found())]
+        found = ask(open_api(self._run), lambda api: case_siblings(api, self.migration))
+        return [f"{sibling.uri} ({self._example(sibling)})" for sibling in found]
 
     def known(self, gather: Callable[[], _Value]) -> _Value | MigrationError:
         """Gather something; gives the error where that fails.
