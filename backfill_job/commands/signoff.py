@@ -25,7 +25,7 @@ from shared.events_log import Event, EventLog
 from shared.gateway import Gateway
 from shared.migration import Migration
 from shared.record import require_begun, update
-from shared.report.next_steps import Target
+from shared.report.next_steps import CommandTarget
 from shared.state import HistoryEntry, Signatory, State
 from shared.state_changes import MAX_NOTE, Stamp, sign_off, withdraw
 from shared.text import minute_text
@@ -130,7 +130,7 @@ def _show(state: State, entry: HistoryEntry, migration: Migration, io: ProcessIO
     console.show(signoffs_table(state))
     console.say("", signoffs_line(state))
     missing = state.missing_signoffs if state.phase.before_cutover else ()
-    target = Target.of(migration)
+    target = CommandTarget.of(migration)
     following = (
         target.command("signoff", "--by", "NAME", subject=missing[0].value)
         if missing

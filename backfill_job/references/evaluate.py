@@ -16,7 +16,7 @@ from backfill_job.references.modules import (
     Function,
     How,
     Module,
-    Project,
+    PythonProject,
     Ref,
     Value,
     Values,
@@ -78,7 +78,7 @@ class Evaluator:
     """
 
     def __init__(
-        self, project: Project, must_keep: Callable[[str], bool], setting: Callable[[str], str | None]
+        self, project: PythonProject, must_keep: Callable[[str], bool], setting: Callable[[str], str | None]
     ) -> None:
         self.project = project
         self.must_keep = must_keep
