@@ -11,8 +11,6 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TypeVar
 
-from rich.text import Text
-
 from backfill_job.check import (
     SHOWN,
     Check,
@@ -174,14 +172,13 @@ def show_lines(console: LateConsole, checks: Iterable[Check], *, briefly: bool =
         if check.override is not None:
             said += f"\nby {check.override.by}: {check.override.reason}"
         for line in said.split("\n"):
-            console.print(Text(_wrapped(shown(line), width, mark), style), soft_wrap=True)
+            console.say(_wrapped(shown(line), width, mark), style=style)
             mark = ""
-        for line in _step_lines(check, width):
-            console.print(Text(line, "bold" if check.blocks else ""), soft_wrap=True)
+        console.say(*_step_lines(check, width), style="bold" if check.blocks else "")
     if brief:
         left_out = f"; not applicable: {', '.join(aside)}" if aside else ""
         said = ", ".join(brief) if blocks else f"{counted(len(brief), 'check')}{left_out} (--details)"
-        console.print(Text(_wrapped(said, width, _MARKS[Standing.PASS])), soft_wrap=True)
+        console.say(_wrapped(said, width, _MARKS[Standing.PASS]))
 
 
 def _together(checks: Iterable[Check], *, briefly: bool) -> Iterator[Check]:

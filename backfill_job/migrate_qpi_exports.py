@@ -282,8 +282,7 @@ def _execute(run: Run, arguments: argparse.Namespace) -> ExitCode:
     elapsed = round((now() - began).total_seconds(), 3)
     _write(run, "run.json", _run_report(result, elapsed, arguments))
     _tell_finished(run, result, elapsed)
-    for line in result.screen_lines():
-        run.say(line)
+    run.say(*result.screen_lines())
     for compared in _compared(result, arguments, tasks=1):
         if elapsed > LONG and compared.far_off:
             run.say(f"  {compared}")
@@ -399,7 +398,7 @@ def _show(
     # A part of the names does not show the week's writes.
     quiet = () if narrowed or not findings.source.objects else _quiet(findings, costs, arguments).lines
     remarks = remark_lines(mixed_prefixes_of(run))
-    run.console.print(
+    run.console.show(
         layout(
             findings,
             costs,

@@ -23,6 +23,7 @@ __all__ = [
     "convert",
     "decode",
     "decode_checked",
+    "filled",
     "parse_format",
     "parse_json",
     "reason",
@@ -51,6 +52,11 @@ LONGEST_REASON = 200
 
 OTHER_FORM = (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError)
 """The errors that appear when code takes apart a value of another form than it expects."""
+
+
+def filled(**fields: Any) -> dict[str, Any]:
+    """The fields of a report that say something: without None, 0, False and what is empty."""
+    return {name: value for name, value in fields.items() if value}
 
 
 def decode_checked(

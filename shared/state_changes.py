@@ -11,6 +11,7 @@ Phases::
                  rolled_back
 """
 
+import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -94,6 +95,11 @@ class Stamp:
     change: str
     by: str
     at: datetime
+
+    @staticmethod
+    def new(by: str, at: datetime) -> "Stamp":
+        """The stamp of a change that is made now."""
+        return Stamp(uuid.uuid4().hex, by, at)
 
 
 def begun(state: State, phase: Phase, stamp: Stamp, note: str = "") -> State:

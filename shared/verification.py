@@ -47,6 +47,7 @@ __all__ = [
     "latest_verification_ref",
     "read_latest_verification",
     "read_verification",
+    "said_of_counts",
     "said_of_many_erased",
     "too_many_erased",
 ]
@@ -104,6 +105,13 @@ def said_of_many_erased(erased: int, names: int) -> str:
     if erased > A_HANDFUL:
         return "So many are a rule or an accident, not a request."
     return f"That is more than one per cent of {counted(names, 'name')}: a person must say that each was a request."
+
+
+def said_of_counts(counts: Mapping[Verdict, int]) -> str:
+    """The verdicts that some names have: ``1 missing, 2 content differs``; empty for none."""
+    return ", ".join(
+        f"{count:,} {verdict.value.replace('_', ' ')}" for verdict, count in counts.items() if count
+    )
 
 
 class DayState(Enum):

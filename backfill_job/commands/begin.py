@@ -6,8 +6,7 @@ before that; the deployment runs it. Run again, it says that the record is whole
 """
 
 import argparse
-import uuid
-from contextlib import closing, nullcontext
+from contextlib import closing
 
 from backfill_job.run.arguments import add_by_argument
 from backfill_job.run.command import (
@@ -19,9 +18,7 @@ from backfill_job.run.command import (
     migration_from,
 )
 from backfill_job.run.ending import command_line, next_line
-from backfill_job.run.logs import LogFormat, logging_to
 from backfill_job.run.overlaps import refuse_overlaps
-from backfill_job.run.settings import Settings
 from shared.errors import PhaseUnknown
 from shared.events_log import Event, EventLog
 from shared.gateway import Gateway
@@ -70,25 +67,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(arguments: argparse.Namespace, io: ProcessIO) -> ExitCode:
-    in_cloud_run = bool(Settings.from_environ(io.environ).cloud_run_job)
     migration = migration_from(arguments)
     phase = None if arguments.phase is None else Phase(arguments.phase)
-    with closing(
-        Gateway(retry_deadline=PATIENCE_SECONDS, billing_project=arguments.billing_project)
-    ) as gateway:
+    with (
+        io.lines_of_a_job(),
+        closing(
+            Gateway(retry_deadline=PATIENCE_SECONDS, billing_project=arguments.billing_project)
+        ) as gateway,
+    ):
         for side in (migration.source, migration.destination):
             gateway.check_bucket(side.bucket, side.prefix)
         refuse_overlaps(migration, gateway, io.environ)
-        stamp = Stamp(uuid.uuid4().hex, arguments.by, gateway.server_time.now())
+        stamp = Stamp.new(arguments.by, gateway.server_time.now())
         done, state = begin(gateway, migration, stamp, phase)
         refuse_overlaps(migration, gateway, io.environ)  # another pair may have begun at the same moment
-    with logging_to(io.stdout, LogFormat.JSON) if in_cloud_run else nullcontext():
         if done is not Begin.AS_IT_WAS:
             what = f"{SAID[done]}: {state.history[-1].what}"
             EventLog({"env": migration.label}).emit(
                 Event.STATE_CHANGED, phase=state.phase.value, what=what, by=arguments.by
             )
-    if not in_cloud_run:  # where every line on stdout is an event
+    if not io.in_a_job:
         _show(migration, state, done, io)
     return ExitCode.DONE
 

@@ -24,6 +24,7 @@ from backfill_job.verify.day_counts import DayCounts
 from shared.errors import UsageError
 from shared.objects import Difference
 from shared.text import counted, listed, shown, without_names
+from shared.verification import said_of_counts
 
 __all__ = ["COMMAND"]
 
@@ -88,8 +89,7 @@ def _check(run: Run, stated: Certificate) -> ExitCode:
     with counting(run.console, "comparing", total=total) as add:
         counts, differing = uvloop.run(_counted(run, add))
     found = stated.changes(data_of(run.migration, counts))
-    for line in found[:MAX_SHOWN]:
-        run.say(f"  {line}")
+    run.say(*(f"  {line}" for line in found[:MAX_SHOWN]))
     if len(found) > MAX_SHOWN:
         run.say(f"  ... and {len(found) - MAX_SHOWN:,} more")
     if found:
@@ -107,8 +107,7 @@ def _check(run: Run, stated: Certificate) -> ExitCode:
     if not counts.days:
         run.say("The certificate is about nothing, and neither path holds an object: this proves nothing")
         return ExitCode.NOT_RIGHT
-    for line in _said(stated):
-        run.say(f"  {line}")
+    run.say(*(f"  {line}" for line in _said(stated)))
     held = f"Both paths hold what the certificate says: data SHA-256 {stated.data_sha256}"
     days = stated.unequal_days
     if days:
@@ -133,12 +132,8 @@ def _said(stated: Certificate) -> Iterator[str]:
 
 def _unclean(stated: Certificate) -> str:
     """Why a verification was not clean whose days are equal, as far as its certificate says."""
-    wrong = (
-        f"{count:,} {verdict.value.replace('_', ' ')}"
-        for verdict, count in stated.run.counts.items()
-        if count and not verdict.settled
-    )
-    return ", ".join(wrong) or "its report has a critical remark, or problems of contents"
+    wrong = {verdict: count for verdict, count in stated.run.counts.items() if not verdict.settled}
+    return said_of_counts(wrong) or "its report has a critical remark, or problems of contents"
 
 
 async def _counted(run: Run, add: Callable[[int], None]) -> tuple[DayCounts, int]:

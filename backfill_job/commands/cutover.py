@@ -19,7 +19,7 @@ from datetime import datetime
 from backfill_job.checks import Override, log_overrides, on_record, overrides_of
 from backfill_job.commands.gate import add_gate_arguments, gate_options
 from backfill_job.commands.gathering import gathered
-from backfill_job.copying.catch_up import catch_up
+from backfill_job.copying.catch_up import catch_up, say_not_done
 from backfill_job.copying.on_record import begin_comparison
 from backfill_job.copying.options import add_pace_arguments
 from backfill_job.copying.unwritten import Look, look_at_both
@@ -194,29 +194,16 @@ def _finish(
     caught_up = catch_up(run, arguments, ONLY_IN, begin_comparison(run), settled_before=settled_before)
     after = phase_after(run, Phase.CUT_OVER)
     caught_up.record(run, after.name, "the new path")
-    if not after.same:
-        run.say(after.line(caught_up.brought))
-        verdict = "NOT FINISHED: no writer may switch now."
-        say_end(run, verdict, command_line(run.migration, "status"), good=False)
-        return ExitCode.NOT_RIGHT
-    if not caught_up.done:
-        for line in caught_up.proof.what_to_do():
-            run.say(line)
-        say_end(run, "NOT FINISHED: no writer may switch yet.", same_command(run, NAME), good=False)
-        return ExitCode.NOT_RIGHT
+    if not (after.same and caught_up.done):
+        now, yet = (f"NOT FINISHED: no writer may switch {when}." for when in ("now", "yet"))
+        return say_not_done(run, caught_up, after, now, yet)
     if before is not None and not _still_unwritten(run, before, again=again):
         return ExitCode.NOT_RIGHT
-    for line in _next_steps(run.migration, mirror=before is None):
-        run.say(line)
+    run.say(*_next_steps(run.migration, mirror=before is None))
     verdict = f"CUT OVER: {shown(run.migration.destination.uri)} is the source of truth."
     # Without a mirror the writer is paused, so that no late writer is waited for.
-    say_end(
-        run,
-        verdict,
-        same_command(run, NAME) if before is None else _deletion(run, arguments),
-        good=True,
-    )
-    return ExitCode.DONE
+    following = same_command(run, NAME) if before is None else _deletion(run, arguments)
+    return say_end(run, verdict, following, good=True)
 
 
 def _deletion(run: Run, arguments: argparse.Namespace) -> str:

@@ -7,13 +7,9 @@ It writes no log file, because a log would name the person's data for longer tha
 
 import argparse
 import json
-import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing, nullcontext
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
-
-import uvloop
-from rich.console import Console
 
 from backfill_job.deletion.erasing import Erased, Means, deleted_by, erase
 from backfill_job.deletion.traces import Held, Trace, TracePlace, Traces, matching, traces_of
@@ -28,10 +24,10 @@ from backfill_job.run.command import (
     migration_from,
 )
 from backfill_job.run.ending import next_line, next_of
-from backfill_job.run.logs import LogFormat, logging_to
+from backfill_job.run.late_console import LateConsole
+from backfill_job.run.late_gateway import ask
 from backfill_job.run.overlaps import refuse_overlaps
 from backfill_job.run.phase_change import MARGIN_SECONDS, NotFinished
-from backfill_job.run.settings import Settings
 from shared.erasures import Erasures
 from shared.errors import PhaseUnknown, StorageError, UsageError
 from shared.events_log import Event, EventLog
@@ -50,6 +46,8 @@ from shared.text import byte_count, counted, listed, minute_text, shown
 __all__ = ["COMMAND"]
 
 NAME = "erasure"
+
+WIDTH = 80
 
 MOST_NAMES = 2_000
 """Names of one run: a person with an object on each day of five years. Each takes 45 bytes in the head, which every mirror reads."""
@@ -111,21 +109,11 @@ class _Looking:
 
     def matching(self, glob: str) -> frozenset[str]:
         """The names that match."""
-
-        async def found() -> frozenset[str]:
-            async with self._api() as api:
-                return await matching(api, self.migration, glob)
-
-        return uvloop.run(found())
+        return ask(self._api(), lambda api: matching(api, self.migration, glob))
 
     def traces(self, names: Iterable[str], state: State | None = None) -> Traces:
         """Where the names are; with the state also what names them."""
-
-        async def found() -> Traces:
-            async with self._api() as api:
-                return await traces_of(api, self.migration, names, state)
-
-        return uvloop.run(found())
+        return ask(self._api(), lambda api: traces_of(api, self.migration, names, state))
 
 
 def _run(arguments: argparse.Namespace, io: ProcessIO) -> ExitCode:
@@ -146,13 +134,30 @@ def _run(arguments: argparse.Namespace, io: ProcessIO) -> ExitCode:
         found = looking.traces(names, state)
         known = PhaseReader(gateway, migration, io.clock.monotonic).erasures(reverse=False)
         _refuse_unknown(names, found, known)
-        screen = _Screen(io, migration, state, (names, matched), as_json=arguments.json)
+        about = {
+            "source": migration.source.uri,
+            "destination": migration.destination.uri,
+            "phase": state.phase.value,
+            "names": sorted(names),
+            "matched": len(matched),
+        }
+        console = LateConsole(io.stdout, WIDTH, quiet=arguments.json)
         if not arguments.execute:
-            screen.looked(found)
-            return ExitCode.DONE
-        done = _erased(arguments.by, looking, found, known, screen.say)
-        screen.erased(done, found)
-        return ExitCode.DONE if done.done else ExitCode.NOT_RIGHT
+            expected = ("--expect-names", str(len(matched))) if matched else ()
+            erase = shown_command(NAME, *io.words, "--execute", "--by", "NAME", *expected)
+            status = next_of(migration, NAME, io.words, good=True)
+            console.say(*_look_lines(found, len(names)), next_line(erase) if _going(found) else status)
+            content = {**_facts(found), "executed": False}
+            code = ExitCode.DONE
+        else:
+            done = _erased(arguments.by, looking, found, known, console)
+            left = Traces(done.left.data, found.texts, found.unread, found.elsewhere)
+            console.say(*_end_lines(done, found, left), next_of(migration, NAME, io.words, good=done.done))
+            content = {**_facts(left), "executed": True, **_result(done)}
+            code = ExitCode.DONE if done.done else ExitCode.NOT_RIGHT
+        if arguments.json:
+            io.stdout.write(json.dumps({**about, **content}, ensure_ascii=False) + "\n")
+        return code
 
 
 def _check_arguments(arguments: argparse.Namespace) -> None:
@@ -225,7 +230,7 @@ def _erased(
     looking: _Looking,
     found: Traces,
     known: Erasures,
-    say: Callable[[str], None],
+    console: LateConsole,
 ) -> Erased:
     """Record the erasure, wait, and delete.
 
@@ -238,13 +243,13 @@ def _erased(
         return Erased(left=found)
 
     def record(erasure: Erasure) -> None:
-        stamp = Stamp(uuid.uuid4().hex, by, gateway.server_time.now())
+        stamp = Stamp.new(by, gateway.server_time.now())
         state = update(gateway, migration, lambda before: erased(before, stamp, erasure))
         _log(state, stamp, looking)
 
     def wait() -> None:
         seconds = CACHE_SECONDS + MARGIN_SECONDS
-        say(waiting(seconds, looking.io.clock, "On record; every mirror must have seen it"))
+        console.say(waiting(seconds, looking.io.clock, "On record; every mirror must have seen it"))
         looking.io.clock.sleep(seconds)
 
     phases = PhaseReader(gateway, migration, looking.io.clock.monotonic)
@@ -259,130 +264,79 @@ def _erased(
 
 def _log(state: State, stamp: Stamp, looking: _Looking) -> None:
     entry = next(each for each in state.history if each.change == stamp.change)
-    io = looking.io
-    in_cloud_run = bool(Settings.from_environ(io.environ).cloud_run_job)
-    with logging_to(io.stdout, LogFormat.JSON) if in_cloud_run else nullcontext():
+    with looking.io.lines_of_a_job():
         EventLog({"env": looking.migration.label}).emit(
             Event.STATE_CHANGED, phase=state.phase.value, what=entry.what, by=entry.by
         )
 
 
-class _Screen:
-    """Shows what was found and done, as a table or as one JSON line."""
+def _going(found: Traces) -> list[Trace]:
+    """The versions that a request can delete."""
+    return [each for each in found.data if each.held is not Held.SOFT_DELETED]
 
-    def __init__(
-        self,
-        io: ProcessIO,
-        migration: Migration,
-        state: State,
-        names: Sequence[frozenset[str]],
-        *,
-        as_json: bool,
-    ) -> None:
-        self._count, self._matched = map(len, names)
-        self._console = Console(file=io.stdout, highlight=False)
-        self._as_json = as_json
-        self._migration, self._words = migration, io.words
-        self._facts = {
-            "source": migration.source.uri,
-            "destination": migration.destination.uri,
-            "phase": state.phase.value,
-            "names": sorted(names[0]),
-            "matched": self._matched,
-        }
 
-    def say(self, text: str) -> None:
-        """Print a line without wrapping; nothing where the result is JSON."""
-        if not self._as_json:
-            self._console.print(text, markup=False, soft_wrap=True)
+def _look_lines(found: Traces, names: int) -> Iterator[str]:
+    """The result of a look."""
+    yield from _lines([*found.data, *found.texts])
+    going = counted(len(_going(found)), "version")
+    yield f"{counted(names, 'name')}: {going} can be deleted, {_staying(found)}."
+    yield from _only_named(found)
+    yield from _notes(found)
+    yield "Nothing was changed."
 
-    def looked(self, found: Traces) -> None:
-        """The result of a look."""
-        if self._as_json:
-            return self._print({**_facts(found), "executed": False})
-        self._show([*found.data, *found.texts])
-        going = [each for each in found.data if each.held is not Held.SOFT_DELETED]
-        self.say(
-            f"{counted(self._count, 'name')}: {counted(len(going), 'version')} can be deleted, "
-            f"{_staying(found)}."
+
+def _end_lines(done: Erased, before: Traces, left: Traces) -> Iterator[str]:
+    """The result of an erasure."""
+    if left.data or left.texts:
+        yield from _lines([*left.data, *left.texts])
+    yield f"{counted(len(done.removed), 'version')} deleted."
+    for each in done.later:
+        yield (
+            f"NOT ERASED: {shown(each.at.uri)} was written at {minute_text(parse_time(each.state.created))}, after the erasure began. Stop its writer, "
+            "or run the command again if it is to go, too"
         )
-        self._say_only_named(found)
-        self._notes(found)
-        self.say("Nothing was changed.")
-        expected = ("--expect-names", str(self._matched)) if self._matched else ()
-        erase = shown_command(NAME, *self._words, "--execute", "--by", "NAME", *expected)
-        return self.say(next_line(erase) if going else self._next(good=True))
+    for (at, _), why in done.refused.items():
+        yield f"NOT DELETED: {shown(at.uri)}: {shown(why)}"
+    yield from _only_named(before)
+    yield from _notes(left)
+    staying = f"Nothing is left but {_staying(left)}."
+    yield staying if done.done else "Something is LEFT that should be gone; see above."
 
-    def erased(self, done: Erased, before: Traces) -> None:
-        """The result of an erasure; the texts are those of the look before it."""
-        left = Traces(done.left.data, before.texts, before.unread, before.elsewhere)
-        if self._as_json:
-            refused = [{"object": at.uri, "error": why} for (at, _), why in done.refused.items()]
-            return self._print(
-                {
-                    **_facts(left),
-                    "executed": True,
-                    "removed": [
-                        {"object": at.uri, "generation": str(generation)}
-                        for at, generation in sorted(done.removed, key=lambda each: (each[0].uri, each[1]))
-                    ],
-                    "written_later": [each.to_json() for each in done.later],
-                    "not_deleted": refused,
-                    "done": done.done,
-                }
-            )
-        if left.data or left.texts:
-            self._show([*left.data, *left.texts])
-        self.say(f"{counted(len(done.removed), 'version')} deleted.")
-        for each in done.later:
-            self.say(
-                f"NOT ERASED: {shown(each.at.uri)} was written at {minute_text(parse_time(each.state.created))}, after the erasure began. Stop its writer, "
-                "or run the command again if it is to go, too"
-            )
-        for (at, _), why in done.refused.items():
-            self.say(f"NOT DELETED: {shown(at.uri)}: {shown(why)}")
-        self._say_only_named(before)
-        self._notes(left)
-        staying = f"Nothing is left but {_staying(left)}."
-        self.say(staying if done.done else "Something is LEFT that should be gone; see above.")
-        return self.say(self._next(good=done.done))
 
-    def _next(self, *, good: bool) -> str:
-        return next_of(self._migration, NAME, self._words, good=good)
+def _only_named(found: Traces) -> Iterator[str]:
+    """Name what has no version: a word of a report looks like a name there."""
+    only = sorted({each.name for each in found.texts} - {each.name for each in found.data})
+    if only:
+        verb = "has" if len(only) == 1 else "have"
+        yield (
+            f"{counted(len(only), 'name')} {verb} no version anywhere, and only reports have the text: "
+            f"{listed(map(shown, only), 3)}. It was erased before, or is not the name of an object."
+        )
 
-    def _say_only_named(self, found: Traces) -> None:
-        """Name what has no version: a word of a report looks like a name there."""
-        only = sorted({each.name for each in found.texts} - {each.name for each in found.data})
-        if only:
-            verb = "has" if len(only) == 1 else "have"
-            self.say(
-                f"{counted(len(only), 'name')} {verb} no version anywhere, and only reports have the text: "
-                f"{listed(map(shown, only), 3)}. It was erased before, or is not the name of an object."
-            )
 
-    def _show(self, traces: Sequence[Trace]) -> None:
-        for line in _lines(traces):
-            self.say(line)
+def _notes(found: Traces) -> Iterator[str]:
+    if any(each.held is Held.SOFT_DELETED for each in found.data):
+        yield "Soft-deleted versions go by themselves at the time above. No request can delete them before."
+    if found.texts:
+        yield "What only names it holds none of its data, and is part of the migration's record. It stays."
+    for each in found.unread:
+        yield f"NOT READ: {shown(each)}"
+    if found.elsewhere:
+        yield f"Reports in folders of other machines may name it: {listed(map(shown, found.elsewhere), 3)}"
+    yield NOT_READ
 
-    def _notes(self, found: Traces) -> None:
-        if any(each.held is Held.SOFT_DELETED for each in found.data):
-            self.say(
-                "Soft-deleted versions go by themselves at the time above. No request can delete them before."
-            )
-        if found.texts:
-            self.say(
-                "What only names it holds none of its data, and is part of the migration's record. It stays."
-            )
-        for each in found.unread:
-            self.say(f"NOT READ: {shown(each)}")
-        if found.elsewhere:
-            self.say(
-                f"Reports in folders of other machines may name it: {listed(map(shown, found.elsewhere), 3)}"
-            )
-        self.say(NOT_READ)
 
-    def _print(self, content: dict[str, object]) -> None:
-        self._console.file.write(json.dumps({**self._facts, **content}, ensure_ascii=False) + "\n")
+def _result(done: Erased) -> dict[str, object]:
+    """What an erasure did, for the JSON line."""
+    return {
+        "removed": [
+            {"object": at.uri, "generation": str(generation)}
+            for at, generation in sorted(done.removed, key=lambda each: (each[0].uri, each[1]))
+        ],
+        "written_later": [each.to_json() for each in done.later],
+        "not_deleted": [{"object": at.uri, "error": why} for (at, _), why in done.refused.items()],
+        "done": done.done,
+    }
 
 
 def _facts(found: Traces) -> dict[str, object]:

@@ -186,10 +186,8 @@ def _run(arguments: argparse.Namespace, io: ProcessIO) -> ExitCode:
         result.show(run.console)
         if result.go:
             by = () if arguments.by else ("--by", "NAME")
-            say_end(run, result.summary, same_command(run, "cutover", *by), good=True)
-        else:
-            say_end(run, result.summary, same_command(run, NAME), good=False, fix_first=True)
-        return ExitCode.DONE if result.go else ExitCode.NOT_RIGHT
+            return say_end(run, result.summary, same_command(run, "cutover", *by), good=True)
+        return say_end(run, result.summary, same_command(run, NAME), good=False, fix_first=True)
 
 
 def _checkout(text: str) -> Path:

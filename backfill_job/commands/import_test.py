@@ -6,15 +6,14 @@ table. Instead of appending to the real table, it compares the two. It changes n
 
 import argparse
 from contextlib import closing
-from dataclasses import dataclass, replace
-from datetime import date, timedelta
-from typing import Any
+from dataclasses import replace
+from datetime import timedelta
 
 from backfill_job.consumer import Consumer, add_consumer_paths, loading_consumer
 from backfill_job.copying.progress import counting
 from backfill_job.import_test.day import MAX_DAYS, Engine, chosen_days, one_day, try_day
 from backfill_job.import_test.engines import READERS, chosen_engine
-from backfill_job.import_test.night import Night, appended, conclusion, nights_before, play
+from backfill_job.import_test.night import Nights, conclusion, play_nights
 from backfill_job.import_test.results import KIND, REPORT_NAME, Results, details, table_of
 from backfill_job.run.arguments import directory, seconds, up_to
 from backfill_job.run.clock import Clock
@@ -141,7 +140,7 @@ def _run(arguments: argparse.Namespace, io: ProcessIO) -> ExitCode:
                 )
             content = json_bytes(results.to_json(clock.now(), error))
             if run_date is not None and error is None:
-                found = _night(run_date, results, gateway, consumer, arguments.nights)
+                found = play_nights(run_date, arguments.nights, results, gateway, consumer)
                 _show_night(found, results, console)
                 if report is not None:
                     report.write(NIGHT_NAME, json_bytes(found.to_json(results)))
@@ -149,77 +148,30 @@ def _run(arguments: argparse.Namespace, io: ProcessIO) -> ExitCode:
             if not arguments.no_record and run_date is None:
                 record_latest(gateway, migration, REPORT_NAME, content)
     if results.days:
-        console.print(table_of(results.days))
-    for line in details(results.days):
-        console.print(line, markup=False, soft_wrap=True)
+        console.show(table_of(results.days))
+    console.say(*details(results.days))
     if report is not None:
         report.write(REPORT_NAME, content)
-        path = f"{report.place}/{REPORT_NAME}"
-        console.print(f"report: {path}", markup=False, soft_wrap=True)
+        console.say(f"report: {report.place}/{REPORT_NAME}")
     if error is not None:
         raise error
     good = not results.wrong
     say_verdict(console, results.conclusion(), good=good)
-    console.print(of_consumer(migration, KIND, io.words, good=good), markup=False, soft_wrap=True)
+    console.say(of_consumer(migration, KIND, io.words, good=good))
     return ExitCode.DONE if good else ExitCode.NOT_RIGHT
 
 
-@dataclass(frozen=True, slots=True)
-class _Nights:
-    """A run of the consumer, and those before it.
-
-    Attributes:
-        rows: What the run appends from the legacy and from the new path; None where its load fails.
-        before: The nights before it, the oldest first.
-        right: Whether the run has something to load and loads the same from both paths, and no past night took different branches.
-    """
-
-    night: Night
-    rows: tuple[int | None, int | None]
-    before: list[Night]
-    right: bool
-
-    def to_json(self, results: Results) -> dict[str, Any]:
-        """Everything for a report."""
-        return {
-            "schema": 1,
-            "kind": "import-night",
-            "run": results.run,
-            "consumer": results.consumer,
-            "right": self.right,
-            "night": self.night.to_json(),
-            "load": results.days[0].to_json(),
-            "rows": list(self.rows),
-            "before": [each.to_json() for each in self.before],
-        }
-
-
-def _night(run_date: date, results: Results, gateway: Gateway, consumer: Consumer, number: int) -> _Nights:
-    """Play a run and the nights before it; its load was tried already."""
-    night = play(run_date, results.migration, gateway, consumer)
-    before = list(nights_before(run_date, number, results.migration, gateway, consumer))
-    loads = night.legacy.branch.loads
-    there = results.allow_empty or night.legacy.files + night.new.files > 0
-    right = there and not night.differs and not night.lost and not (loads and results.wrong)
-    rows = appended(night, results.days[0])
-    return _Nights(night, rows, before, right and not any(each.differs for each in before))
-
-
-def _show_night(found: _Nights, results: Results, console: LateConsole) -> None:
-    console.print(f"The {found.night.sentence}.", markup=False, soft_wrap=True)
+def _show_night(found: Nights, results: Results, console: LateConsole) -> None:
+    console.say(f"The {found.night.sentence}.")
     if found.night.legacy.branch.loads and found.night.new.branch.loads:
-        console.print(table_of(results.days))
-        for line in details(results.days):
-            console.print(line, markup=False, soft_wrap=True)
+        console.show(table_of(results.days))
+        console.say(*details(results.days))
     legacy, new = ("the load fails" if each is None else f"{each:,}" for each in found.rows)
-    console.print(f"Rows appended: {legacy} from the legacy path, {new} from the new path.", markup=False)
-    for each in found.before:
-        if each.differs or each.lost:
-            console.print(f"  {each.sentence}", markup=False, soft_wrap=True)
-    console.print(f"{conclusion(found.before)}.", markup=False, soft_wrap=True)
+    console.say(f"Rows appended: {legacy} from the legacy path, {new} from the new path.")
+    console.say(*(f"  {each.sentence}" for each in found.before if each.differs or each.lost))
+    console.say(f"{conclusion(found.before)}.")
     if not found.night.legacy.files + found.night.new.files:
-        said = f"Neither path has a file of {found.night.day}: nothing was compared."
-        console.print(said, markup=False, soft_wrap=True)
+        console.say(f"Neither path has a file of {found.night.day}: nothing was compared.")
 
 
 def _try_days(

@@ -6,7 +6,7 @@ day of the path it says: loaded once, never, in part, or twice. It only reads, a
 
 import argparse
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -25,9 +25,7 @@ from backfill_job.run.command import (
     migration_from,
 )
 from backfill_job.run.ending import of_consumer, say_verdict
-from backfill_job.run.logs import LogFormat, logging_to
 from backfill_job.run.reports import ReportDirectory, json_bytes, record_latest
-from backfill_job.run.settings import Settings
 from backfill_job.run.stopping import Stop, stopping_on_signals, until_stopped
 from shared.errors import BucketNotFound, PermissionDenied, StorageError, UsageError
 from shared.events_log import Event, EventLog
@@ -111,9 +109,8 @@ def _run(arguments: argparse.Namespace, io: ProcessIO) -> ExitCode:
     days = _days(arguments, consumer, started)
     run = io.run_name(migration)
     report = None if arguments.report is None else ReportDirectory(arguments.report)
-    in_cloud_run = bool(Settings.from_environ(io.environ).cloud_run_job)
     with (
-        logging_to(io.stdout, LogFormat.JSON) if in_cloud_run else nullcontext(),
+        io.lines_of_a_job(),
         stopping_on_signals() as stop,
         closing(Gateway(connections=READERS, billing_project=arguments.billing_project)) as gateway,
     ):
@@ -121,8 +118,8 @@ def _run(arguments: argparse.Namespace, io: ProcessIO) -> ExitCode:
         with _table(arguments, io, gateway, consumer, run=run, stop=stop) as table:
             there = _listed(gateway, path, consumer, days)
             beforehand = _beforehand(there, path, table)
-            if not in_cloud_run:  # where every line on stdout is an event
-                io.console().print(beforehand, markup=False, soft_wrap=True)
+            if not io.in_a_job:
+                io.console().say(beforehand)
             found = table.compare(there)
             clock = until_stopped(replace(io.clock, now=gateway.server_time.now), stop)
             record = LoadedRecord(
@@ -139,9 +136,9 @@ def _run(arguments: argparse.Namespace, io: ProcessIO) -> ExitCode:
             record_latest(gateway, migration, RECORD_NAME, content)
         if report is not None:
             report.write(RECORD_NAME, content)
-        if in_cloud_run:  # where alerts read the lines; an operator sees the screen and the exit code
+        if io.in_a_job:  # where alerts read the lines; an operator sees the screen and the exit code
             _log(EventLog({"run": run, "env": migration.label}), record)
-    if not in_cloud_run:
+    if not io.in_a_job:
         _show(record, again, migration, io)
     return ExitCode.DONE if record.passed else ExitCode.NOT_RIGHT
 
@@ -239,21 +236,20 @@ def _log(log: EventLog, record: LoadedRecord) -> None:
 
 def _show(record: LoadedRecord, again: dict[date, str], migration: Migration, io: ProcessIO) -> None:
     console = io.console()
-    console.print(loaded_table(record.days))
-    for line in calendar(record.days):
-        console.print(line, markup=False, soft_wrap=True)
+    console.show(loaded_table(record.days))
+    console.say(*calendar(record.days))
     wrong = record.wrong
     if wrong:
-        console.print("\nWhat is not as it should be:", markup=False)
+        console.say("\nWhat is not as it should be:")
     for day in wrong:
-        console.print(f"  {day.day} {shown(day.sentence)}", markup=False, soft_wrap=True)
+        console.say(f"  {day.day} {shown(day.sentence)}")
         if day.verdict is LoadedVerdict.NEVER and day.table_only:
             look = "look first: the table has other rows of this day. Are they the same rows, with times of another zone, or other names?"
-            console.print(f"    {look}", markup=False, soft_wrap=True)
+            console.say(f"    {look}")
         if day.verdict in {LoadedVerdict.NEVER, LoadedVerdict.PARTLY}:
-            console.print(f"    load what is missing: {again[day.day]}", markup=False, soft_wrap=True)
+            console.say(f"    load what is missing: {again[day.day]}")
     say_verdict(console, f"\n{record.summary[:1].upper()}{record.summary[1:]}.", good=record.passed)
-    console.print(of_consumer(migration, NAME, io.words, good=record.passed), markup=False, soft_wrap=True)
+    console.say(of_consumer(migration, NAME, io.words, good=record.passed))
 
 
 def _bytes(text: str) -> int:

@@ -6,9 +6,8 @@ It changes nothing: it reads the log, from Cloud Logging or from an exported fil
 
 import argparse
 import json
-import uuid
 from collections.abc import Iterable, Iterator
-from contextlib import closing, nullcontext
+from contextlib import closing
 from datetime import timedelta
 from http import HTTPStatus
 from pathlib import Path
@@ -31,7 +30,6 @@ from backfill_job.run.command import (
 )
 from backfill_job.run.ending import next_line, next_of, say_verdict
 from backfill_job.run.google_apis import Apis, Unanswered, session
-from backfill_job.run.logs import LogFormat, logging_to
 from backfill_job.run.settings import Settings
 from backfill_job.run.stopping import Stop, stopping_on_signals, until_stopped
 from shared.errors import UsageError
@@ -111,20 +109,15 @@ def _run(arguments: argparse.Namespace, io: ProcessIO) -> ExitCode:
         raise UsageError(
             "say which log: --audit-log PROJECT (or AUDIT_LOG in deploy/ENV.env), or --log-file FILE"
         )
-    settings = Settings.from_environ(io.environ)
-    in_cloud_run = bool(settings.cloud_run_job)
-    if settings.task_count > 1:
+    if Settings.from_environ(io.environ).task_count > 1:
         raise UsageError("one task reads the log; run it with --tasks=1")
-    with (
-        logging_to(io.stdout, LogFormat.JSON) if in_cloud_run else nullcontext(),
-        stopping_on_signals(io.stopping) as stop,
-    ):
+    with io.lines_of_a_job(), stopping_on_signals(io.stopping) as stop:
         found = _found(arguments, migration, io, stop) if reads else None
         state = _recorded(arguments, migration, found) if arguments.record or arguments.acknowledge else None
         check = None if state is None else _check(arguments, migration, state, io)
         good = found is not None and found.clean if check is None else check.passed
         said = check.evidence if check is not None else "" if found is None else readers_summary(found)
-        if in_cloud_run:  # where alerts read the lines; an operator sees the screen and the exit code
+        if io.in_a_job:  # where alerts read the lines; an operator sees the screen and the exit code
             _log(EventLog({"run": io.run_name(migration), "env": migration.label}), state, said, good=good)
         elif arguments.json:
             content = {} if found is None else found.to_json()
@@ -137,16 +130,14 @@ def _run(arguments: argparse.Namespace, io: ProcessIO) -> ExitCode:
                 if record
                 else next_of(migration, NAME, io.words, good=good)
             )
-            io.console().print(following, markup=False, soft_wrap=True)
+            io.console().say(following)
     return ExitCode.DONE if good else ExitCode.NOT_RIGHT
 
 
 def _show(arguments: argparse.Namespace, found: Accounts | None, check: Check | None, io: ProcessIO) -> None:
     console = io.console()
     if found is not None:
-        for line in readers_report(found, _origin(arguments), arguments.audit_log):
-            console.print(line, markup=False, soft_wrap=True)
-        console.print("")
+        console.say(*readers_report(found, _origin(arguments), arguments.audit_log), "")
     if check is not None:
         show_lines(console, [check])
     elif found is not None:
@@ -203,8 +194,8 @@ def _recorded(arguments: argparse.Namespace, migration: Migration, found: Accoun
     ) as gateway:
         require_begun(gateway, migration)
         now = gateway.server_time.now()
-        seen = Stamp(uuid.uuid4().hex, NAME, now)
-        known = [(name, Stamp(uuid.uuid4().hex, arguments.by, now)) for name in arguments.acknowledge]
+        seen = Stamp.new(NAME, now)
+        known = [(name, Stamp.new(arguments.by, now)) for name in arguments.acknowledge]
 
         def change(state: State) -> State:
             state = state if look is None else readers_seen(state, seen, look, arguments.own)

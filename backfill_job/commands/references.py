@@ -5,7 +5,6 @@ record. It notes which places read the legacy path. The gate and the deletion th
 """
 
 import argparse
-import uuid
 from collections.abc import Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -159,7 +158,7 @@ def _recorded(arguments: argparse.Namespace, result: ScanResult, migrations: Seq
     ) as gateway:
         require_begun(gateway, migration)
         now = gateway.server_time.now()
-        seen, accepted = Stamp(uuid.uuid4().hex, NAME, now), Stamp(uuid.uuid4().hex, arguments.by, now)
+        seen, accepted = Stamp.new(NAME, now), Stamp.new(arguments.by, now)
 
         def change(before: State) -> State:
             state = sites_seen(before, seen, sites_of(result, FindingKind.LEGACY))

@@ -9,7 +9,7 @@ switch back late.
 import argparse
 from collections.abc import Sequence
 
-from backfill_job.copying.catch_up import BRINGS_BACK_IN, CatchUp, catch_up, reversed_run
+from backfill_job.copying.catch_up import BRINGS_BACK_IN, CatchUp, catch_up, reversed_run, say_not_done
 from backfill_job.copying.on_record import begin_comparison
 from backfill_job.copying.options import add_pace_arguments
 from backfill_job.dry_run.analyse import analyse
@@ -121,14 +121,13 @@ def _rehearse(run: Run) -> ExitCode:
     findings = analyse(back)
     costs = estimate(work_of(findings, len(run.ranges)), speed=OBJECTS_PER_SECOND)
     title = "Rehearsal of a rollback: nothing is changed."
-    run.console.print(render(findings, costs, back.migration, title=title))
+    run.console.show(render(findings, costs, back.migration, title=title))
     run.write("rollback-plan.json", {"findings": findings.to_json(), "estimate": costs.to_json()})
     alone = findings.steps[PlanStep.EXTRA].objects
     if alone:
         run.say(_only_legacy(run, alone))
     say_overlaps(run)
-    say_end(run, "\nREADY. Nothing was changed.", same_command(run, NAME, "--by", "NAME"), good=True)
-    return ExitCode.DONE
+    return say_end(run, "\nREADY. Nothing was changed.", same_command(run, NAME, "--by", "NAME"), good=True)
 
 
 def _only_legacy(run: Run, objects: int, names: Sequence[str] = ()) -> str:
@@ -148,10 +147,9 @@ def _refresh(run: Run, arguments: argparse.Namespace, state: State) -> ExitCode:
     caught_up.record(run, after.name, "the legacy path")
     done = caught_up.done and after.same
     if after.same and not done:
-        _say_what_to_do(run, caught_up)
+        run.say(*caught_up.proof.what_to_do())
     command = same_command(run, NAME) if after.same and not done else command_line(run.migration, "status")
-    say_end(run, after.line(caught_up.brought), command, good=done)
-    return ExitCode.DONE if done else ExitCode.NOT_RIGHT
+    return say_end(run, after.line(caught_up.brought), command, good=done)
 
 
 def _roll_back(run: Run, arguments: argparse.Namespace, state: State) -> ExitCode:
@@ -168,17 +166,11 @@ def _roll_back(run: Run, arguments: argparse.Namespace, state: State) -> ExitCod
         run.say("Bringing the legacy path up to date …")
         caught_up, after = _bring_back(run, arguments, Phase.CUT_OVER, frozenset({Phase.CUT_OVER}))
         _say_only_legacy(run, caught_up)
-        if not after.same:
+        if not (after.same and caught_up.done):
             caught_up.record(run, after.name, "the legacy path")
-            run.say(after.line(caught_up.brought))
-            say_end(run, "NOT rolled back.", command_line(migration, "status"), good=False)
-            return ExitCode.NOT_RIGHT
-        if not caught_up.done:
-            caught_up.record(run, after.name, "the legacy path")
-            _say_what_to_do(run, caught_up)
-            verdict = "NOT rolled back: the phase is still cut_over."
-            say_end(run, verdict, same_command(run, NAME), good=False)
-            return ExitCode.NOT_RIGHT
+            return say_not_done(
+                run, caught_up, after, "NOT rolled back.", "NOT rolled back: the phase is still cut_over."
+            )
         run.say(caught_up.summary)
         state = _changed(run, arguments, caught_up)
         run.say(f"The phase is {state.phase.value}. The sign-offs are void: the next cutover needs new ones.")
@@ -191,24 +183,11 @@ def _roll_back(run: Run, arguments: argparse.Namespace, state: State) -> ExitCod
         wait_until_seen(run)
         caught_up, after = _bring_back(run, arguments, Phase.ROLLED_BACK, only)
         caught_up.record(run, after.name, "the legacy path")
-        if not after.same:
-            run.say(after.line(caught_up.brought))
-            say_end(run, "NOT FINISHED.", command_line(migration, "status"), good=False)
-            return ExitCode.NOT_RIGHT
-        if not caught_up.done:
-            _say_what_to_do(run, caught_up)
-            say_end(run, "NOT FINISHED.", same_command(run, NAME), good=False)
-            return ExitCode.NOT_RIGHT
-    for line in _next_steps(migration, mirror=not state.without_mirror):
-        run.say(line)
+        if not (after.same and caught_up.done):
+            return say_not_done(run, caught_up, after, "NOT FINISHED.", "NOT FINISHED.")
+    run.say(*_next_steps(migration, mirror=not state.without_mirror))
     verdict = f"ROLLED BACK: {shown(migration.source.uri)} is the source of truth again."
-    say_end(run, verdict, same_command(run, NAME), good=True)
-    return ExitCode.DONE
-
-
-def _say_what_to_do(run: Run, caught_up: CatchUp) -> None:
-    for line in caught_up.proof.what_to_do():
-        run.say(line)
+    return say_end(run, verdict, same_command(run, NAME), good=True)
 
 
 def _say_only_legacy(run: Run, caught_up: CatchUp) -> None:

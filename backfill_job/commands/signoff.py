@@ -5,8 +5,7 @@ there. A rollback voids them. The command ``status`` shows the same table.
 """
 
 import argparse
-import uuid
-from contextlib import closing, nullcontext
+from contextlib import closing
 
 from rich import box
 from rich.table import Column, Table
@@ -22,8 +21,6 @@ from backfill_job.run.command import (
     migration_from,
 )
 from backfill_job.run.ending import next_line
-from backfill_job.run.logs import LogFormat, logging_to
-from backfill_job.run.settings import Settings
 from shared.events_log import Event, EventLog
 from shared.gateway import Gateway
 from shared.migration import Migration
@@ -95,17 +92,18 @@ def signoffs_line(state: State) -> str:
 
 
 def _run(arguments: argparse.Namespace, io: ProcessIO) -> ExitCode:
-    in_cloud_run = bool(Settings.from_environ(io.environ).cloud_run_job)
     migration = migration_from(arguments)
-    with closing(
-        Gateway(retry_deadline=PATIENCE_SECONDS, billing_project=arguments.billing_project)
-    ) as gateway:
+    with (
+        io.lines_of_a_job(),
+        closing(
+            Gateway(retry_deadline=PATIENCE_SECONDS, billing_project=arguments.billing_project)
+        ) as gateway,
+    ):
         state, entry = _change(arguments, gateway, migration)
-    with logging_to(io.stdout, LogFormat.JSON) if in_cloud_run else nullcontext():
         EventLog({"env": migration.label}).emit(
             Event.STATE_CHANGED, phase=state.phase.value, what=entry.what, by=entry.by
         )
-    if not in_cloud_run:  # where every line on stdout is an event
+    if not io.in_a_job:
         _show(state, entry, migration, io)
     return ExitCode.DONE
 
@@ -117,21 +115,20 @@ def _change(
     name, note = Signatory(arguments.name), arguments.note
     act = withdraw if arguments.withdraw else sign_off
     require_begun(gateway, migration)
-    stamp = Stamp(uuid.uuid4().hex, arguments.by, gateway.server_time.now())
+    stamp = Stamp.new(arguments.by, gateway.server_time.now())
     state = update(gateway, migration, lambda before: act(before, name, stamp, note))
     return state, next(entry for entry in state.history if entry.change == stamp.change)
 
 
 def _show(state: State, entry: HistoryEntry, migration: Migration, io: ProcessIO) -> None:
     console = io.console()
-    console.print(Text(f"Recorded, by {entry.by}: {entry.what}"), soft_wrap=True)
-    console.print(
-        f"{state.source} to {state.destination}, phase {state.phase.value}", soft_wrap=True, markup=False
+    console.say(
+        f"Recorded, by {entry.by}: {entry.what}",
+        f"{state.source} to {state.destination}, phase {state.phase.value}",
+        "",
     )
-    console.print()
-    console.print(signoffs_table(state))
-    console.print()
-    console.print(signoffs_line(state), soft_wrap=True, markup=False)
+    console.show(signoffs_table(state))
+    console.say("", signoffs_line(state))
     missing = state.missing_signoffs if state.phase.before_cutover else ()
     target = CommandTarget.of(migration)
     following = (
@@ -139,7 +136,7 @@ def _show(state: State, entry: HistoryEntry, migration: Migration, io: ProcessIO
         if missing
         else target.command("status")
     )
-    console.print(next_line(following or "status"), soft_wrap=True, markup=False)
+    console.say(next_line(following or "status"))
 
 
 def _add(table: Table, *cells: str) -> None:

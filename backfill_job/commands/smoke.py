@@ -46,7 +46,6 @@ from backfill_job.run.command import (
 )
 from backfill_job.run.ending import command_line, next_line, say_verdict
 from backfill_job.run.google_apis import Apis, session
-from backfill_job.run.settings import Settings
 from backfill_job.run.stopping import Stop, stopping_on_signals, until_stopped
 from backfill_job.smoke.clients import impersonated
 from backfill_job.smoke.held import held_permissions, rights_checks
@@ -128,7 +127,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(arguments: argparse.Namespace, io: ProcessIO) -> ExitCode:
-    in_a_job = bool(Settings.from_environ(io.environ).cloud_run_job)
     migration = migration_from(arguments)
     _refuse_combinations(arguments)
     with stopping_on_signals(io.stopping) as stop:
@@ -136,7 +134,7 @@ def _run(arguments: argparse.Namespace, io: ProcessIO) -> ExitCode:
             checks = [check for part in Part for check in _part_checks(part, migration, arguments, io)]
         else:
             checks = _checks(Part(arguments.part), migration, arguments, io, stop)
-    if arguments.json or in_a_job:
+    if arguments.json or io.in_a_job:
         print(json.dumps(_content(arguments.part, checks)), file=io.stdout)
     else:
         console = io.console(WIDTH)
@@ -144,8 +142,7 @@ def _run(arguments: argparse.Namespace, io: ProcessIO) -> ExitCode:
         fit = not blocking(checks)
         say_verdict(console, f"\n{_verdict(checks)}.", good=fit)
         again = shown_command(NAME, *io.words) or NAME
-        line = next_line(command_line(migration, "migrate") if fit else again, fix_first=not fit)
-        console.print(line, markup=False, soft_wrap=True)
+        console.say(next_line(command_line(migration, "migrate") if fit else again, fix_first=not fit))
     return ExitCode.NOT_RIGHT if blocking(checks) else ExitCode.DONE
 
 

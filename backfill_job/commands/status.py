@@ -8,7 +8,6 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from socket import create_server
 
-import uvloop
 from werkzeug.serving import make_server
 
 from backfill_job.checks import readers_check
@@ -17,7 +16,7 @@ from backfill_job.run.arguments import from_one
 from backfill_job.run.command import Command, ExitCode, ProcessIO, add_migration_arguments, migration_from
 from backfill_job.run.ending import next_line, say_verdict
 from backfill_job.run.late_console import LateConsole
-from backfill_job.run.late_gateway import LateGateway
+from backfill_job.run.late_gateway import LateGateway, ask
 from backfill_job.run.operator_values import in_force
 from backfill_job.run.stopping import stopping_on_signals
 from backfill_job.verify.case_siblings import MIXED, mixed_prefixes
@@ -87,29 +86,27 @@ def _show(migration: Migration, gateway: Gateway, io: ProcessIO, settings: str) 
     data, mixed = _with_mixed(read_status(gateway, migration, now), migration, gateway, io)
     console = io.console()
     verdict = verdict_of_status(data, now)
-    console.print(f"{migration.source.uri} → {migration.destination.uri}", markup=False, soft_wrap=True)
-    for line in (*verdict.reasons, *(f"cannot be read: {why}" for why in data.unreadable)):
-        console.print(f"  {line}", markup=False, soft_wrap=True)
+    console.say(f"{migration.source.uri} → {migration.destination.uri}")
+    reasons = (*verdict.reasons, *(f"cannot be read: {why}" for why in data.unreadable))
+    console.say(*(f"  {reason}" for reason in reasons))
     if data.known_state is not None:
         _show_state(data.known_state, console)
-        for line in (
+        console.say(
             *_comparison_lines(data.known_state),
             *_readers_lines(data.known_state, CommandTarget.of(migration), now),
             *green_lines(data.known_state, gateway.server_time.now()),
-        ):
-            console.print(line, markup=False, soft_wrap=True)
-    for line in (
+        )
+    console.say(
         *_verification_lines(data, mixed),
         *filter(None, [_loaded_line(data)]),
         *_step_lines(steps_of_status(data, now)),
         "",
         *filter(None, [settings]),
-    ):
-        console.print(line, markup=False, soft_wrap=True)
+    )
     say_verdict(console, verdict.title, good=verdict.tone is Tone.GOOD)
     command = next_of_status(data, now)
-    line = next_line(command, fix_first=bool(data.unreadable)) if command else "Next: nothing to do now."
-    console.print(line, markup=False, soft_wrap=True)
+    last = next_line(command, fix_first=bool(data.unreadable)) if command else "Next: nothing to do now."
+    console.say(last)
     readable = not (data.unreadable or isinstance(data.loaded, Unreadable))
     return ExitCode.DONE if readable else ExitCode.NOT_RIGHT
 
@@ -120,13 +117,10 @@ def _with_mixed(
     """Look now for the destination's name in another case: this takes the place of what the latest verification found of it."""
     found = data.known_verification
     store = LateGateway(io.environ, 1, OperationsCounter(), gateway.server_time, migration.billing_project)
-
-    async def look() -> list[Remark]:
-        async with store.fast(1, patience=PATIENCE_SECONDS) as api:
-            return await mixed_prefixes(api, migration)
-
     try:
-        mixed = [] if data.unreadable else uvloop.run(look())
+        mixed = []
+        if not data.unreadable:
+            mixed = ask(store.fast(1, patience=PATIENCE_SECONDS), lambda api: mixed_prefixes(api, migration))
     except StorageError as error:
         return replace(data, verification=Unreadable(str(error))), []
     if found is None:
@@ -148,18 +142,16 @@ def _loaded_line(status: Status) -> str:
 
 def _show_state(state: State, console: LateConsole) -> None:
     if not state.begun:
-        console.print("\nphase: none; the migration has not begun", markup=False)
+        console.say("\nphase: none; the migration has not begun")
         return
     since = f" since {minute_text(state.since)}" if state.since else ""
-    console.print(f"\nphase: {state.phase.value}{since}", markup=False)
-    console.print(signoffs_table(state))
-    console.print(signoffs_line(state), markup=False)
+    console.say(f"\nphase: {state.phase.value}{since}")
+    console.show(signoffs_table(state))
+    console.say(signoffs_line(state))
     for title, lines in (("runs", _runs(state)), ("changes", _changes(state))):
         shown = [*lines]
         if shown:
-            console.print(f"\nlatest {title}:", markup=False)
-        for line in shown:
-            console.print(f"  {line}", markup=False, soft_wrap=True)
+            console.say(f"\nlatest {title}:", *(f"  {line}" for line in shown))
 
 
 def _runs(state: State) -> Iterator[str]:

@@ -31,13 +31,14 @@ from backfill_job.run.command import (
     refuse_two_pairs,
 )
 from backfill_job.run.ending import command_line, same_command, say_end
+from backfill_job.run.late_gateway import ask
 from backfill_job.run.open_run import opened
 from backfill_job.run.phase_change import phase_after
 from backfill_job.run.questions import confirm_by_yes
 from backfill_job.run.reports import Lines
 from backfill_job.run.run import Run, open_api
 from backfill_job.undo.options import RestoreOption
-from backfill_job.undo.rehearsal import Rehearsed, rehearse
+from backfill_job.undo.rehearsal import rehearse
 from backfill_job.undo.restore import Restored, RestorePlan, Undo, UndoOutcome, UndoResult
 from backfill_job.undo.screen import day_lines, end_lines, phase_meaning, plan_table, verdict
 from shared.authority import InPhases
@@ -175,13 +176,8 @@ def _rehearse(run: Run) -> ExitCode:
         detail = f": {shown(step.evidence)}" if step.evidence else ""
         run.say(f"  {step.standing.value} {step.name}{detail}")
 
-    async def run_it() -> Rehearsed:
-        async with open_api(run) as api:
-            token = str(run.log.context["run"])
-            return await rehearse(api, run.gateway, run.migration, token, tell)
-
     run.say("Rehearsal of an undo, with one object in a scratch prefix:")
-    rehearsed = uvloop.run(run_it())
+    rehearsed = ask(open_api(run), lambda api: rehearse(api, run.gateway, run.migration, run.name, tell))
     run.write("rehearsal.json", {"works": rehearsed.works, "steps": [step.to_json() for step in steps]})
     if rehearsed.left:
         run.say(f"The scratch copy is LEFT: {shown(rehearsed.left)}")
@@ -195,8 +191,7 @@ def _rehearse(run: Run) -> ExitCode:
         said = "An undo would work, in both ways."
     good = rehearsed.works and not rehearsed.left
     again = command_line(run.migration, "status") if good else same_command(run, NAME)
-    say_end(run, said, again, good=good, fix_first=not good)
-    return ExitCode.DONE if good else ExitCode.NOT_RIGHT
+    return say_end(run, said, again, good=good, fix_first=not good)
 
 
 def _undo(run: Run, arguments: argparse.Namespace, found: FoundManifest, phase: Phase) -> ExitCode:
@@ -210,16 +205,15 @@ def _undo(run: Run, arguments: argparse.Namespace, found: FoundManifest, phase: 
         plan, result = uvloop.run(_planned_or_done(run, arguments, found, phase, report, execute=execute))
     if not plan.selected:
         raise UsageError("--only and --day select no name in the manifest")
-    run.console.print(plan_table(plan))
-    for text in [*day_lines(plan), *end_lines(plan, result)]:
-        run.say(text)
+    run.console.show(plan_table(plan))
+    run.say(*day_lines(plan), *end_lines(plan, result))
     right = plan.possible if result is None else result.done
-    code = ExitCode.DONE if right else ExitCode.NOT_RIGHT
+    code = int(not right)
     content: dict[str, Any] = {
         "manifest": found.place,
         "manifest_sha256": found.sha256,
         "only": arguments.only,
-        "exit_code": int(code),
+        "exit_code": code,
         "outlook": plan.to_json(),
         "undone": None if result is None else result.to_json(),
     }
@@ -227,7 +221,7 @@ def _undo(run: Run, arguments: argparse.Namespace, found: FoundManifest, phase: 
     if result is not None:
         run.log.emit(
             Event.UNDO_FINISHED,
-            exit_code=int(code),
+            exit_code=code,
             summary=f"{result.there:,} of {counted(plan.selected, 'object')} there",
             manifest=found.place,
             selected=plan.selected,
@@ -236,11 +230,9 @@ def _undo(run: Run, arguments: argparse.Namespace, found: FoundManifest, phase: 
             not_there=result.not_there,
             elapsed_s=round((clock.now() - began).total_seconds(), 3),
         )
-        for text in phase_meaning(phase_after(run, phase), result, run.migration):
-            run.say(text)
-        _record(run, int(code), verdict(plan, result))
-    say_end(run, verdict(plan, result), _next(run, plan, result), good=right)
-    return code
+        run.say(*phase_meaning(phase_after(run, phase), result, run.migration))
+        _record(run, code, verdict(plan, result))
+    return say_end(run, verdict(plan, result), _next(run, plan, result), good=right)
 
 
 def _ask(run: Run, arguments: argparse.Namespace, found: FoundManifest, phase: Phase) -> None:
@@ -252,7 +244,7 @@ def _ask(run: Run, arguments: argparse.Namespace, found: FoundManifest, phase: P
     with _counting(run, found, execute=False) as add:
         plan, _ = uvloop.run(_planned_or_done(run, arguments, found, phase, lambda *_: add(1), execute=False))
     if plan.counts.done:
-        run.console.print(plan_table(plan))
+        run.console.show(plan_table(plan))
         objects, legacy = counted(plan.counts.done, "object"), shown(run.migration.source.uri)
         confirm_by_yes(run, f"Bring {objects} back to {legacy}? What is there now is not overwritten.")
 

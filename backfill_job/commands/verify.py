@@ -153,7 +153,7 @@ def _verify(run: Run, arguments: argparse.Namespace) -> ExitCode:
     if run.settings.task_count > 1:
         parts = run.all_parts("shard.json")
         if parts is None:
-            run.console.print("Compared; the last task sums up.")
+            run.say("Compared; the last task sums up.")
             return ExitCode.DONE if result.compared.clean else ExitCode.NOT_RIGHT
         result = _merged(parts)
     return _conclude(run, arguments, result, record, begun)
@@ -282,18 +282,12 @@ def _conclude(
         run.say("not recorded: this migration has no record yet; `backfill_job begin` begins or adopts it")
     if record.state.phase is Phase.DELETED:
         run.say(_after_deletion(run, found))
-    for line in (*_screen_lines(found), *filter(None, [result.compared.said_of_classes])):
-        run.say(line)
+    run.say(*_screen_lines(found), *filter(None, [result.compared.said_of_classes]))
     recorded = begun is not None and certified is not None
     following = _next(run, found, record, recorded=recorded)
-    say_end(
-        run,
-        _verdict(found),
-        following,
-        good=not found.exit_code,
-        fix_first=bool(found.exit_code) and following == command_line(run.migration, NAME),
-    )
-    return ExitCode(found.exit_code)
+    again = following == command_line(run.migration, NAME)
+    good = not found.exit_code
+    return say_end(run, _verdict(found), following, good=good, fix_first=again and not good)
 
 
 def _verdict(found: Verification) -> str:

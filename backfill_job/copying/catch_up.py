@@ -23,6 +23,9 @@ from backfill_job.copying.on_record import OnRecord
 from backfill_job.copying.options import CopyOptions, governor_from
 from backfill_job.copying.progress import showing_progress
 from backfill_job.copying.result import RunResult
+from backfill_job.run.command import ExitCode
+from backfill_job.run.ending import command_line, same_command, say_end
+from backfill_job.run.phase_change import PhaseAfter
 from backfill_job.run.run import Run
 from shared.authority import InPhases
 from shared.decision import Authority
@@ -30,7 +33,7 @@ from shared.events_log import Event
 from shared.phase import Phase, state_ref
 from shared.text import counted, shown
 
-__all__ = ["BRINGS_BACK_IN", "CatchUp", "catch_up", "reversed_run"]
+__all__ = ["BRINGS_BACK_IN", "CatchUp", "catch_up", "reversed_run", "say_not_done"]
 
 BRINGS_BACK_IN = frozenset({Phase.CUT_OVER, Phase.ROLLED_BACK})
 """The phases in which the legacy path may be brought up to date from the new one."""
@@ -133,6 +136,17 @@ class CatchUp:
             run.say(f"  later on {other_path}: {shown(name)}")
         for name in self.erased[:MAX_NAMES_SHOWN]:
             run.say(f"  erased since, on {other_path}: {shown(name)}")
+
+
+def say_not_done(
+    run: Run, caught_up: CatchUp, after: PhaseAfter, in_another_phase: str, with_rest: str
+) -> ExitCode:
+    """End a command whose pass is not done, with one of two verdicts: another command changed the phase, or something is left."""
+    if not after.same:
+        run.say(after.line(caught_up.brought))
+        return say_end(run, in_another_phase, command_line(run.migration, "status"), good=False)
+    run.say(*caught_up.proof.what_to_do())
+    return say_end(run, with_rest, same_command(run, run.command), good=False)
 
 
 def reversed_run(run: Run) -> Run:

@@ -22,13 +22,13 @@ from shared.decision import was_erased
 from shared.erasures import NO_ERASURES, Erasures
 from shared.errors import PhaseUnknown, UsageError
 from shared.events_log import Event, EventLog
-from shared.json_io import Count, convert
+from shared.json_io import Count, convert, filled
 from shared.migration import Migration
 from shared.objects import ObjectState, is_later, parse_time
 from shared.storage_class import another_class
 from shared.store import ObjectStore
 from shared.text import counted
-from shared.verification import NameDifference, SideFacts, Verdict, too_many_erased
+from shared.verification import NameDifference, SideFacts, Verdict, said_of_counts, too_many_erased
 
 __all__ = ["Compared", "Comparison", "log_comparison", "log_erased", "more_line"]
 
@@ -107,9 +107,8 @@ class Compared:
                 else "there is no object on either side"
             )
             return f"nothing was compared: {there}"
-        wrong = (f"{count:,} {verdict.value.replace('_', ' ')}" for verdict, count in self.wrong.items())
         alone = f" ({self.crc_alone:,} of them by size and crc32c alone)" if self.crc_alone else ""
-        said = f"both sides are equal{alone}" if self.clean else f"NOT EQUAL: {', '.join(wrong)}"
+        said = f"both sides are equal{alone}" if self.clean else f"NOT EQUAL: {said_of_counts(self.wrong)}"
         return "; ".join(filter(None, (said, self.said_of_classes)))
 
     @property
@@ -128,7 +127,7 @@ class Compared:
         began = self.began.isoformat()
         differences, erased = to_builtins(self.differences), list(self.erased)
         found = {**self.figures(), "differences": differences, "erased_names": erased, "began": began}
-        return {**found, **({"other_class": self.other_class} if self.other_class else {})}
+        return {**found, **filled(other_class=self.other_class)}
 
     @staticmethod
     def from_json(content: Mapping[str, Any]) -> "Compared":

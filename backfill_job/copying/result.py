@@ -11,6 +11,7 @@ from backfill_job.copying.diff import Work
 from backfill_job.run.command import ExitCode
 from backfill_job.run.failures import Failure, merged_failures, next_step, to_mend
 from shared.errors import Cause
+from shared.json_io import filled
 from shared.operations import Operations
 from shared.text import counted, listed, shown
 from shared.verification import Verdict, said_of_many_erased
@@ -175,11 +176,13 @@ class RunResult:
             "work": asdict(self.work),
             "operations": asdict(self.operations),
             "narrowed": self.narrowed or None,
-            **({"failures": [each.to_json() for each in self.failures]} if self.failures else {}),
-            **({"stopped_by": self.stopped_by.name.lower()} if self.stopped_by else {}),
-            **({"may_be_empty": True} if self.may_be_empty else {}),
-            **({"followed": self.followed} if self.followed else {}),
-            **({"after_deletion": True} if self.after_deletion else {}),
+            **filled(
+                failures=[each.to_json() for each in self.failures],
+                stopped_by=self.stopped_by and self.stopped_by.name.lower(),
+                may_be_empty=self.may_be_empty,
+                followed=self.followed,
+                after_deletion=self.after_deletion,
+            ),
         }
 
     @staticmethod

@@ -148,7 +148,8 @@ def _delete(command: str, arguments: argparse.Namespace, io: ProcessIO, settings
             else _begun(run, arguments, state, request)
         )
         if arguments.prepare:
-            return _only_prepared(run, found)
+            following = _resuming(run, found, alone=True)
+            return say_end(run, "PREPARED. Nothing is deleted yet.", following, good=True)
         if not apart:
             with _going_on(run, found):
                 governor = governor_from(arguments, settings.task_count)
@@ -184,8 +185,7 @@ def _dry_run(run: Run, state: State, request: DeletionRequest, *, details: bool)
     if not run.io.stdin.isatty():
         options += _consent_words(run.migration, objects)
     verdict = f"READY: {counted(objects, 'object')} would be deleted. Nothing was deleted."
-    say_end(run, verdict, same_command(run, SUBCOMMAND, *options), good=True)
-    return ExitCode.DONE
+    return say_end(run, verdict, same_command(run, SUBCOMMAND, *options), good=True)
 
 
 def _begun(run: Run, arguments: argparse.Namespace, state: State, request: DeletionRequest) -> FoundManifest:
@@ -345,11 +345,6 @@ def _said_blocked(run: Run, state: State, checks: Sequence[Check]) -> bool:
     return bool(blocked)
 
 
-def _only_prepared(run: Run, found: FoundManifest) -> ExitCode:
-    say_end(run, "PREPARED. Nothing is deleted yet.", _resuming(run, found, alone=True), good=True)
-    return ExitCode.DONE
-
-
 def _in_tasks(
     arguments: argparse.Namespace, io: ProcessIO, found: FoundManifest, unfinished: tuple[str, ...]
 ) -> int:
@@ -429,5 +424,5 @@ def _names_in(file: Path | None) -> frozenset[str]:
 
 def _show(run: Run, prepared: Prepared, title: str, *, details: bool) -> None:
     found, net = prepared.found, prepared.net
-    run.console.print(deletion_overview(found, net, run.migration, title=title, details=details))
+    run.console.show(deletion_overview(found, net, run.migration, title=title, details=details))
     show_lines(run.console, prepared.checks, briefly=not details)

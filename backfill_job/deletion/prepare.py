@@ -29,10 +29,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from math import ceil
-from pathlib import Path
 from typing import Any
-
-import uvloop
 
 from backfill_job.bucket_settings import PATH_LIFECYCLE, SafetyNet, lifecycle_checks, safety_net
 from backfill_job.checks import (
@@ -59,6 +56,7 @@ from backfill_job.deletion.phases import BEGINS_IN, GOES_ON_IN
 from backfill_job.deletion.survey import BLOCKING, Survey, survey
 from backfill_job.references.scan import Checkouts
 from backfill_job.run.ending import command_line
+from backfill_job.run.late_gateway import ask
 from backfill_job.run.run import Run, open_api
 from backfill_job.verify.late_writes import LateWrites, cutover_of
 from shared.events_log import Event
@@ -69,7 +67,7 @@ from shared.phase import Phase
 from shared.report.next_steps import CommandTarget
 from shared.state import NAMES, State
 from shared.text import counted, duration, listed, minute_text, shown
-from shared.verification import Verdict, said_of_many_erased, too_many_erased
+from shared.verification import Verdict, said_of_counts, said_of_many_erased, too_many_erased
 
 __all__ = [
     "IN_ANOTHER_PHASE",
@@ -183,7 +181,7 @@ def run_checks(run: Run, state: State, request: DeletionRequest, lines: LinesFil
         deletion_signoffs_check(state, run.migration),
         *_lifecycle(run),
     ]
-    net = uvloop.run(_net(run))
+    net = ask(open_api(run), lambda api: safety_net(api, run.migration.source.bucket))
     return Prepared(found, overridden(marked(checks, OVERRIDABLE), request.overrides, request.by), net)
 
 
@@ -316,7 +314,7 @@ def write_manifest(
     )
     sha256 = write_head(manifest, folder)
     upload(run.gateway, manifest, folder)
-    uvloop.run(_read_back(run, manifest, folder))
+    ask(open_api(run), lambda api: prove_written(api, run.gateway, manifest, folder))
     log_overrides(run.log, manifest.overrides)
     run.log.emit(
         Event.MANIFEST_WRITTEN,
@@ -327,16 +325,6 @@ def write_manifest(
         critical=manifest.critical,
     )
     return manifest, sha256
-
-
-async def _read_back(run: Run, manifest: Manifest, folder: Path) -> None:
-    async with open_api(run) as api:
-        await prove_written(api, run.gateway, manifest, folder)
-
-
-async def _net(run: Run) -> SafetyNet:
-    async with open_api(run) as api:
-        return await safety_net(api, run.migration.source.bucket)
 
 
 def deletion_phase_check(state: State, wanted: Collection[Phase]) -> Check:
@@ -414,9 +402,7 @@ def late_writes_check(
 def verification_check(found: Survey, migration: Migration, phase: Phase) -> Check:
     """Every legacy object that was to be migrated must have been found equal, in this very run."""
     name, counts = "verification", found.compared.counts
-    wrong = ", ".join(
-        f"{counts[verdict]:,} {verdict.value.replace('_', ' ')}" for verdict in BLOCKING if counts[verdict]
-    )
+    wrong = said_of_counts({verdict: counts[verdict] for verdict in BLOCKING})
     if wrong:
         names = listed(map(str, found.compared.differences), 3)
         return failed(

@@ -33,6 +33,7 @@ from backfill_job.deletion.records import (
 from backfill_job.run.command import ExitCode
 from backfill_job.run.ending import next_line, say_verdict
 from backfill_job.run.failures import Failure, Failures, merged_failures, next_step
+from backfill_job.run.late_gateway import ask
 from backfill_job.run.phase_change import phase_after
 from backfill_job.run.reports import Lines, of_this_version
 from backfill_job.run.run import Run, open_api
@@ -41,6 +42,7 @@ from shared.decision import Authority
 from shared.events_log import Event
 from shared.gcs.api import MOST_CALLS, AsyncApi
 from shared.gcs.listing import list_pages
+from shared.json_io import filled
 from shared.phase import Phase, state_ref
 from shared.text import counted, shown
 
@@ -101,20 +103,16 @@ class DeletionResult:
             "chunks_left": self.chunks_left,
             "kept": list(self.kept),
             "stopped": self.stopped or None,
-            **({"back": self.back} if self.back else {}),
-            **({"failures": [each.to_json() for each in self.failures]} if self.failures else {}),
+            **filled(back=self.back, failures=[each.to_json() for each in self.failures]),
         }
 
 
 def settled_before(run: Run, found: FoundManifest) -> int:
     """How many lines of a manifest earlier runs have settled."""
-
-    async def load() -> int:
-        async with open_api(run) as api:
-            records = ChunkRecords(api, run.gateway, found.manifest, found.sha256)
-            return sum(record.counts.listed - len(record.kept) for record in (await records.load()).values())
-
-    return uvloop.run(load())
+    records = ask(
+        open_api(run), lambda api: ChunkRecords(api, run.gateway, found.manifest, found.sha256).load()
+    )
+    return sum(record.counts.listed - len(record.kept) for record in records.values())
 
 
 def run_deletion(
@@ -164,8 +162,7 @@ def run_deletion(
     *lines, verdict, last = _screen_lines(
         result, report, tasks, unfinished=unfinished, billing_project=run.migration.billing_project
     )
-    for line in lines:
-        run.say(line)
+    run.say(*lines)
     say_verdict(run.console, verdict, good=code is ExitCode.DONE)
     run.say(last)
     return code
@@ -314,8 +311,7 @@ def _compose(run: Run) -> None:
             "exit_code": max(int(part["exit_code"]) for part in parts),
             "elapsed_s": max(float(part["elapsed_s"]) for part in parts),
             "tasks": len(parts),
-            **({"back": back} if back else {}),
-            **({"failures": [each.to_json() for each in failures]} if failures else {}),
+            **filled(back=back, failures=[each.to_json() for each in failures]),
         }
     run.write_whole(REPORT, whole)
 

@@ -6,16 +6,14 @@ Only `flow` imports it. It is a module of its own because it is pure, so that te
 
 from collections.abc import Iterator, Sequence
 
-from rich import box
 from rich.console import Group, RenderableType
-from rich.table import Column, Table
 from rich.text import Text
 
 from backfill_job.bucket_settings import SafetyNet
 from backfill_job.checks import Check, blocking
 from backfill_job.deletion.survey import Survey
 from backfill_job.dry_run.inventory import Period
-from backfill_job.dry_run.screen import HELD, span_table
+from backfill_job.dry_run.screen import HELD, figures_table, span_table
 from shared.migration import Migration
 from shared.text import byte_count, counted, listed, shown
 
@@ -89,14 +87,7 @@ def _months(found: Survey) -> Iterator[RenderableType]:
 
 def _days(found: Survey) -> Iterator[RenderableType]:
     """What is at the legacy path, day by day."""
-    table = Table(
-        Column("day", no_wrap=True),
-        *(Column(name, justify="right", no_wrap=True) for name in ("objects", "JSONL", "bytes")),
-        box=box.SIMPLE,
-        show_edge=False,
-        pad_edge=False,
-        header_style="",
-    )
+    table = figures_table("day", "objects", "JSONL", "bytes")
     for day in (*found.counts.dated(), found.counts.day(None)):
         side = day.source
         if side.objects:

@@ -31,7 +31,7 @@ from shared.migration import Migration
 from shared.partitions import Gap
 from shared.text import byte_count, counted, dollars, duration, listed, shown
 
-__all__ = ["HELD", "PLANNED", "overview", "render", "span_table"]
+__all__ = ["HELD", "PLANNED", "figures_table", "overview", "render", "span_table"]
 
 ROWS = 20
 """Rows of a table of groups, and days of a list, on the screen; it counts the rest."""
@@ -202,7 +202,7 @@ def _alarm(findings: Inventory, names: int) -> Iterator[RenderableType]:
 
 
 def _headline(findings: Inventory) -> Table:
-    table = _table("", "objects", "bytes")
+    table = figures_table("", "objects", "bytes")
     _add(table, "at the source", *_count(findings.source))
     for step, words in _STEPS:
         if step in _ALWAYS or findings.steps[step].objects:
@@ -282,7 +282,7 @@ def span_table(
     spans: defaultdict[str, Period] = defaultdict(Period)
     for day, period in days.items():
         spans[day.isoformat()[:width]] += period
-    table = _table(heading, "days", *(name for name, _ in columns))
+    table = figures_table(heading, "days", *(name for name, _ in columns))
     for span, period in spans.items():
         _add(table, span, f"{days_of[span]:,}", *(cell(period) for _, cell in columns))
     if undated.objects:
@@ -334,7 +334,7 @@ def _sizes(sizes: Sizes) -> Sequence[RenderableType]:
 def _reserved(findings: Inventory) -> Sequence[RenderableType]:
     if not findings.reserved:
         return ()
-    table = _table("key", "at the source", "at the destination")
+    table = figures_table("key", "at the source", "at the destination")
     for key, found in findings.reserved.items():
         _add(table, shown(key), f"{found.source:,}", f"{found.destination:,}")
     return [table]
@@ -362,7 +362,7 @@ def _charges(estimate: Estimate) -> Iterator[RenderableType]:
     charges = [charge for charge in estimate.charges if charge.what not in AT_MOST]
     dear = [charge for charge in charges if charge.multi >= CENT]
     if dear:
-        costs = _table("what it costs", "how much", "in one region", "in several")
+        costs = figures_table("what it costs", "how much", "in one region", "in several")
         for charge in dear:
             amount = byte_count(int(charge.units)) if charge.in_bytes else f"{charge.units:,.0f}"
             _add(costs, charge.what, amount, dollars(charge.region), dollars(charge.multi))
@@ -408,7 +408,7 @@ def _names(named: Named, limit: int) -> Iterator[RenderableType]:
 
 
 def _groups(heading: str, groups: Mapping[str, Count]) -> Table:
-    table = _table(heading, "objects", "bytes")
+    table = figures_table(heading, "objects", "bytes")
     for key, count in list(groups.items())[:ROWS]:
         _add(table, shown(key), *_count(count))
     if len(groups) > ROWS:
@@ -418,7 +418,7 @@ def _groups(heading: str, groups: Mapping[str, Count]) -> Table:
     return table
 
 
-def _table(*headings: str) -> Table:
+def figures_table(*headings: str) -> Table:
     """A table whose first column is text and whose others are numbers."""
     first, *others = (Text(heading) for heading in headings)
     columns = [

@@ -11,7 +11,6 @@ after it. So the canary looks at both places again after a pause, until both are
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
-from enum import Enum, auto
 
 from backfill_job.rights import CANARY_FOLDER
 from backfill_job.run.clock import Clock
@@ -147,38 +146,31 @@ def _in_time(written: ObjectState, copy: ObjectState, at: ObjectRef, limit: floa
     return max(took, 0.0) if took <= limit else None
 
 
-class _Removal(Enum):
-    ABSENT = auto()
-    REMOVED = auto()
-    RETRY = auto()
-
-
 def _remove(
     gateway: Gateway, source: ObjectRef, destination: ObjectRef, pause: Callable[[float], None]
 ) -> tuple[tuple[str, ...], str]:
     """Remove both until neither appears again; gives what is left, and why."""
     for number in range(ROUNDS):
-        found: dict[str, _Removal] = {}
+        absent = True
         problems: dict[str, str] = {}
         for at in (source, destination):
             try:
-                found[at.uri] = _removed(gateway, at)
+                absent = _removed(gateway, at) and absent
             except MigrationError as error:
                 problems[at.uri] = str(error)
         if problems:
             return tuple(problems), "; ".join(problems.values())
-        if number and set(found.values()) == {_Removal.ABSENT}:
+        if number and absent:
             return (), ""
         pause(SETTLE_SECONDS)
     return (source.uri, destination.uri), "something brings it again whenever it is removed"
 
 
-def _removed(gateway: Gateway, at: ObjectRef) -> _Removal:
+def _removed(gateway: Gateway, at: ObjectRef) -> bool:
+    """Remove it; tells whether it was absent already."""
     there = gateway.look(at)
     if there is None:
-        return _Removal.ABSENT
-    try:
+        return True
+    with suppress(ConditionFailed, ObjectNotFound):  # the next look tells
         gateway.delete(at, if_generation=there.generation)
-    except (ConditionFailed, ObjectNotFound):
-        return _Removal.RETRY
-    return _Removal.REMOVED
+    return False

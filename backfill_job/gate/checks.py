@@ -36,7 +36,7 @@ from shared.report.headline import Tone, headline
 from shared.report.next_steps import CommandTarget
 from shared.state import NAMES, State
 from shared.text import counted, listed, minute_text
-from shared.verification import OF_NAMES, Lag, Level, Remark, Verdict, Verification
+from shared.verification import OF_NAMES, Lag, Level, Remark, Verdict, Verification, said_of_counts
 
 __all__ = [
     "ACCESS",
@@ -588,14 +588,12 @@ def _hours(age: timedelta) -> str:
 
 
 def _wrong(found: Verification) -> str:
-    unsettled = [
-        f"{count:,} {verdict.value.replace('_', ' ')}"
-        for verdict, count in found.counts.items()
-        if count and not verdict.settled
-    ]
+    unsettled = said_of_counts(
+        {verdict: count for verdict, count in found.counts.items() if not verdict.settled}
+    )
     first = listed((repr(one.name) for one in found.differences), SHOWN)
     if unsettled:
-        return ", ".join(unsettled) + (f", such as {first}" if first else "")
+        return unsettled + (f", such as {first}" if first else "")
     return "" if any(map(_is_grave, found.remarks)) else f"exit code {found.exit_code}, its report says why"
 
 

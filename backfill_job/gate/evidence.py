@@ -1,7 +1,6 @@
 """Gathers the evidence of the gate's checks: once, and only when a check asks for it. `checks` decides what passes."""
 
 import secrets
-import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date
@@ -10,8 +9,6 @@ from hashlib import sha256
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
-
-import uvloop
 
 from backfill_job.checks import Check, failed, known, not_run, passed, unavailable
 from backfill_job.consumer import Consumer, consumer_of, split_glob
@@ -25,6 +22,7 @@ from backfill_job.references.scan import Checkouts
 from backfill_job.references.sites import sites_of
 from backfill_job.references.targets import FindingKind
 from backfill_job.run.clock import waiting
+from backfill_job.run.late_gateway import ask
 from backfill_job.run.open_run import reports_at
 from backfill_job.run.phase_change import update_state
 from backfill_job.run.run import Run, open_api
@@ -38,7 +36,7 @@ from shared.phase import Phase
 from shared.record import read_state
 from shared.report.next_steps import CommandTarget
 from shared.state import State
-from shared.state_changes import Stamp, sites_seen
+from shared.state_changes import sites_seen
 from shared.text import minute_text
 from shared.verification import Lag, Verification, latest_verification_ref, read_verification
 
@@ -113,6 +111,13 @@ class Evidence:
         return self.known(lambda: read_state(self._run.gateway, self.migration))
 
     @property
+    def known_state(self) -> State:
+        """The migration's state. Raises `MigrationError` where it cannot be read, so that the check cannot run."""
+        if isinstance(self.state, MigrationError):
+            raise self.state
+        return self.state
+
+    @property
     def phase(self) -> Phase | None:
         """The migration's phase; None where the state cannot be read."""
         return self.state.phase if isinstance(self.state, State) else None
@@ -176,7 +181,7 @@ class Evidence:
             MigrationError: They could not be recorded.
         """
         run, sites = self._run, sites_of(result, FindingKind.LEGACY)
-        stamp = Stamp(uuid.uuid4().hex, run.command, run.now())
+        stamp = run.stamp()
         if not self.options.record or sites_seen(state, stamp, sites) is state:
             return state
         return update_state(run, lambda now: sites_seen(now, stamp, sites), stamp)
@@ -238,13 +243,8 @@ class Evidence:
         Raises:
             StorageError: A listing failed.
         """
-        run = self._run
-
-        async def found() -> tuple[Location, ...]:
-            async with open_api(run) as api:
-                return await case_siblings(api, run.migration)
-
-        return [f"{sibling.uri} ({self._example(sibling)})" for sibling in uvloop.run(found())]
+        found = ask(open_api(self._run), lambda api: case_siblings(api, self.migration))
+        return [f"{sibling.uri} ({self._example(sibling)})" for sibling in found]
 
     def known(self, gather: Callable[[], _Value]) -> _Value | MigrationError:
         """Gather something; gives the error where that fails.
@@ -256,11 +256,9 @@ class Evidence:
         return known(gather)
 
     def _verification(self) -> Verification | None:
-        if isinstance(self.state, MigrationError):
-            raise self.state
-        at = latest_verification_ref(self.migration)
+        state, at = self.known_state, latest_verification_ref(self.migration)
         contents = self._run.gateway.read(at)
-        require_on_record(contents, at.uri, self.state)
+        require_on_record(contents, at.uri, state)
         return None if contents is None else read_verification_record(contents, at.uri, self.target)
 
     @cached_property

@@ -31,7 +31,7 @@ from shared.loaded import LoadedRecord
 from shared.objects import is_later, time_text
 from shared.state import DayPart, Light, State, foreign_readers, too_few
 from shared.text import counted, listed, minute_text, shown
-from shared.verification import Verdict
+from shared.verification import Verdict, said_of_counts
 
 __all__ = ["LATE", "LOADED", "MIRROR", "ON_ITS_WAY", "READER", "DayEvidence", "judge_day", "measured_since"]
 
@@ -94,11 +94,9 @@ def _parts(seen: DayEvidence, state: State, since: datetime) -> Iterator[tuple[s
 
 def _equal(compared: Compared, excludes: tuple[str, ...], state: State) -> tuple[Light, str]:
     """As the gate's verification: of all the names that the comparisons before compared, and not of a listing that was cut short."""
-    wrong = [(verdict, compared.counts[verdict]) for verdict in NOT_EQUAL if compared.counts[verdict]]
-    if Verdict.ERASED in compared.wrong:
-        wrong.append((Verdict.ERASED, compared.counts[Verdict.ERASED]))
-    if wrong:
-        said = ", ".join(f"{count:,} {verdict.value.replace('_', ' ')}" for verdict, count in wrong)
+    erased = [Verdict.ERASED] if Verdict.ERASED in compared.wrong else []
+    said = said_of_counts({verdict: compared.counts[verdict] for verdict in (*NOT_EQUAL, *erased)})
+    if said:
         names = listed(
             sorted(shown(each.name) for each in compared.differences if each.verdict in NOT_EQUAL), 3
         )

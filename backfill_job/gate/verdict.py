@@ -9,9 +9,9 @@ from backfill_job.access import needs_of
 from backfill_job.bucket_settings import PATH_LIFECYCLE, RECORD_LIFECYCLE, lifecycle_checks
 from backfill_job.checks import (
     Check,
-    attempted,
     blocking,
     failed,
+    known,
     log_overrides,
     marked,
     not_applicable,
@@ -70,7 +70,8 @@ class GateCheck:
     Attributes:
         name: Its name in the table, in docs/commands.md and in decision 19.
         needs: The permissions that the operator's account needs, and where. ``rights.py`` grants them.
-        run: Decides the check from the evidence; gives None where the check does not apply in this phase.
+        run: Decides the check from the evidence; gives None where the check does not apply in this phase. Raises `MigrationError`
+            where the evidence cannot be read.
     """
 
     name: str
@@ -90,15 +91,8 @@ _CANARY = (
 )
 
 
-def _phase(evidence: Evidence) -> Check:
-    state = evidence.state
-    return (
-        _no_state("phase", state, evidence) if isinstance(state, MigrationError) else gate_phase_check(state)
-    )
-
-
-def _no_state(name: str, error: MigrationError, evidence: Evidence) -> Check:
-    """A check that needs the state, which is not there or not whole."""
+def _without_evidence(name: str, error: MigrationError, evidence: Evidence) -> Check:
+    """A check whose evidence cannot be read; where that is the state, `begin` mends it or says what to restore."""
     begin = evidence.target.command("begin", "--by", "NAME")
     if not isinstance(error, PhaseUnknown) or not begin:
         return unavailable(name, error)
@@ -107,22 +101,13 @@ def _no_state(name: str, error: MigrationError, evidence: Evidence) -> Check:
 
 
 def _verification(evidence: Evidence) -> Check:
-    found, state = evidence.recorded, evidence.state
-    if isinstance(state, MigrationError):
-        return _no_state("verification", state, evidence)
+    state, found = evidence.known_state, evidence.recorded
     if isinstance(found, UsageError):
         again = evidence.target.command("verify") if state.phase.before_cutover else ""
         return not_run("verification", str(found), again or "`status` says where the migration stands")
     if isinstance(found, MigrationError):
-        return unavailable("verification", found)
+        raise found
     return comparison_check(state, found, evidence.target, evidence.now, evidence.options.limits)
-
-
-def _names(evidence: Evidence) -> Check:
-    state = evidence.state
-    if isinstance(state, MigrationError):
-        return _no_state(NAMES, state, evidence)
-    return gate_names_check(state, evidence.target)
 
 
 def _late_writes(evidence: Evidence) -> Check | None:
@@ -170,20 +155,16 @@ def _dead_letters(evidence: Evidence) -> Check:
 
 
 def _references(evidence: Evidence) -> Check:
-    consumer, checkouts, state = evidence.options.consumer, evidence.options.checkouts, evidence.state
+    consumer, checkouts = evidence.options.consumer, evidence.options.checkouts
     if consumer is not None and consumer.nothing_loads and not checkouts.paths:
         return not_applicable("references", consumer.not_loaded)
-    if isinstance(state, MigrationError):
-        return unavailable("references", state)
-    result = checkouts.scan(evidence.migration)
+    state, result = evidence.known_state, checkouts.scan(evidence.migration)
     return references_check(result, state if result is None else evidence.with_sites(state, result))
 
 
 def _readers(evidence: Evidence) -> Check:
-    state = evidence.state
-    if isinstance(state, MigrationError):
-        return _no_state("readers", state, evidence)
-    return readers_check(state, evidence.target, evidence.now, audit_log=evidence.options.audit_log)
+    audit_log = evidence.options.audit_log
+    return readers_check(evidence.known_state, evidence.target, evidence.now, audit_log=audit_log)
 
 
 def _import_test(evidence: Evidence) -> Check:
@@ -246,13 +227,6 @@ def _access(evidence: Evidence) -> Check:
     return access_check(needs, evidence.policies)
 
 
-def _signoffs(evidence: Evidence) -> Check:
-    state = evidence.state
-    if isinstance(state, MigrationError):
-        return _no_state("sign-offs", state, evidence)
-    return gate_signoffs_check(state, evidence.target)
-
-
 def _lifecycle(name: str, evidence: Evidence) -> Check:
     (check,) = (
         each for each in lifecycle_checks(evidence.new_bucket, evidence.migration) if each.name == name
@@ -261,9 +235,9 @@ def _lifecycle(name: str, evidence: Evidence) -> Check:
 
 
 GATE_CHECKS = (
-    GateCheck("phase", (_GET_OWN,), _phase),
+    GateCheck("phase", (_GET_OWN,), lambda evidence: gate_phase_check(evidence.known_state)),
     GateCheck("verification", (_GET_OWN,), _verification),
-    GateCheck(NAMES, (_GET_OWN,), _names),
+    GateCheck(NAMES, (_GET_OWN,), lambda evidence: gate_names_check(evidence.known_state, evidence.target)),
     GateCheck("late writes", (_GET_OWN,), _late_writes),
     GateCheck("mirror lag", (_GET_OWN,), _lag),
     GateCheck("mirror alive", (_GET_OWN, *_CANARY), _alive),
@@ -276,7 +250,9 @@ GATE_CHECKS = (
     GateCheck("presence", _LIST, _presence),
     GateCheck("mixed prefix", (_LIST[1],), _mixed_prefix),
     GateCheck(ACCESS, _POLICIES, _access),
-    GateCheck("sign-offs", (_GET_OWN,), _signoffs),
+    GateCheck(
+        "sign-offs", (_GET_OWN,), lambda evidence: gate_signoffs_check(evidence.known_state, evidence.target)
+    ),
     GateCheck(RECORD_LIFECYCLE, (_GET_NEW_BUCKET,), partial(_lifecycle, RECORD_LIFECYCLE)),
     GateCheck(PATH_LIFECYCLE, (_GET_NEW_BUCKET,), partial(_lifecycle, PATH_LIFECYCLE)),
 )
@@ -307,7 +283,7 @@ class GateResult:
     def show(self, console: LateConsole) -> None:
         """Print every check; under one that blocks, what to do."""
         show_lines(console, self.checks)
-        console.print()
+        console.say("")
 
     def to_json(self) -> dict[str, Any]:
         """The result for a report."""
@@ -335,7 +311,7 @@ def run_gate(run: Run, options: GateOptions) -> GateResult:
     found: list[Check | None] = []
     with counting(run.console, "checks", total=len(GATE_CHECKS)) as add:
         for each in GATE_CHECKS:
-            found.append(attempted(each.name, partial(_run, run, each, evidence)))
+            found.append(_run(run, each, evidence))
             add(1)
     checks = marked((check for check in found if check is not None), OVERRIDABLE)
     result = GateResult(overridden(checks, options.overrides, options.by))
@@ -366,7 +342,8 @@ def _run(run: Run, each: GateCheck, evidence: Evidence) -> Check | None:
     options = evidence.options
     if options.no_mirror and each.name in OF_THE_MIRROR:
         return not_applicable(each.name, f"no mirror runs: {options.no_mirror} (says {options.by})")
-    check, why = each.run(evidence), options.not_made.get(each.name)
+    found, why = known(partial(each.run, evidence)), options.not_made.get(each.name)
+    check = _without_evidence(each.name, found, evidence) if isinstance(found, MigrationError) else found
     if check is None or not check.blocks or not why:
         return check
     return replace(check, evidence=f"{check.evidence}; it could not be made here: {why}")

@@ -5,7 +5,7 @@ later run loads that day. So a night is lost although every object is on both pa
 there when the run began. An object lies there since its live version was written on the legacy path; a copy's own time says nothing.
 So a night whose early objects were all overwritten later looks emptier than it was.
 
-A module of its own because the command only chooses nights and shows them.
+Only the command uses it, which chooses the nights and shows them.
 """
 
 from collections.abc import Iterator, Mapping
@@ -18,12 +18,13 @@ from typing import Any
 from backfill_job.consumer import Consumer
 from backfill_job.import_test.compare import ImportDay, PathLoad
 from backfill_job.import_test.day import read_folder
+from backfill_job.import_test.results import Results
 from shared.migration import Location, Migration
 from shared.objects import parse_time
 from shared.store import ListingStore
 from shared.text import counted, listed, minute_text
 
-__all__ = ["Branch", "Night", "appended", "conclusion", "nights_before", "play"]
+__all__ = ["Branch", "Night", "Nights", "conclusion", "play_nights"]
 
 _KEPT = 8
 """Listings kept: two paths, two folders, and the night before."""
@@ -130,7 +131,7 @@ def _said(side: NightSide) -> str:
             return "the load finds no file and fails"
 
 
-class Player:
+class _Player:
     """Plays nights; keeps the listings that the next one needs, too."""
 
     def __init__(self, migration: Migration, store: ListingStore, consumer: Consumer) -> None:
@@ -178,27 +179,63 @@ class Player:
         return {name: parse_time(state.created) for name, state in folder.files.items()}
 
 
-def play(run_date: date, migration: Migration, store: ListingStore, consumer: Consumer) -> Night:
-    """Play the run of a date with what lies on both paths now."""
-    return Player(migration, store, consumer).play(run_date)
+@dataclass(frozen=True, slots=True)
+class Nights:
+    """A run of the consumer, and those before it.
+
+    Attributes:
+        rows: What the run appends from the legacy and from the new path; None where its load fails.
+        before: The nights before it, the oldest first.
+        right: Whether the run has something to load and loads the same from both paths, and no past night took different branches.
+    """
+
+    night: Night
+    rows: tuple[int | None, int | None]
+    before: list[Night]
+    right: bool
+
+    def to_json(self, results: Results) -> dict[str, Any]:
+        """Everything for a report."""
+        return {
+            "schema": 1,
+            "kind": "import-night",
+            "run": results.run,
+            "consumer": results.consumer,
+            "right": self.right,
+            "night": self.night.to_json(),
+            "load": results.days[0].to_json(),
+            "rows": list(self.rows),
+            "before": [each.to_json() for each in self.before],
+        }
 
 
-def nights_before(
-    run_date: date, number: int, migration: Migration, store: ListingStore, consumer: Consumer
-) -> Iterator[Night]:
-    """Play the nights before a date, the oldest first, each with what lay there when its run began.
+def play_nights(
+    run_date: date, number: int, results: Results, store: ListingStore, consumer: Consumer
+) -> Nights:
+    """Play the run of a date with what lies on both paths now, and so many nights before it with what lay there when their runs began.
+
+    Args:
+        results: Of the day that the run loads; its load was tried already.
 
     Raises:
         StorageError: A listing failed.
     """
-    player = Player(migration, store, consumer)
+    player = _Player(results.migration, store, consumer)
+    night = player.play(run_date)
+    before = []
     for count in range(number, 0, -1):
         past = run_date - timedelta(days=count)
         began, _ = consumer.night_of(consumer.day_of_run(past))
-        yield player.play(past, at=began)
+        before.append(player.play(past, at=began))
+    there = results.allow_empty or night.legacy.files + night.new.files > 0
+    right = (
+        there and not night.differs and not night.lost and not (night.legacy.branch.loads and results.wrong)
+    )
+    same_before = not any(each.differs for each in before)
+    return Nights(night, _appended(night, results.days[0]), before, right and same_before)
 
 
-def appended(night: Night, tested: ImportDay) -> tuple[int | None, int | None]:
+def _appended(night: Night, tested: ImportDay) -> tuple[int | None, int | None]:
     """Rows that the run appends from each path; None where its load fails."""
 
     def rows(side: NightSide, load: PathLoad) -> int | None:

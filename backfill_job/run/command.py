@@ -6,6 +6,7 @@ import re
 import secrets
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import partial
@@ -13,7 +14,9 @@ from typing import TextIO
 
 from backfill_job.run.clock import Clock, system_clock
 from backfill_job.run.late_console import LateConsole
+from backfill_job.run.logs import LogFormat, logging_to
 from backfill_job.run.operator_values import fill_in
+from backfill_job.run.settings import Settings
 from backfill_job.run.stopping import leave_in_time
 from shared.command_line import OneLineParser, as_program, one_line
 from shared.errors import BucketNotFound, MigrationError, PermissionDenied, UsageError
@@ -95,6 +98,15 @@ class ProcessIO:
     def console(self, width: int = WIDTH) -> LateConsole:
         """Prints for the operator on stdout; `width` columns outside a terminal."""
         return LateConsole(self.stdout, width, only_progress=self.only_progress)
+
+    @property
+    def in_a_job(self) -> bool:
+        """Whether this is a task of a Cloud Run job, where every line on stdout is an event, and nothing is for a person."""
+        return bool(Settings.from_environ(self.environ).cloud_run_job)
+
+    def lines_of_a_job(self) -> AbstractContextManager[None]:
+        """In a Cloud Run job, the log's lines go to stdout while the block runs; elsewhere nothing is logged."""
+        return logging_to(self.stdout, LogFormat.JSON) if self.in_a_job else nullcontext()
 
     def run_name(self, migration: Migration) -> str:
         """A name for a run that begins now; no other run has it."""

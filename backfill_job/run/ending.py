@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 
+from backfill_job.run.command import ExitCode
 from backfill_job.run.late_console import LateConsole
 from backfill_job.run.local_tasks import without_options
 from backfill_job.run.run import Run
@@ -16,10 +17,15 @@ from shared.report.next_steps import CommandTarget, shown_command
 __all__ = ["command_line", "next_line", "next_of", "of_consumer", "same_command", "say_end", "say_verdict"]
 
 
-def say_end(run: Run, verdict: str, command: str, *, good: bool, fix_first: bool = False) -> None:
-    """Print the last two lines of a command, which with `fix_first` helps only after what stands above is fixed."""
+def say_end(run: Run, verdict: str, command: str, *, good: bool, fix_first: bool = False) -> ExitCode:
+    """Print the last two lines of a command, and give the exit code that says the same.
+
+    Args:
+        command: What to type next; with `fix_first` it helps only after what stands above is fixed.
+    """
     say_verdict(run.console, verdict, good=good)
     run.say(next_line(command, fix_first=fix_first))
+    return ExitCode.DONE if good else ExitCode.NOT_RIGHT
 
 
 def next_of(migration: Migration, name: str, words: Sequence[str], *, good: bool) -> str:
@@ -36,7 +42,7 @@ def of_consumer(migration: Migration, name: str, words: Sequence[str], *, good: 
 
 def say_verdict(console: LateConsole, verdict: str, *, good: bool) -> None:
     """Print how a command ended: on a terminal in colour."""
-    console.print(verdict, markup=False, soft_wrap=True, style="bold green" if good else "bold red")
+    console.say(verdict, style="bold green" if good else "bold red")
 
 
 def next_line(command: str, *, fix_first: bool = False) -> str:

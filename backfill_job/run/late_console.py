@@ -4,10 +4,10 @@ Plain lines for a log or a pipe need no library. The import takes a fifth of a s
 thousand objects.
 """
 
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, RenderableType
 
 __all__ = ["LateConsole"]
 
@@ -49,13 +49,16 @@ class LateConsole:
             self._console = Console(file=self._file, width=self._width, quiet=self._quiet, highlight=False)
         return self._console
 
-    def print(self, *objects: Any, **options: Any) -> None:
-        """Print as `rich.console.Console.print` does. A plain line outside a terminal goes out as it is."""
-        plain = options.get("soft_wrap") and options.get("markup") is False and not self.is_terminal
-        if self.silent:
-            return
-        if plain and len(objects) == 1 and isinstance(objects[0], str):
-            self._file.write(objects[0] + options.get("end", "\n"))
-            self._file.flush()
-        else:
-            self.rich().print(*objects, **options)
+    def say(self, *lines: str, style: str = "", end: str = "\n") -> None:
+        """Print lines without wrapping or markup; on a terminal in a style of `rich`."""
+        for line in () if self.silent else lines:
+            if self.is_terminal:
+                self.rich().print(line, end=end, style=style or None, markup=False, soft_wrap=True)
+            else:
+                self._file.write(line + end)
+                self._file.flush()
+
+    def show(self, drawn: "RenderableType") -> None:
+        """Print a table or another thing that `rich` lays out."""
+        if not self.silent:
+            self.rich().print(drawn)

@@ -25,13 +25,23 @@ from shared.store import ListingPage
 if TYPE_CHECKING:
     from shared.gateway import Gateway
 
-__all__ = ["REQUEST_TIMEOUT", "BlockingApi", "LateGateway"]
+__all__ = ["REQUEST_TIMEOUT", "BlockingApi", "LateGateway", "ask"]
 
 _Value = TypeVar("_Value")
 
 REQUEST_TIMEOUT = 60.0
 """Seconds without an answer after which a request counts as lost. A rewrite needs at least 30 (Cloud Storage reference,
 "Objects: rewrite")."""
+
+
+def ask(api: AsyncApi, question: Callable[[AsyncApi], Awaitable[_Value]]) -> _Value:
+    """Ask something through a fast client, which is open for this question alone. Not within an event loop."""
+
+    async def asked() -> _Value:
+        async with api:
+            return await question(api)
+
+    return uvloop.run(asked())
 
 
 class BlockingApi:

@@ -118,10 +118,7 @@ def opened(
                     allow_empty=run.allow_empty or bool(task) or arguments.since is not None,
                 )
                 if store.endpoint and console.is_terminal:
-                    console.print(
-                        f"Not Google's Cloud Storage, but {store.endpoint} (STORAGE_EMULATOR_HOST).",
-                        markup=False,
-                    )
+                    console.say(f"Not Google's Cloud Storage, but {store.endpoint} (STORAGE_EMULATOR_HOST).")
                 _begin(run, mode)
                 yield run
         except MigrationError as error:
@@ -202,5 +199,5 @@ def _output(
     stream = io.stdout if as_json else None if io.stderr.isatty() else io.stderr
     with logging_to(stream, log_format, file=file):
         if file is not None:
-            console.print(f"log: {file}", markup=False, soft_wrap=True)
+            console.say(f"log: {file}")
         yield console

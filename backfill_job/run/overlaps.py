@@ -15,9 +15,9 @@ import asyncio
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
-import uvloop
-
+from backfill_job.run.late_gateway import ask
 from backfill_job.run.run import START_PATIENCE
 from shared.errors import PhaseUnknown, StorageError, UsageError
 from shared.gcs.api import AsyncApi, RetryPolicy
@@ -90,7 +90,7 @@ def refuse_overlaps(
         **way_from(environ),
     )
     try:
-        for trace in uvloop.run(_overlapping(api, migration)):
+        for trace in ask(api, partial(_overlapping, migration)):
             other = _read(store, trace)
             phase = _phase(store, trace, other)
             if phase is not Phase.DELETED or not _apart(other, migration):
@@ -101,14 +101,13 @@ def refuse_overlaps(
         ) from error
 
 
-async def _overlapping(api: AsyncApi, migration: Migration) -> list[_Trace]:
+async def _overlapping(migration: Migration, api: AsyncApi) -> list[_Trace]:
     """The records, other than our own, whose names overlap one of our paths."""
     paths = (migration.source, migration.destination)
     folders = sorted({(path.bucket, _folder(path)) for path in paths})
-    async with api:
-        listed = await asyncio.gather(
-            *(matching_names(api, Location(*folder), glob) for folder in folders for glob in GLOBS)
-        )
+    listed = await asyncio.gather(
+        *(matching_names(api, Location(*folder), glob) for folder in folders for glob in GLOBS)
+    )
     buckets = [bucket for bucket, _ in folders for _ in GLOBS]
     own = migration.own_ref("state.json")
     return [

@@ -50,7 +50,7 @@ def confirm_by_yes(run: Run, question: str, *, in_full: bool = False) -> None:
 
 def _answer(run: Run, question: str) -> str:
     """The typed line; empty at the end of the input."""
-    run.console.print(question, end="", markup=False, soft_wrap=True)
+    run.console.say(question, end="")
     answer = ""
     try:
         with run.stop.raising():

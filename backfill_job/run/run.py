@@ -3,20 +3,17 @@
 import asyncio
 import gc
 import time
-import uuid
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-import uvloop
-
 from backfill_job.run.clock import Clock
 from backfill_job.run.command import ProcessIO
 from backfill_job.run.key_ranges import KeyRange
 from backfill_job.run.late_console import LateConsole
-from backfill_job.run.late_gateway import LateGateway
+from backfill_job.run.late_gateway import LateGateway, ask
 from backfill_job.run.reports import Lines, Reports, complete_set, json_bytes, part_name
 from backfill_job.run.settings import Settings
 from backfill_job.run.stopping import Stop
@@ -112,16 +109,16 @@ class Run:
 
     def stamp(self, by: str = "") -> Stamp:
         """A change of the state that is made now, by the command where no person makes it."""
-        return Stamp(uuid.uuid4().hex, by or self.command, self.now())
+        return Stamp.new(by or self.command, self.now())
 
     def run_record(self, exit_code: int, summary: str, *, command: str = "") -> RunRecord:
         """What the state keeps of the run, which ends now."""
         command = command or self.command
         return RunRecord(self.name, command, self.clock.now(), int(exit_code), summary, self.place)
 
-    def say(self, text: str) -> None:
-        """Print a line for the operator without wrapping or markup."""
-        self.console.print(text, markup=False, soft_wrap=True)
+    def say(self, *lines: str) -> None:
+        """Print lines for the operator without wrapping or markup."""
+        self.console.say(*lines)
 
     def object_lines(self) -> AbstractContextManager[Lines | None]:
         """``objects.jsonl`` of this process's reports, for one block; None where it would not outlive the run."""
@@ -205,7 +202,7 @@ def check_start(run: Run) -> None:
         UsageError: A side cannot be listed; or the source is empty, and the run does not allow that.
     """
     try:
-        source, _ = uvloop.run(_first_names(run))
+        source, _ = ask(open_api(run, patience=START_PATIENCE), lambda api: _first_names(api, run.migration))
     except StorageError as error:
         raise UsageError(f"cannot start: {error}") from error
     if source is None:
@@ -235,11 +232,10 @@ def recorded_phase(run: Run) -> Recorded | None:
     return found
 
 
-async def _first_names(run: Run) -> list[str | None]:
-    """The first name on each side, None where there is none; with few retries."""
-    async with open_api(run, patience=START_PATIENCE) as api:
-        sides = (run.migration.source, run.migration.destination)
-        return await asyncio.gather(*(_first_of_data(api, side, run.migration) for side in sides))
+async def _first_names(api: AsyncApi, migration: Migration) -> list[str | None]:
+    """The first name on each side, None where there is none."""
+    sides = (migration.source, migration.destination)
+    return await asyncio.gather(*(_first_of_data(api, side, migration) for side in sides))
 
 
 async def _first_of_data(api: AsyncApi, side: Location, migration: Migration) -> str | None:

@@ -18,12 +18,11 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
+from functools import cache, partial
 from itertools import pairwise
 
-import uvloop
-
 from backfill_job.run.key_ranges import KeyRange, Partition, assign, boundaries_for, ranges, samples_wanted
+from backfill_job.run.late_gateway import ask
 from backfill_job.run.run import Run, open_api
 from backfill_job.run.since import without_older_days
 from shared.decision import ABSENT
@@ -31,7 +30,7 @@ from shared.errors import ConditionFailed, UnexpectedAnswer, UsageError
 from shared.gcs.api import AsyncApi
 from shared.gcs.listing import first_name, top_level
 from shared.json_io import convert, parse_json, shown_value
-from shared.migration import Location
+from shared.migration import Location, Migration
 
 __all__ = [
     "VERSION",
@@ -74,7 +73,7 @@ def task_ranges(run: Run, since: datetime | None) -> tuple[KeyRange, ...]:
         UsageError: The map is damaged or another execution's.
         StorageError: A listing failed, or the map cannot be written or read.
     """
-    listed = cache(lambda: uvloop.run(_top_levels(run)))
+    listed = cache(lambda: ask(open_api(run), partial(_top_levels, run.migration)))
     if run.settings.task_count > 1:
         mine = _agreed_ranges(run, listed)
     else:
@@ -87,7 +86,7 @@ def _agreed_ranges(run: Run, listed: _Listed) -> tuple[KeyRange, ...]:
     at = run.migration.own_ref("runs", execution, "shards.json")
     text = run.store.read(at)
     if text is None:
-        partitions = uvloop.run(_partitions(run, _starts(listed), tasks))
+        partitions = ask(open_api(run, PROBES), partial(_partitions, run.migration, _starts(listed), tasks))
         text = ShardMap(execution, tasks, boundaries_for(partitions, tasks)).to_json()
         try:
             run.store.write(at, text, if_generation=ABSENT)
@@ -103,11 +102,10 @@ def _agreed_ranges(run: Run, listed: _Listed) -> tuple[KeyRange, ...]:
         raise UsageError(f"{at.uri}: {error}; start a new execution, which makes its own") from error
 
 
-async def _top_levels(run: Run) -> Sequence[tuple[Sequence[str], bool]]:
-    async with open_api(run) as api:
-        return await asyncio.gather(
-            *(top_level(api, location) for location in (run.migration.source, run.migration.destination))
-        )
+async def _top_levels(migration: Migration, api: AsyncApi) -> Sequence[tuple[Sequence[str], bool]]:
+    return await asyncio.gather(
+        *(top_level(api, location) for location in (migration.source, migration.destination))
+    )
 
 
 def known_on_both(sides: Sequence[tuple[Sequence[str], bool]]) -> tuple[str, ...]:
@@ -127,13 +125,14 @@ def _starts(listed: _Listed) -> list[str]:
     return sorted({name for names, _ in listed() for name in names if name.endswith("/")}) or [""]
 
 
-async def _partitions(run: Run, starts: Sequence[str], tasks: int) -> list[Partition]:
+async def _partitions(
+    migration: Migration, starts: Sequence[str], tasks: int, api: AsyncApi
+) -> list[Partition]:
     """The folders, with the names at which to split large ones."""
     wanted = samples_wanted([Partition(start) for start in starts], tasks)
-    async with open_api(run, PROBES) as api:
-        names = await asyncio.gather(
-            *(splitting_names(api, run.migration.source, start, count) for start, count in wanted.items())
-        )
+    names = await asyncio.gather(
+        *(splitting_names(api, migration.source, start, count) for start, count in wanted.items())
+    )
     samples = dict(zip(wanted, names, strict=True))
     return [Partition(start, samples=samples.get(start, ())) for start in starts]
 

@@ -33,6 +33,7 @@ from shared.authority import AuthoritySource, current_authority
 from shared.decision import ABSENT, was_erased
 from shared.errors import Cause, ConditionFailed, MigrationError, ObjectNotFound, StorageError
 from shared.gcs.api import AsyncApi, Pacing
+from shared.json_io import filled
 from shared.migration import Migration
 from shared.objects import ObjectState, is_later, same
 from shared.partitions import classify
@@ -300,13 +301,9 @@ class UndoResult:
             "outcomes": self.counts.outcomes_json(),
             "there": self.there,
             "not_there": self.not_there,
-            **({"erased": self.left} if self.left else {}),
+            **filled(erased=self.left),
             "names": self.names,
-            **(
-                {"failures": [each.to_json() for each in failures]}
-                if (failures := self.failures.all())
-                else {}
-            ),
+            **filled(failures=[each.to_json() for each in self.failures.all()]),
         }
 
 

@@ -6,11 +6,11 @@ It is a module of its own because it is pure, so that tests read it without stor
 from collections import Counter
 from datetime import date
 
-from rich import box
-from rich.table import Column, Table
+from rich.table import Table
 from rich.text import Text
 
 from backfill_job.deletion.phases import GOES_ON_IN
+from backfill_job.dry_run.screen import figures_table
 from backfill_job.run.failures import next_step
 from backfill_job.run.phase_change import PhaseAfter
 from backfill_job.undo.options import RestoreWay
@@ -51,15 +51,7 @@ _ONLY_WHERE_SOME = frozenset({RestoreWay.ERASED, RestoreWay.OCCUPIED, RestoreWay
 
 def plan_table(plan: RestorePlan) -> Table:
     """Lay out what can be done."""
-    table = Table(
-        Column("of the manifest's objects", overflow="fold"),
-        Column("objects", justify="right", no_wrap=True),
-        Column("bytes", justify="right", no_wrap=True),
-        box=box.SIMPLE,
-        show_edge=False,
-        pad_edge=False,
-        header_style="",
-    )
+    table = figures_table("of the manifest's objects", "objects", "bytes")
     for way, words in _WAYS:
         if not plan.counts.by_outcome[way] and way in _ONLY_WHERE_SOME:
             continue

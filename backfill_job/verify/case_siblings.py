@@ -6,8 +6,7 @@ names, so nothing reports an error.
 
 import asyncio
 
-import uvloop
-
+from backfill_job.run.late_gateway import ask
 from backfill_job.run.run import Run, open_api
 from shared.errors import PermissionDenied
 from shared.events_log import Event, EventLog
@@ -24,12 +23,7 @@ MIXED = "mixed_prefix"
 
 def mixed_prefixes_of(run: Run) -> list[Remark]:
     """The `mixed_prefixes` of a run's migration; the log has them, too."""
-
-    async def found() -> list[Remark]:
-        async with open_api(run) as api:
-            return await mixed_prefixes(api, run.migration, run.log)
-
-    return uvloop.run(found())
+    return ask(open_api(run), lambda api: mixed_prefixes(api, run.migration, run.log))
 
 
 async def mixed_prefixes(api: AsyncApi, migration: Migration, log: EventLog | None = None) -> list[Remark]:

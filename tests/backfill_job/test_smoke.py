@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 from google_apis import Apis, serving
-from rich.console import Console
 from testing_commands import Ended, run_command, where
 from testing_paths import Paths
 
@@ -19,6 +18,7 @@ from backfill_job.bucket_settings import bucket_checks
 from backfill_job.checks import Standing, failed, not_run, passed, show_lines
 from backfill_job.gate.canary import canary_name
 from backfill_job.rights import CANARY_FOLDER, RIGHTS, Area, Part, Role, location_of
+from backfill_job.run.late_console import LateConsole
 from backfill_job.smoke.held import AROUND, ASKED, rights_checks
 from shared.gateway import Gateway
 from shared.migration import Environment, qpi_exports
@@ -505,7 +505,8 @@ def test_every_part_is_asked_about_itself(run_smoke: Smoke, paths: Paths, apis: 
 
 def test_the_screen_has_80_columns_and_what_blocks_first() -> None:
     """What to do stands under its check, and a command in it can be pasted."""
-    console = Console(file=StringIO(), width=200)
+    screen = StringIO()
+    console = LateConsole(screen, 200)
     command = f"gcloud storage buckets update gs://{'b' * 60} --uniform-bucket-level-access"
     show_lines(
         console,
@@ -515,7 +516,7 @@ def test_the_screen_has_80_columns_and_what_blocks_first() -> None:
             failed("bad", "one\ntwo \x1b[31m", f"turn it on: {command}, once that is right"),
         ],
     )
-    assert console.file.getvalue().splitlines() == [  # type: ignore[attr-defined]
+    assert screen.getvalue().splitlines() == [
         "FAIL     bad: one",
         "         two \\x1b[31m",
         "         turn it on",
@@ -529,11 +530,11 @@ def test_the_screen_has_80_columns_and_what_blocks_first() -> None:
     show_lines(
         console, [not_run("phase", *damaged), not_run("names", *damaged), not_run("alone", "why", "x")]
     )
-    assert console.file.getvalue().splitlines()[8:] == [  # type: ignore[attr-defined]
+    assert screen.getvalue().splitlines()[8:] == [
         "NOT RUN  phase, names: the record is damaged",
         "         restore it",
         "NOT RUN  alone: why",
         "         x",
     ]
     show_lines(console, [passed("fine", "with its evidence, as nothing blocks")])
-    assert console.file.getvalue().endswith("\nPASS     fine: with its evidence, as nothing blocks\n")  # type: ignore[attr-defined]
+    assert screen.getvalue().endswith("\nPASS     fine: with its evidence, as nothing blocks\n")
