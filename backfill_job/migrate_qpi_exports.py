@@ -129,12 +129,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def _run(arguments: argparse.Namespace, io: ProcessIO) -> int:
     settings = Settings.from_environ(io.environ)
     _check_arguments(arguments, settings, io)
+    migration = migration_from(arguments)
     if arguments.tasks > 1 and settings.task_count == 1:
         again = shown_command("migrate", *io.words)
-        status = command_line(migration_from(arguments), "status")
-        show = partial(_composed_lines, again=again, status=status)
-        return run_as_tasks("migrate", arguments, io, report="run.json", show=show)
-    migration = migration_from(arguments)
+        show = partial(_composed_lines, again=again, status=command_line(migration, "status"))
+        return run_as_tasks("migrate", arguments, io, migration=migration, report="run.json", show=show)
     mode = "execute" if arguments.execute else "dry-run"
     with opened(
         NAME,

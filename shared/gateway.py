@@ -98,7 +98,6 @@ class Gateway:
         self._payer = billing_project or None
         if local := os.environ.get("STORAGE_EMULATOR_HOST"):
             address_of(local)
-        os.environ.setdefault("DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA", "true")
         self._retry = (
             DEFAULT_RETRY.with_predicate(_can_succeed_later)
             .with_timeout(retry_deadline)
@@ -111,6 +110,8 @@ class Gateway:
             raise UsageError(
                 f"no Google Cloud credentials ({error}); try: gcloud auth application-default login"
             ) from error
+        # After a 404 its cache would ask for the bucket in a thread of its own, without the project that pays.
+        self._client._bucket_metadata_cache = None  # noqa: SLF001
         adapter = _Adapter(pool_connections=connections, pool_maxsize=connections, pool_block=True)
         for scheme in ("https://", "http://"):
             self._client._http.mount(scheme, adapter)  # noqa: SLF001 -- the only way to a pool of this size

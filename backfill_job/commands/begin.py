@@ -72,7 +72,7 @@ def _run(arguments: argparse.Namespace, io: ProcessIO) -> ExitCode:
     with (
         io.lines_of_a_job(),
         closing(
-            Gateway(retry_deadline=PATIENCE_SECONDS, billing_project=arguments.billing_project)
+            Gateway(retry_deadline=PATIENCE_SECONDS, billing_project=migration.billing_project)
         ) as gateway,
     ):
         for side in (migration.source, migration.destination):

@@ -120,11 +120,11 @@ def _run(arguments: argparse.Namespace, io: ProcessIO) -> ExitCode:
     migration = migration_from(arguments)
     _check_arguments(arguments)
     named = frozenset(_name(word, migration) for word in arguments.names)
-    with closing(Gateway(billing_project=arguments.billing_project)) as gateway:
+    with closing(Gateway(billing_project=migration.billing_project)) as gateway:
         state = changeable(read_record(gateway, migration), migration)
         if arguments.execute:
-            refuse_overlaps(migration, gateway, io.environ, billing_project=arguments.billing_project)
-        looking = _Looking(migration, gateway, io, arguments.billing_project)
+            refuse_overlaps(migration, gateway, io.environ)
+        looking = _Looking(migration, gateway, io, migration.billing_project)
         matched = _matched(arguments, looking)
         names = named | matched
         if len(names) > MOST_NAMES:

@@ -131,7 +131,7 @@ def _run(arguments: argparse.Namespace, io: ProcessIO) -> ExitCode:
             name, engine_name, migration, days, arguments.allow_empty, started, consumer=consumer.identity
         )
         console = io.console()
-        with closing(Gateway(connections=READERS, billing_project=arguments.billing_project)) as gateway:
+        with closing(Gateway(connections=READERS, billing_project=migration.billing_project)) as gateway:
             _check_start(gateway, migration)
             clock = until_stopped(replace(io.clock, now=gateway.server_time.now), stop)
             with engine_of(gateway) as engine:

@@ -112,7 +112,7 @@ def _run(arguments: argparse.Namespace, io: ProcessIO) -> ExitCode:
     with (
         io.lines_of_a_job(),
         stopping_on_signals() as stop,
-        closing(Gateway(connections=READERS, billing_project=arguments.billing_project)) as gateway,
+        closing(Gateway(connections=READERS, billing_project=migration.billing_project)) as gateway,
     ):
         path = _path(arguments.path, gateway, migration)
         with _table(arguments, io, gateway, consumer, run=run, stop=stop) as table:

@@ -190,7 +190,7 @@ def _recorded(arguments: argparse.Namespace, migration: Migration, found: Accoun
     """
     look = found.record() if found is not None and arguments.record else None
     with closing(
-        Gateway(retry_deadline=PATIENCE_SECONDS, billing_project=arguments.billing_project)
+        Gateway(retry_deadline=PATIENCE_SECONDS, billing_project=migration.billing_project)
     ) as gateway:
         require_begun(gateway, migration)
         now = gateway.server_time.now()

@@ -198,7 +198,7 @@ def _checks(
         held, tried = held_permissions(gateway, migration)
         checks = [
             *rights_checks(part, held, tried),
-            *_with_payer(_bucket_checks(buckets, migration, part), arguments.billing_project),
+            *_with_payer(_bucket_checks(buckets, migration, part), migration.billing_project),
         ]
         if arguments.wire is not None:
             lacking = _lacking(held[Area.SMOKE])
@@ -259,7 +259,7 @@ def _wire(
     _write(file, {"version": 1, **about})  # so that a file that cannot be written is known before
     at = location_of(Area.SMOKE, migration)
     folder = Location(at.bucket, f"{at.prefix}{secrets.token_hex(8)}/")
-    way = TrialConnection(io.environ, arguments.billing_project)
+    way = TrialConnection(io.environ, migration.billing_project)
     versioned = bool((settings["versioning"] or {}).get("enabled"))
     if io.stdout.isatty():
         print(f"wire: up to three minutes, in {folder.uri}, which is removed again", file=io.stderr)

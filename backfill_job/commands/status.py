@@ -74,7 +74,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def _run(arguments: argparse.Namespace, io: ProcessIO) -> int:
     migration = migration_from(arguments)
     with closing(
-        Gateway(retry_deadline=PATIENCE_SECONDS, billing_project=arguments.billing_project)
+        Gateway(retry_deadline=PATIENCE_SECONDS, billing_project=migration.billing_project)
     ) as gateway:
         if arguments.serve:
             return _serve(migration, gateway, arguments.port, io)

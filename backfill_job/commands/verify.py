@@ -116,9 +116,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _run(arguments: argparse.Namespace, io: ProcessIO) -> int:
     settings = Settings.from_environ(io.environ)
-    if arguments.tasks > 1 and settings.task_count == 1:
-        return run_as_tasks(NAME, arguments, io, report=REPORT, show=_report_lines)
     migration = migration_from(arguments)
+    if arguments.tasks > 1 and settings.task_count == 1:
+        return run_as_tasks(NAME, arguments, io, migration=migration, report=REPORT, show=_report_lines)
     with opened(
         NAME, arguments, io, migration=migration, mode=NAME, changes_objects=False, in_tasks=True
     ) as run:

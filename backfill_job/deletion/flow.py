@@ -162,7 +162,7 @@ def _delete(command: str, arguments: argparse.Namespace, io: ProcessIO, settings
                     unfinished=_unfinished(run, found),
                 )
         unfinished = _unfinished(run, found)
-    return _in_tasks(arguments, io, found, unfinished)
+    return _in_tasks(arguments, io, migration, found, unfinished)
 
 
 def _dry_run(run: Run, state: State, request: DeletionRequest, *, details: bool) -> ExitCode:
@@ -346,17 +346,22 @@ def _said_blocked(run: Run, state: State, checks: Sequence[Check]) -> bool:
 
 
 def _in_tasks(
-    arguments: argparse.Namespace, io: ProcessIO, found: FoundManifest, unfinished: tuple[str, ...]
+    arguments: argparse.Namespace,
+    io: ProcessIO,
+    migration: Migration,
+    found: FoundManifest,
+    unfinished: tuple[str, ...],
 ) -> int:
     """Start tasks on this machine that delete what was confirmed in this process."""
     # Where an argument is there twice, the last one counts.
-    more = ("--resume", found.place, *_consent_words(found.manifest.migration, found.manifest.objects))
+    more = ("--resume", found.place, *_consent_words(migration, found.manifest.objects))
     return run_as_tasks(
         SUBCOMMAND,
         arguments,
         replace(io, words=(*without_options(io.words, OF_THE_MANIFEST), *more)),
+        migration=migration,
         report=REPORT,
-        show=partial(composed_lines, unfinished=unfinished, billing_project=arguments.billing_project),
+        show=partial(composed_lines, unfinished=unfinished, billing_project=migration.billing_project),
     )
 
 

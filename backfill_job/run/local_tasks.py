@@ -11,12 +11,13 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from backfill_job.run.command import ExitCode, ProcessIO, migration_from
+from backfill_job.run.command import ExitCode, ProcessIO
 from backfill_job.run.late_gateway import LateGateway
 from backfill_job.run.open_run import reports_at
 from backfill_job.run.reports import read_report
 from backfill_job.run.settings import PASSING_REPORTS
 from shared.errors import UsageError
+from shared.migration import Migration
 from shared.operations import OperationsCounter
 from shared.server_time import ServerTime
 
@@ -31,6 +32,7 @@ def run_as_tasks(
     arguments: argparse.Namespace,
     io: ProcessIO,
     *,
+    migration: Migration,
     report: str,
     show: Callable[[Mapping[str, Any]], Sequence[str]],
 ) -> int:
@@ -53,11 +55,11 @@ def run_as_tasks(
     with (
         tempfile.TemporaryDirectory() as folder,
         closing(
-            LateGateway(io.environ, 1, OperationsCounter(), ServerTime(), arguments.billing_project)
+            LateGateway(io.environ, 1, OperationsCounter(), ServerTime(), migration.billing_project)
         ) as store,
     ):
         place = arguments.report or Path(folder)
-        reports = reports_at(place, store, migration_from(arguments))
+        reports = reports_at(place, store, migration)
         words, environ = io.words, io.environ
         if arguments.report is None:
             words, environ = (*words, "--report", folder), {**environ, PASSING_REPORTS: "1"}

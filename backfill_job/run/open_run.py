@@ -82,7 +82,7 @@ def opened(
             server_time = ServerTime(io.clock.now)
             with closing(
                 LateGateway(
-                    io.environ, GATEWAY_CONNECTIONS, operations, server_time, arguments.billing_project
+                    io.environ, GATEWAY_CONNECTIONS, operations, server_time, migration.billing_project
                 )
             ) as store:
                 reports = reports_at(arguments.report, store, migration)
@@ -108,7 +108,7 @@ def opened(
                 )
                 check_start(run)
                 if changes_objects:
-                    refuse_overlaps(migration, store, io.environ, operations, arguments.billing_project)
+                    refuse_overlaps(migration, store, io.environ, operations)
                 run = replace(
                     run,
                     started=run.now(),
@@ -133,9 +133,7 @@ def say_overlaps(run: Run) -> bool:
         Whether it would.
     """
     try:
-        refuse_overlaps(
-            run.migration, run.store, run.io.environ, run.operations, run.migration.billing_project
-        )
+        refuse_overlaps(run.migration, run.store, run.io.environ, run.operations)
     except UsageError as error:
         run.say(f"It would be REFUSED: {error}")
         return True

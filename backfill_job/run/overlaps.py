@@ -69,15 +69,11 @@ def refuse_overlaps(
     store: RecordStore,
     environ: Mapping[str, str],
     operations: OperationsCounter | None = None,
-    billing_project: str = "",
 ) -> None:
     """Refuse if a record of another migration is about objects of this one.
 
     Commands that overwrite or delete objects ask this before they write anything. One record is let through: of a migration
     that is in phase ``deleted``, where neither of its paths overlaps this one's destination.
-
-    Args:
-        billing_project: Pays for them at a requester-pays bucket; empty for none.
 
     Raises:
         UsageError: There is such a record, or it may not be read or is damaged, or it is not known whether there is one.
@@ -86,7 +82,7 @@ def refuse_overlaps(
         retry=RetryPolicy(deadline=START_PATIENCE),
         operations=operations,
         server_time=store.server_time,
-        billing_project=billing_project,
+        billing_project=migration.billing_project,
         **way_from(environ),
     )
     try:
