@@ -59,6 +59,7 @@ from backfill_job.run.run import Run
 from backfill_job.run.settings import Settings
 from shared.errors import UsageError
 from shared.events_log import Event
+from shared.json_io import parse_json
 from shared.migration import Migration
 from shared.phase import Phase
 from shared.state import State
@@ -405,16 +406,30 @@ def _names_in(file: Path | None) -> frozenset[str]:
         return frozenset()
     where = f"--erased: {shown(str(file))}"
     try:
-        names = frozenset(filter(None, re.split("[\r\n]+", file.read_text(encoding="utf-8-sig"))))
+        text = file.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise UsageError(f"{where} cannot be read ({error.strerror})") from error
     except ValueError as error:
         raise UsageError(f"{where} is not a text in UTF-8") from error
+    names = frozenset(filter(None, re.split("[\r\n]+", text)))
+    if any(map(_is_json, (text, *names))):
+        raise UsageError(f"{where} is JSON; write one name below the prefix a line, as `verify` shows it")
     if not names:
         raise UsageError(f"{where} holds no name: one below the prefix a line, as `verify` shows it")
     if address := next((name for name in sorted(names) if name.startswith("gs://")), ""):
         raise UsageError(f"{where} holds the address {shown(address)}: leave out the bucket and the prefix")
     return names
+
+
+def _is_json(text: str) -> bool:
+    """Whether a text is a list or an object in JSON, and so not the name of an object."""
+    if not text.lstrip().startswith(("[", "{")):
+        return False
+    try:
+        parse_json(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _show(run: Run, prepared: Prepared, title: str, *, details: bool) -> None:
