@@ -26,8 +26,8 @@ NEAR = 0.66
 
 _OF_HELP = frozenset({"--help", "--help-all", "--version"})
 
-_DIGITS_OF_ASCII = re.compile("[!-^`-~]+(?: [!-^`-~]+)?")
-"""Printable, without ``_``; between a day and its time may be a space."""
+_DIGITS_OF_ASCII = re.compile("(?![+])[!-^`-~]+(?: [!-^`-~]+)?")
+"""Printable, without ``_`` and a sign before it; between a day and its time may be a space."""
 
 _UNKNOWN = re.compile(r"(?:unrecognized arguments: |invalid choice: ')([^\s']+)")
 
@@ -113,7 +113,7 @@ class OneLineParser(argparse.ArgumentParser):
         return super().format_help()
 
     def _get_value(self, action: argparse.Action, arg_string: str) -> Any:
-        """Take a number or a time in the digits 0 to 9 alone: Python reads the digits of every script, and ``1_000``."""
+        """Take a number or a time in the digits 0 to 9 alone: Python reads the digits of every script, ``1_000`` and ``+1``."""
         value = super()._get_value(action, arg_string)
         counts = isinstance(value, int | float | timedelta | date) or callable(value)
         if counts and not _DIGITS_OF_ASCII.fullmatch(arg_string):

@@ -15,7 +15,7 @@ from shared.partitions import classify
 
 __all__ = ["begun_by", "moment_of", "narrowed_to", "without_older_days"]
 
-_DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)([smhdw])")
+_DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)([smhdw])", re.ASCII)
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 

@@ -87,13 +87,14 @@ def counting_options(name: str, parser: OneLineParser) -> Iterator[tuple[str, st
 def test_a_number_has_the_digits_that_every_reader_reads(
     name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Python reads those of every script, and 1_000: one line, exit code 2, whatever the option."""
+    """Python reads those of every script, 1_000 and +1: one line, exit code 2, whatever the option."""
     parser = OneLineParser(prog=name)
     for option, text in counting_options(name, parser):
         for wrong in (
             text.translate(WIDE),
             f"{text[:-1]}{text[-1:].translate(WIDE)}",
             f"{text[0]}_{text[1:]}",
+            f"+{text}",
             f" {text}",
         ):
             if wrong != text:

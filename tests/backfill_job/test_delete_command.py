@@ -875,7 +875,7 @@ def test_a_soak_is_not_rounded_to_none(days: str, *, wants: bool) -> None:
     assert (parser.parse_args([f"--soak-days={days}"]).soak_days > timedelta()) is wants
 
 
-@pytest.mark.parametrize("days", ["soon", "-1", "nan", "inf", "3651"])
+@pytest.mark.parametrize("days", ["soon", "-1", "nan", "inf", "3651", "+1", "1_0", " 1"])
 def test_a_time_to_soak_that_is_none_is_refused(
     scene: Scene, capsys: pytest.CaptureFixture[str], days: str
 ) -> None:
