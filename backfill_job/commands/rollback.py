@@ -90,7 +90,7 @@ def _run(arguments: argparse.Namespace, io: ProcessIO) -> ExitCode:
     with opened(NAME, arguments, io, migration=migration, mode=mode, changes_objects=changes) as run:
         state = run.state()
         if state.phase not in BRINGS_BACK_IN:
-            raise UsageError(_no_way_back(state))
+            raise UsageError(_no_way_back(state, migration))
         if arguments.dry_run:
             return _rehearse(run)
         if arguments.refresh:
@@ -105,14 +105,14 @@ def _check_arguments(arguments: argparse.Namespace, io: ProcessIO) -> None:
         raise UsageError("rollback asks before it changes anything, and there is no terminal; add --yes")
 
 
-def _no_way_back(state: State) -> str:
+def _no_way_back(state: State, migration: Migration) -> str:
     if state.phase is Phase.DUAL_WRITE:
         return (
             "there was no cutover, so there is nothing to roll back; the legacy path is the source of truth"
         )
     return (
         f"the migration is in phase {state.phase.value}: the legacy path is being deleted or gone; "
-        "`undo MANIFEST` restores what was deleted"
+        f"`{command_line(migration, 'undo')}` restores what was deleted"
     )
 
 

@@ -101,13 +101,13 @@ def _show(migration: Migration, gateway: Gateway, io: ProcessIO, settings: str) 
     for line in (
         *_verification_lines(data, mixed),
         *filter(None, [_loaded_line(data)]),
-        *_step_lines(steps_of_status(data, now)),
+        *_step_lines(steps_of_status(data, now, terminal=io.stdin.isatty())),
         "",
         *filter(None, [settings]),
     ):
         console.print(line, markup=False, soft_wrap=True)
     say_verdict(console, verdict.title, good=verdict.tone is Tone.GOOD)
-    command = next_of_status(data, now)
+    command = next_of_status(data, now, terminal=io.stdin.isatty())
     line = next_line(command, fix_first=bool(data.unreadable)) if command else "Next: nothing to do now."
     console.print(line, markup=False, soft_wrap=True)
     readable = not (data.unreadable or isinstance(data.loaded, Unreadable))

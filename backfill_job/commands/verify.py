@@ -49,7 +49,7 @@ from shared.loaded import LoadedRecord, read_latest_loaded
 from shared.objects import LEFT_OUT, time_text
 from shared.phase import Phase
 from shared.record import TRIES, Record, Standing, read_state
-from shared.report.next_steps import Target, next_command, next_steps, target_of
+from shared.report.next_steps import Target, next_command, next_steps, target_of, without_terminal
 from shared.report.page import render_report
 from shared.state import ComparisonRecord, Light, RunRecord, State
 from shared.state_changes import with_run
@@ -308,6 +308,8 @@ def _next(run: Run, found: Verification, record: Record, *, recorded: bool) -> s
     state = read_state(run.store, run.migration) if recorded else None
     target = Target.of(run.migration)
     steps = next_steps(phase, found, target, state=state, now=run.clock.now())
+    if not run.io.stdin.isatty():
+        steps = without_terminal(steps)
     return next_command(steps, found, target) or command_line(run.migration, "status")
 
 

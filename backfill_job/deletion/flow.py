@@ -42,6 +42,7 @@ from backfill_job.deletion.prepare import (
 from backfill_job.deletion.run import (
     REPORT,
     SUBCOMMAND,
+    Following,
     composed_lines,
     run_deletion,
     settled_before,
@@ -62,6 +63,7 @@ from shared.events_log import Event
 from shared.json_io import parse_json
 from shared.migration import Migration
 from shared.phase import Phase
+from shared.report.next_steps import Target, undo_commands
 from shared.state import State
 from shared.state_changes import MAX_WHO
 from shared.text import counted, shown
@@ -153,10 +155,10 @@ def _delete(command: str, arguments: argparse.Namespace, io: ProcessIO, settings
                     governor,
                     in_flight=arguments.in_flight,
                     by=request.by,
-                    unfinished=_unfinished(run, found),
+                    following=_following(run, found, state),
                 )
-        unfinished = _unfinished(run, found)
-    return _in_tasks(arguments, io, found, unfinished)
+        following = _following(run, found, state)
+    return _in_tasks(arguments, io, found, following)
 
 
 def _dry_run(run: Run, state: State, request: DeletionRequest, *, details: bool) -> ExitCode:
@@ -165,8 +167,8 @@ def _dry_run(run: Run, state: State, request: DeletionRequest, *, details: bool)
     _show(run, prepared, "Dry run: nothing is deleted.", details=details)
     run.write("deletion-plan.json", prepared.to_json())
     for begun in state.manifests[-1:] if state.phase is Phase.DELETING else ():
-        at = shown(cloud_ref(run.migration, begun.name).uri)
-        run.say(f"\nA deletion was begun with the manifest {at}: go on with --confirm-delete --resume {at}")
+        at = cloud_ref(run.migration, begun.name).uri
+        run.say(f"\nA deletion was begun. This goes on with it: {_resumption(run, at, begun.objects)}")
     say_overlaps(run)
     if state.phase is Phase.DELETED:
         run.say(
@@ -289,11 +291,12 @@ def _refuse_wrong_phase(run: Run, state: State, request: DeletionRequest) -> Non
         )
     if state.phase in GOES_ON_IN and not request.anew:
         manifests = state.manifests
+        objects = manifests[-1].objects if manifests else 0
         at = cloud_ref(run.migration, manifests[-1].name).uri if manifests else "MANIFEST"
         _refuse(
             run,
-            f"the phase is {state.phase.value}: a deletion was begun. Go on with --resume {shown(at)}, or with --anew for "
-            "what it left",
+            f"the phase is {state.phase.value}: a deletion was begun. For what it left, add --anew. "
+            f"To go on with it: {_resumption(run, at, objects)}",
         )
     if state.phase not in GOES_ON_IN and request.anew:
         _refuse(run, f"the phase is {state.phase.value}: {IN_ANOTHER_PHASE[state.phase]}")
@@ -343,7 +346,7 @@ def _only_prepared(run: Run, found: Found) -> ExitCode:
     return ExitCode.DONE
 
 
-def _in_tasks(arguments: argparse.Namespace, io: ProcessIO, found: Found, unfinished: tuple[str, ...]) -> int:
+def _in_tasks(arguments: argparse.Namespace, io: ProcessIO, found: Found, following: Following) -> int:
     """Start tasks on this machine that delete what was confirmed in this process."""
     # Where an argument is there twice, the last one counts.
     more = ("--resume", found.place, *_consent_words(found.manifest.migration, found.manifest.objects))
@@ -352,7 +355,7 @@ def _in_tasks(arguments: argparse.Namespace, io: ProcessIO, found: Found, unfini
         arguments,
         replace(io, words=(*without_options(io.words, OF_THE_MANIFEST), *more)),
         report=REPORT,
-        show=partial(composed_lines, unfinished=unfinished, billing_project=arguments.billing_project),
+        show=partial(composed_lines, following=following),
     )
 
 
@@ -366,10 +369,15 @@ def _going_on(run: Run, found: Found) -> AbstractContextManager[None]:
 
 
 def _resuming(run: Run, found: Found, *, alone: bool = False) -> str:
+    """The command that goes on with a manifest; `alone` where tasks run it."""
+    return _resumption(run, found.place, found.manifest.objects, alone=alone)
+
+
+def _resumption(run: Run, place: str, objects: int, *, alone: bool = False) -> str:
     """The command that goes on with a manifest; without a terminal, or where tasks run it alone, it has the confirmation, too."""
-    options = ["--confirm-delete", "--resume", found.place]
+    options = ["--confirm-delete", "--resume", place]
     if alone or not run.io.stdin.isatty():
-        options += _consent_words(run.migration, found.manifest.objects)
+        options += _consent_words(run.migration, objects)
     return command_line(run.migration, SUBCOMMAND, *options)
 
 
@@ -377,9 +385,12 @@ def _consent_words(migration: Migration, objects: int) -> tuple[str, ...]:
     return "--confirm-text", migration.deletion_text, "--expect-objects", str(objects)
 
 
-def _unfinished(run: Run, found: Found) -> tuple[str, ...]:
-    """The commands after a deletion that has left something: the one that goes on, and the dry run."""
-    return _resuming(run, found), command_line(run.migration, SUBCOMMAND)
+def _following(run: Run, found: Found, state: State) -> Following:
+    """The commands that may follow; the state is the one before this deletion."""
+    earlier = [each for each in state.manifests if each.name != found.manifest.name]
+    places = [cloud_ref(run.migration, each.name).uri for each in earlier]
+    undo = undo_commands(Target.of(run.migration), [*places, found.place])[-1]
+    return Following(_resuming(run, found), command_line(run.migration, SUBCOMMAND), undo)
 
 
 def _request(arguments: argparse.Namespace, io: ProcessIO) -> DeletionRequest:

@@ -4,8 +4,8 @@ Every command that it prints runs in the phase in which it is printed; a test ru
 """
 
 import shlex
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from shared.env_file import deployed_name
@@ -17,7 +17,16 @@ from shared.report.headline import FRESH, later_comparison, legacy_objects_again
 from shared.state import ComparisonRecord, State
 from shared.verification import OF_NAMES, Level, Verdict, Verification
 
-__all__ = ["Step", "Target", "next_command", "next_steps", "shown_command", "target_of"]
+__all__ = [
+    "Step",
+    "Target",
+    "next_command",
+    "next_steps",
+    "shown_command",
+    "target_of",
+    "undo_commands",
+    "without_terminal",
+]
 
 
 _OF_CONSUMER = frozenset({"import-test", "loaded", "gate", "cutover", "delete"})
@@ -32,11 +41,13 @@ class Step:
         text: What and why.
         command: What to type; empty when no command helps.
         in_trouble: Whether only a person who misses something, or wants to go back, types it.
+        confirmed: The command with the confirmation that it asks for on a terminal; empty where it is the same.
     """
 
     text: str
     command: str = ""
     in_trouble: bool = False
+    confirmed: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +127,19 @@ def shown_command(*words: str) -> str:
     """A command line that can be pasted; empty when a word has an invisible character."""
     line = ["python", "-m", "backfill_job", *words]
     return shlex.join(line) if all(map(str.isprintable, line)) else ""
+
+
+def without_terminal(steps: Iterable[Step]) -> tuple[Step, ...]:
+    """The steps as they are printed where there is no terminal to ask on."""
+    return tuple(replace(step, command=step.confirmed or step.command) for step in steps)
+
+
+def undo_commands(target: Target, manifests: Sequence[str]) -> list[str]:
+    """The commands that say what can be brought back of each deletion; a manifest is named only where there are several."""
+    if len(manifests) == 1:
+        return [target.command("undo")]
+    payer = ("--billing-project", target.billing_project) if target.billing_project else ()
+    return [shown_command("undo", manifest, *payer) for manifest in manifests]
 
 
 def target_of(verification: Verification) -> Target:
@@ -395,12 +419,18 @@ def _rolled_back(state: State, target: Target, now: datetime) -> list[Step]:
 
 
 def _deleting(state: State, target: Target, _: datetime) -> list[Step]:
+    source, destination = Location.parse(target.source), Location.parse(target.destination)
+    text = Migration(source, destination, label=target.env).deletion_text
     return [
         Step(
             "If no deletion is running, it was interrupted: this command goes on where it was.",
-            target.command("delete", "--confirm-delete", "--resume", manifest),
+            target.command("delete", *resume),
+            confirmed=target.command(
+                "delete", *resume, "--confirm-text", text, "--expect-objects", f"{begun.objects}"
+            ),
         )
-        for manifest in _manifests(state)[-1:]
+        for manifest, begun in zip(_manifests(state)[-1:], state.manifests[-1:], strict=True)
+        for resume in [("--confirm-delete", "--resume", manifest)]
     ]
 
 
@@ -414,10 +444,10 @@ def _deleted(state: State, target: Target, _: datetime) -> list[Step]:
         *(
             Step(
                 "If something is missed, the manifest's objects can be brought back: this says which, and until when.",
-                shown_command("undo", manifest),
+                undo,
                 in_trouble=True,
             )
-            for manifest in _manifests(state)
+            for undo in undo_commands(target, _manifests(state))
         ),
     ]
 

@@ -471,7 +471,8 @@ def test_a_deletion_that_was_begun_is_resumed_and_not_begun_again(scene: Scene) 
     assert (scene.delete(3).code, scene.phase) == (1, Phase.DELETING)
     plain = scene.delete(1)
     assert plain.code == 2
-    assert f"a deletion was begun. Go on with --resume {scene.manifest_uri}" in plain.err
+    confirmed = f"--resume {scene.manifest_uri} --confirm-text DELETE_QPI_EXPORTS --expect-objects 3"
+    assert f"--confirm-delete {confirmed}" in plain.err
     wrong = scene.resume(1)
     assert (wrong.code, "--expect-objects says 1, there are 3" in wrong.err) == (2, True)
     assert scene.commands.run("delete", "--confirm-delete", "--resume", scene.manifest_uri).code == 2

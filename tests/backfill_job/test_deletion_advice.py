@@ -3,10 +3,9 @@
 import re
 import shlex
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-from testing_commands import Ended, run_command
+from testing_commands import Ended, run_command, where
 from testing_deletion import Scene, day
 from testing_paths import Paths
 
@@ -126,35 +125,60 @@ def test_a_dry_run_of_a_further_deletion_prints_what_deletes_it(scene: Scene, an
 
 
 def test_a_dry_run_of_a_deletion_that_was_begun_prints_how_it_goes_on(scene: Scene) -> None:
-    """--resume alone would be refused: it is for --confirm-delete."""
+    """The whole command, which runs as it is printed: without a terminal it has the confirmation."""
     scene.both(day(1))
     scene.cut_over()
     assert scene.delete(1, "--prepare").code == 0
     dry_run = scene.run("--soak-days", "0")
-    more = re.search(r"go on with (--.*)", dry_run.out)
-    assert more is not None, dry_run.out
-    ended = scene.run(*shlex.split(more[1]), "--confirm-text", "DELETE_QPI_EXPORTS", "--expect-objects", "1")
+    (resume,) = [words for words in printed(dry_run) if "--resume" in words]
+    ended = run_command(*resume, "--log-dir", str(scene.folder / "logs"))
     assert (ended.code, scene.phase) == (0, Phase.DELETED), ended
 
 
-def test_from_the_end_of_a_deletion_to_the_end_of_an_undo_each_printed_command_runs(
-    scene: Scene, tmp_path: Path
+@pytest.mark.parametrize("command", ["status", "verify"])
+def test_without_a_terminal_the_resumption_has_the_confirmation_that_it_would_ask_for(
+    scene: Scene, command: str
 ) -> None:
-    """The deletion prints the undo, its dry run prints the execution, and that prints a dry run of the deletion."""
+    """And on a terminal it asks: a confirmation that is pasted is not one."""
     scene.both(day(1), day(2))
     scene.cut_over()
-    ended = scene.delete(2)
-    assert (ended.code, names(ended)) == (0, ["undo"])
-    (dry_run,) = followed(scene, ended)
-    assert (dry_run.code, names(dry_run)) == (0, ["undo"])
-    only = scene.undo(scene.manifest_uri, "--only", "*_user_*", "--only", day(1))
-    (words,) = printed(only)
-    assert words[:6] == ["undo", scene.manifest_uri, "--only", "*_user_*", "--only", day(1)]
-    assert words[-1] == "--execute"
-    (done,) = followed(scene, dry_run)
-    assert (done.code, names(done), len(scene.legacy())) == (0, ["status"], 2)
-    look = scene.run("--soak-days", "0")
-    assert "CRITICAL: 2 JSONL objects" in look.out
+    hold(scene.paths, day(2))
+    assert scene.delete(2).code == 1
+    hold(scene.paths, day(2), held=False)
+    logs = ("--log-dir", str(scene.folder / "logs"))
+    more = () if command == "status" else ("--grace", "0", *logs)
+    words = (*where(scene.paths), *more)
+    asked = printed(run_command(command, *words, typed=""))[-1]
+    (resume, *_) = [each for each in printed(run_command(command, *words)) if "--resume" in each]
+    assert [*asked, "--confirm-text", "DELETE_QPI_EXPORTS", "--expect-objects", "2"] == resume
+    ended = run_command(*resume, *logs)
+    assert (ended.code, scene.phase) == (0, Phase.DELETED), ended
+
+
+def test_a_refused_deletion_prints_the_resumption_as_it_runs(scene: Scene) -> None:
+    """The same command again would be refused again."""
+    scene.both(day(1))
+    scene.cut_over()
+    assert scene.delete(1, "--prepare").code == 0
+    refused = scene.delete(7)
+    (words,) = printed(refused)
+    ended = run_command(*words, "--log-dir", str(scene.folder / "logs"))
+    assert (refused.code, ended.code, scene.phase) == (2, 0, Phase.DELETED), ended
+
+
+def test_after_a_second_deletion_the_undo_names_its_manifest(scene: Scene) -> None:
+    """After the first, the pair is enough; after the second, it would be asked which."""
+    scene.both(day(1), day(2))
+    scene.cut_over()
+    first = printed(scene.delete(2))[-1]
+    assert first == ["undo", *where(scene.paths)]
+    scene.both(day(3))
+    again = printed(scene.delete(1, "--anew"))[-1]
+    assert again == ["undo", scene.manifest_uri]
+    lines = [words for words in printed(run_command("status", *where(scene.paths))) if words[0] == "undo"]
+    assert (len(lines), lines[-1]) == (2, again)
+    for words in lines:
+        assert run_command(*words, "--log-dir", str(scene.folder / "logs")).code == 0
 
 
 def test_anew_before_a_deletion_was_begun_says_what_the_phase_wants(scene: Scene) -> None:
