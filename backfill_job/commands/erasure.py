@@ -28,6 +28,7 @@ from backfill_job.run.command import (
     migration_from,
 )
 from backfill_job.run.ending import next_line, next_of
+from backfill_job.run.local_tasks import without_options
 from backfill_job.run.logs import LogFormat, logging_to
 from backfill_job.run.overlaps import refuse_overlaps
 from backfill_job.run.phase_change import MARGIN_SECONDS, NotFinished
@@ -309,8 +310,11 @@ class _Screen:
         self._say_only_named(found)
         self._notes(found)
         self.say("Nothing was changed.")
+        typed = {word.partition("=")[0] for word in self._words}
+        by = () if "--by" in typed else ("--by", "NAME")
         expected = ("--expect-names", str(self._matched)) if self._matched else ()
-        erase = shown_command(NAME, *self._words, "--execute", "--by", "NAME", *expected)
+        words = without_options(self._words, {"--expect-names": 1})
+        erase = shown_command(NAME, *words, "--execute", *by, *expected)
         return self.say(next_line(erase) if going else self._next(good=True))
 
     def erased(self, done: Erased, before: Traces) -> None:

@@ -92,7 +92,7 @@ def _run(arguments: argparse.Namespace, io: ProcessIO) -> ExitCode:
         if state.phase not in BRINGS_BACK_IN:
             raise UsageError(_no_way_back(state, migration))
         if arguments.dry_run:
-            return _rehearse(run)
+            return _rehearse(run, () if arguments.by else ("--by", "NAME"))
         if arguments.refresh:
             return _refresh(run, arguments, state)
         return _roll_back(run, arguments, state)
@@ -116,7 +116,7 @@ def _no_way_back(state: State, migration: Migration) -> str:
     )
 
 
-def _rehearse(run: Run) -> ExitCode:
+def _rehearse(run: Run, by: tuple[str, ...]) -> ExitCode:
     back = reversed_run(run)
     findings = analyse(back)
     costs = estimate(work_of(findings, len(run.ranges)), speed=OBJECTS_PER_SECOND)
@@ -127,7 +127,7 @@ def _rehearse(run: Run) -> ExitCode:
     if alone:
         run.say(_only_legacy(run, alone))
     say_overlaps(run)
-    say_end(run, "\nREADY. Nothing was changed.", same_command(run, NAME, "--by", "NAME"), good=True)
+    say_end(run, "\nREADY. Nothing was changed.", same_command(run, NAME, *by), good=True)
     return ExitCode.DONE
 
 

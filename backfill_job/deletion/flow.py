@@ -52,7 +52,7 @@ from backfill_job.references.scan import Checkouts
 from backfill_job.run.arguments import overrides_from
 from backfill_job.run.command import ExitCode, ProcessIO, migration_from
 from backfill_job.run.ending import command_line, same_command, say_end
-from backfill_job.run.local_tasks import run_as_tasks, without_options
+from backfill_job.run.local_tasks import options_in, run_as_tasks, without_options
 from backfill_job.run.open_run import opened, say_overlaps
 from backfill_job.run.phase_change import phase_changed, wait_until_seen
 from backfill_job.run.questions import confirm_by_typing, confirm_by_yes
@@ -348,12 +348,11 @@ def _only_prepared(run: Run, found: Found) -> ExitCode:
 
 def _in_tasks(arguments: argparse.Namespace, io: ProcessIO, found: Found, following: Following) -> int:
     """Start tasks on this machine that delete what was confirmed in this process."""
-    # Where an argument is there twice, the last one counts.
     more = ("--resume", found.place, *_consent_words(found.manifest.migration, found.manifest.objects))
     return run_as_tasks(
         SUBCOMMAND,
         arguments,
-        replace(io, words=(*without_options(io.words, OF_THE_MANIFEST), *more)),
+        replace(io, words=(*without_options(io.words, {**OF_THE_MANIFEST, **options_in(more)}), *more)),
         report=REPORT,
         show=partial(composed_lines, following=following),
     )

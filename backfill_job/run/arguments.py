@@ -42,7 +42,7 @@ __all__ = [
 MOST_DIGITS = 9
 """Digits of a count; a larger number is a mistake."""
 
-_NUMBER = re.compile(r"-?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE]-?[0-9]+)?")
+_NUMBER = re.compile(r"-?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 
 LONGEST = timedelta(days=3_650)
 """The longest duration. Commands subtract it from the present, and the result must be a date."""

@@ -20,7 +20,7 @@ from shared.errors import UsageError
 from shared.operations import OperationsCounter
 from shared.server_time import ServerTime
 
-__all__ = ["run_as_tasks", "without_options"]
+__all__ = ["options_in", "run_as_tasks", "without_options"]
 
 MOST_PROCESSES = 64
 """The most processes of one machine, at about 60 MB each, so that a typing error cannot exhaust it. A job may have more tasks."""
@@ -73,6 +73,19 @@ def run_as_tasks(
     for text in show(whole):
         print(text, file=io.stdout)
     return code
+
+
+def options_in(words: Sequence[str]) -> dict[str, int]:
+    """The options among words, each with the number of its values, as `without_options` takes them."""
+    found: dict[str, int] = {}
+    name = ""
+    for word in words:
+        if word.startswith("--"):
+            name = word
+            found[name] = 0
+        else:
+            found[name] += 1
+    return found
 
 
 def without_options(words: Sequence[str], options: Mapping[str, int]) -> tuple[str, ...]:

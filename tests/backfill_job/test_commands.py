@@ -104,6 +104,58 @@ def test_a_number_has_the_digits_that_every_reader_reads(
                 assert (ended.value.code, option in line) == (2, True), line
 
 
+@pytest.mark.parametrize("name", COMMANDS)
+def test_an_option_that_is_there_twice_with_two_values_is_refused(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """argparse drops the first one silently. The same value twice says the same, and what may be repeated is."""
+    parser = OneLineParser(prog=name)
+    load(name).prepare(parser)
+    for action in parser._actions:
+        action.required = False
+    for action in parser._actions:
+        values = [text for text in TEXTS if is_read(parser, action, text)][:2]
+        if len(values) < 2 or not action.option_strings or action.nargs == 0:
+            continue
+        option = action.option_strings[-1]
+        twice = [f"{option}={values[0]}", f"{option}={values[1]}"]
+        if isinstance(action, argparse._AppendAction | argparse._ExtendAction):
+            assert len(getattr(parser.parse_args(twice), action.dest)) == 2
+            continue
+        parser.parse_args(twice[:1] * 2)
+        with pytest.raises(SystemExit) as ended:
+            parser.parse_args(twice)
+        (line,) = capsys.readouterr().err.splitlines()
+        said = f"argument {'/'.join(action.option_strings)}: it is there twice, with "
+        assert (ended.value.code, said in line) == (2, True), line
+
+
+TEXTS = (
+    "4",
+    "7",
+    "2026-11-01",
+    "2026-11-02",
+    "7d",
+    "8d",
+    "a",
+    "b",
+    "dev",
+    "stg",
+    "gs://a/b/",
+    "gs://c/d/",
+    "all",
+    "none",
+)
+
+
+def is_read(parser: OneLineParser, action: argparse.Action, text: str) -> bool:
+    """Whether an option takes a text."""
+    with contextlib.suppress(argparse.ArgumentTypeError, argparse.ArgumentError, ValueError):
+        value = parser._get_value(action, text)
+        return action.choices is None or value in action.choices
+    return False
+
+
 def test_there_are_options_that_read_a_number() -> None:
     """Else the test above proves nothing."""
     found = {option for name in COMMANDS for option, _ in counting_options(name, OneLineParser(prog=name))}

@@ -181,6 +181,21 @@ def test_after_a_second_deletion_the_undo_names_its_manifest(scene: Scene) -> No
         assert run_command(*words, "--log-dir", str(scene.folder / "logs")).code == 0
 
 
+def test_a_printed_command_has_no_option_twice(scene: Scene) -> None:
+    """What the operator typed for the look is replaced by what the dry run found."""
+    scene.both(day(1), day(2))
+    scene.cut_over()
+    typed = ("--soak-days", "0", "--confirm-text", "DELETE_QPI_EXPORTS", "--expect-objects", "9")
+    words = printed(scene.run(*typed))[-1]
+    assert (words.count("--expect-objects"), words[-1]) == (1, "2")
+    rehearsal = scene.commands.run("rollback", "--dry-run", "--by", "Ada")
+    assert printed(rehearsal)[-1].count("--by") == 1
+    erased = ("--by", "Ada", "--match", day(2), "--expect-names", "7")
+    look = run_command("erasure", day(1), *where(scene.paths), *erased)
+    words = printed(look)[-1]
+    assert (words.count("--by"), words.count("--expect-names"), words[-1]) == (1, 1, "1")
+
+
 def test_anew_before_a_deletion_was_begun_says_what_the_phase_wants(scene: Scene) -> None:
     """To leave --anew out helps after the cutover only."""
     scene.both(day(1))
