@@ -52,7 +52,7 @@ from backfill_job.references.scan import Checkouts
 from backfill_job.run.arguments import overrides_from
 from backfill_job.run.command import ExitCode, ProcessIO, migration_from
 from backfill_job.run.ending import command_line, same_command, say_end
-from backfill_job.run.local_tasks import options_in, run_as_tasks, without_options
+from backfill_job.run.local_tasks import run_as_tasks, with_options
 from backfill_job.run.open_run import opened, say_overlaps
 from backfill_job.run.phase_change import phase_changed, wait_until_seen
 from backfill_job.run.questions import confirm_by_typing, confirm_by_yes
@@ -352,7 +352,7 @@ def _in_tasks(arguments: argparse.Namespace, io: ProcessIO, found: Found, follow
     return run_as_tasks(
         SUBCOMMAND,
         arguments,
-        replace(io, words=(*without_options(io.words, {**OF_THE_MANIFEST, **options_in(more)}), *more)),
+        replace(io, words=with_options(io.words, more, OF_THE_MANIFEST)),
         report=REPORT,
         show=partial(composed_lines, following=following),
     )

@@ -435,10 +435,12 @@ def _deleting(state: State, target: Target, _: datetime) -> list[Step]:
 
 
 def _deleted(state: State, target: Target, _: datetime) -> list[Step]:
-    again = Step(
-        "The legacy path has objects again. See what a further deletion would take. This changes nothing.",
-        target.command("delete"),
+    why = (
+        "An undo ran. When what it brought back is no longer needed, see"
+        if undone_since(state)
+        else "The legacy path has objects again. See"
     )
+    again = Step(f"{why} what a further deletion would take. This changes nothing.", target.command("delete"))
     return [
         *([again] if legacy_objects_again(state) or undone_since(state) else []),
         *(

@@ -3,6 +3,7 @@
 import re
 import shlex
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from testing_commands import Ended, run_command, where
@@ -179,6 +180,43 @@ def test_after_a_second_deletion_the_undo_names_its_manifest(scene: Scene) -> No
     assert (len(lines), lines[-1]) == (2, again)
     for words in lines:
         assert run_command(*words, "--log-dir", str(scene.folder / "logs")).code == 0
+
+
+def test_from_the_end_of_a_deletion_to_the_end_of_an_undo_each_printed_command_runs(
+    scene: Scene, tmp_path: Path
+) -> None:
+    """The deletion prints the undo, its dry run prints the execution, and that prints a dry run of the deletion."""
+    scene.both(day(1), day(2))
+    scene.cut_over()
+    ended = scene.delete(2)
+    assert (ended.code, names(ended)) == (0, ["undo"])
+    (dry_run,) = followed(scene, ended)
+    assert (dry_run.code, names(dry_run)) == (0, ["undo"])
+    only = scene.undo(scene.manifest_uri, "--only", "*_user_*", "--only", day(1))
+    (words,) = printed(only)
+    assert words[:6] == ["undo", scene.manifest_uri, "--only", "*_user_*", "--only", day(1)]
+    assert words[-1] == "--execute"
+    (done,) = followed(scene, dry_run)
+    assert (done.code, names(done), len(scene.legacy())) == (0, ["status"], 2)
+    look = scene.run("--soak-days", "0")
+    assert "CRITICAL: 2 JSONL objects" in look.out
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_after_an_undo_verify_leads_where_status_leads(scene: Scene, number: int) -> None:
+    """Both say when a further deletion is for; neither offers the one that is complete."""
+    scene.both(day(1), day(2))
+    scene.cut_over()
+    assert scene.delete(2).code == 0
+    assert scene.undo("--execute", *where(scene.paths), "--day", f"2024010{number}").code == 0
+    before = run_command("status", *where(scene.paths))
+    quick = ("--grace", "0", "--log-dir", str(scene.folder / "logs"))
+    verified = run_command("verify", *where(scene.paths), *quick)
+    after = run_command("status", *where(scene.paths))
+    last = [ended.out.splitlines()[-1] for ended in (before, verified, after)]
+    assert last == [f"Next: python -m backfill_job delete {shlex.join(where(scene.paths))}"] * 3
+    for shown in (before, after):
+        assert "An undo ran. When what it brought back is no longer needed, see what a further" in shown.out
 
 
 def test_a_printed_command_has_no_option_twice(scene: Scene) -> None:
