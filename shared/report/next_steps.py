@@ -20,6 +20,7 @@ from shared.verification import OF_NAMES, Level, Verdict, Verification
 __all__ = [
     "Step",
     "Target",
+    "cutover_command",
     "next_command",
     "next_steps",
     "shown_command",
@@ -213,7 +214,7 @@ def next_steps(
             steps.append(
                 Step(
                     "If no mirror is deployed, because the writer is paused: cut over with this instead.",
-                    _cutover(target, "the writer is paused"),
+                    cutover_command(target, "the writer is paused"),
                 )
             )
     return tuple(steps)
@@ -264,8 +265,8 @@ def _is_outdated(verification: Verification, state: State, now: datetime) -> boo
     return now - verification.finished > FRESH or not in_this_phase
 
 
-def _cutover(target: Target, without_mirror: str) -> str:
-    """The cutover; with the reason, where no mirror runs."""
+def cutover_command(target: Target, without_mirror: str) -> str:
+    """The cutover; with the reason, where no mirror runs (`State.without_mirror`)."""
     why = ("--no-mirror", "--reason", without_mirror) if without_mirror else ()
     return target.command("cutover", "--by", "NAME", *why)
 
@@ -306,7 +307,7 @@ def _copies(missing: int, differing: int, target: Target, phase: Phase | None, s
         return Step(
             f"Run the cutover command again. It brings over what late writers wrote on the legacy path, among the {what}. "
             "It leaves each object whose later write is on the new path.",
-            _cutover(target, "" if state is None else state.without_mirror),
+            cutover_command(target, "" if state is None else state.without_mirror),
         )
     if phase is None:
         return Step(
@@ -385,7 +386,7 @@ def _dual_write(state: State, target: Target, _: datetime) -> list[Step]:
     steps.append(
         Step(
             "Cut over. The command makes the evidence that is missing. Then the gate says GO or NO-GO, and NO-GO changes nothing.",
-            _cutover(target, state.without_mirror),
+            cutover_command(target, state.without_mirror),
         )
     )
     return steps

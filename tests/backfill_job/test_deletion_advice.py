@@ -3,6 +3,7 @@
 import re
 import shlex
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,9 @@ from testing_deletion import Scene, day
 from testing_paths import Paths
 
 from shared.phase import Phase
+from shared.record import update
+from shared.state import Overridden
+from shared.state_changes import Stamp, with_phase
 
 
 def printed(ended: Ended) -> list[list[str]]:
@@ -64,6 +68,28 @@ def test_a_dry_run_that_finds_a_difference_prints_what_the_phase_allows(
     assert (ended.code, names(ended)) == (1, said)
     assert ("gcloud storage cp" in ended.out) == (said == ["verify", "delete"])
     assert len([*followed(scene, ended)]) == len(said)
+
+
+@pytest.mark.parametrize("command", ["gate", "delete", "status", "verify"])
+def test_after_a_cutover_without_a_mirror_no_printed_cutover_wants_one(scene: Scene, command: str) -> None:
+    """It would wait for a canary that no mirror brings over."""
+    scene.both(day(1))
+    why = (Overridden("mirror", "the writer is paused"),)
+    stamp = Stamp("c", "Ada", datetime.now(UTC))
+    migration = scene.paths.migration
+    update(
+        scene.commands.gateway,
+        migration,
+        lambda state: with_phase(state, Phase.CUT_OVER, stamp, overridden=why),
+    )
+    scene.paths.put(day(2), b"only here\n")
+    quick = ("--grace", "0", "--log-dir", str(scene.folder / "logs"))
+    run_command("verify", *where(scene.paths), *quick)
+    ended = run_command(command, *where(scene.paths), *(() if command == "status" else quick))
+    cutovers = [words for words in printed(ended) if words[0] == "cutover"]
+    assert cutovers, ended.out
+    for words in cutovers:
+        assert words[words.index("--no-mirror") :] == ["--no-mirror", "--reason", "the writer is paused"]
 
 
 def test_an_unfinished_deletion_prints_how_it_goes_on(scene: Scene) -> None:

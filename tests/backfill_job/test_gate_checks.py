@@ -48,7 +48,8 @@ from shared.objects import Metadata, ObjectState
 from shared.operations import Operations
 from shared.phase import Phase
 from shared.report.next_steps import Target
-from shared.state import Signatory, SignOff, State
+from shared.state import Overridden, Signatory, SignOff, State
+from shared.state_changes import Stamp, with_phase
 from shared.verification import (
     FORMAT,
     CertificateSums,
@@ -881,6 +882,24 @@ def test_each_step_is_a_command_that_helps_in_its_phase(phase: Phase | None, com
     for step in steps:
         assert ("migrate" in step, "cutover" in step) == ("migrate" in command, "cutover" in command), step
         assert command in step
+
+
+def test_after_a_cutover_without_a_mirror_each_step_cuts_over_without_one() -> None:
+    """Else it is refused: no canary arrives, and no lag is known."""
+    why = "the writer is paused"
+    wanted = TARGET.command("cutover", "--by", "NAME", "--no-mirror", "--reason", why)
+    phase, letters = Phase.CUT_OVER, DeadLetters(1, ("'a'",), NOW)
+    stamp = Stamp("c", "Ada", NOW - 2 * HOUR)
+    stands = with_phase(STATE, phase, stamp, overridden=(Overridden("mirror", why),))
+    assert stands.without_mirror == why
+    steps = [
+        verification_check(LACKING, TARGET, NOW, LIMITS, phase=phase, without_mirror=why).next_step,
+        presence_check(EMPTY, FULL, TARGET, phase=phase, without_mirror=why).next_step,
+        dead_letters_check(letters, TARGET, NOW, LIMITS, phase=phase, without_mirror=why).next_step,
+        late_writes_check(LATE, stands, TARGET).next_step,
+    ]
+    for step in steps:
+        assert wanted in step, step
 
 
 def test_an_environment_s_dead_letters_are_named_as_they_are_deployed() -> None:
