@@ -397,9 +397,9 @@ def late_writes_check(
             if by_undo
             else "written there since the cutover"
         )
-        evidence = f"{what} {how}, last at {late.newest}: {names}"
+        evidence = f"{what} {how}, last at {minute_text(newest)}: {names}"
     else:
-        evidence = f"the mirror saw a write there at {late.newest}"
+        evidence = f"the mirror saw a write there at {minute_text(newest)}"
     if now - newest >= soak:
         return passed(name, evidence)
     return failed(

@@ -13,9 +13,10 @@ from statistics import median
 
 from backfill_job.verify.day_counts import DayCounts
 from backfill_job.verify.late_writes import LateWrites
+from shared.objects import parse_time
 from shared.partitions import gaps
 from shared.phase import Phase
-from shared.text import counted
+from shared.text import counted, minute_text
 from shared.verification import Day, Level, Remark, Verdict
 
 __all__ = ["day_warnings", "remark_lines"]
@@ -126,10 +127,14 @@ def _late_writes(late: LateWrites, phase: Phase) -> Iterator[Remark]:
         what = f"{counted(late.objects, 'object')} {verb}" if late.objects else "something was"
         such = f", such as {names}" if names else ""
         text = (
-            f"{what} written on the legacy path after the cutover of {late.since}, last at {late.newest}{such}: "
+            f"{what} written on the legacy path after the cutover of {_minute(late.since)}, last at {_minute(late.newest)}{such}: "
             f"somebody has not switched{_or_an_undo(phase)}"
         )
         yield Remark(Level.WARNING, "late_writes", None, text)
+
+
+def _minute(text: str) -> str:
+    return minute_text(parse_time(text))
 
 
 def _or_an_undo(phase: Phase) -> str:

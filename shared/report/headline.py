@@ -11,9 +11,10 @@ from datetime import datetime, timedelta
 from enum import Enum
 
 from shared.phase import Phase
-from shared.report.figures import age, counted, moment
+from shared.report.figures import age, counted
 from shared.report.wording import PHASE_WORDS, VERDICT_WORDS
 from shared.state import ComparisonRecord, State
+from shared.text import minute_text
 from shared.verification import OF_NAMES, Level, Verdict, Verification
 
 __all__ = [
@@ -191,7 +192,7 @@ def _doubts(state: State, verified: datetime, now: datetime, *, before: bool) ->
     if before and state.since is not None:
         found.append(
             f"It was verified before the phase became “{PHASE_WORDS[state.phase].lower()}” "
-            f"({moment(state.since)})."
+            f"({minute_text(state.since)})."
         )
     if now - verified > FRESH:
         found.append(f"It was verified {age(verified, now)}; much was written since.")

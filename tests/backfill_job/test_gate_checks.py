@@ -239,7 +239,7 @@ def test_half_a_verification_is_none(verification_json: dict[str, Any], data: st
 @pytest.mark.parametrize(
     "changes",
     [
-        {"narrowed": "since 2026-11-01 00:00 only"},
+        {"narrowed": "since 2026-11-01 00:00 UTC only"},
         {"source": "gs://other/QPI_exports/"},
         {"destination": "gs://new/QPI_exports/"},
         {"format": "qpi-exports-migration/verification/2"},
@@ -281,7 +281,7 @@ TAMPERED: dict[str, tuple[tuple[Any, ...], Any]] = {
     "late writes": (("remarks", 0, "kind"), "late_writes"),
     "no certificate": (("certificate",), None),
     "a certificate without the data": (("certificate",), {"sha256": "a" * 64}),
-    "a part only": (("narrowed",), "since 2026-11-01 00:00 only"),
+    "a part only": (("narrowed",), "since 2026-11-01 00:00 UTC only"),
     "a part, though it says not which": (("narrowed",), ""),
     "another pattern left out": (("excludes",), ["*.jsonl"]),
     "too old": (("finished",), "2026-11-20T05:59:59.000Z"),

@@ -911,8 +911,8 @@ def test_since_leaves_out_older_days_only(
     ended = migrate("--execute", "--yes", "--since", "2024-03-10T12:00:00+02:00", "--report", str(tmp_path))
     assert ended.code == 0
     assert sorted(paths.names()) == sorted([*recent, *dateless])
-    assert "both sides are equal (since 2024-03-10 12:00 only)" in ended.out
-    assert json.loads((tmp_path / "run.json").read_text())["narrowed"] == "since 2024-03-10 12:00 only"
+    assert "both sides are equal (since 2024-03-10 10:00 UTC only)" in ended.out
+    assert json.loads((tmp_path / "run.json").read_text())["narrowed"] == "since 2024-03-10 10:00 UTC only"
     assert migrate("--execute", "--yes", "--since", "3650d").code == 0
     assert sorted(paths.names()) == sorted([*old, *recent, *dateless])
 

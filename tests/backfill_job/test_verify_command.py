@@ -275,7 +275,7 @@ def test_a_narrowed_verification_certifies_nothing(
     paths.put(day(2), GOOD)
     ended = run("--since", "2024-01-09", "--report", str(tmp_path / "r"))
     assert ended.code == 0
-    assert "(since 2024-01-09 00:00 only)" in ended.out
+    assert "(since 2024-01-09 00:00 UTC only)" in ended.out
     assert report_in(tmp_path / "r")["certificate"] is None
     assert read_state(gateway, paths.migration).runs == ()
 
