@@ -288,7 +288,7 @@ def _due(
     if head is None and phase is None:
         # Without the head nothing tells whether the newest entry was lost, too.
         raise UsageError(
-            f"{at.uri} is gone. The {counted(len(state.history), 'entry')} beside it end in phase {state.phase.value}, since "
+            f"{at.uri} is gone. The {counted(len(state.history), 'entry')} beside it {'ends' if len(state.history) == 1 else 'end'} in phase {state.phase.value}, since "
             f"{minute_text(state.history[-1].at)}. If a newer entry may be lost, too, restore it (soft delete or versioning "
             f"keeps it); if not, say so: --phase {state.phase.value}"
         )

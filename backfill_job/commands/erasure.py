@@ -303,9 +303,10 @@ class _Screen:
             return self._print({**_facts(found), "executed": False})
         self._show([*found.data, *found.texts])
         going = [each for each in found.data if each.held is not Held.SOFT_DELETED]
+        staying = _staying(found)
         self.say(
-            f"{counted(self._count, 'name')}: {counted(len(going), 'version')} can be deleted, "
-            f"{_staying(found)}."
+            f"{counted(self._count, 'name')}: {_some(len(going), 'version')} can be deleted"
+            + (f"; what stays: {staying}." if staying else ", and nothing else stays.")
         )
         self._say_only_named(found)
         self._notes(found)
@@ -337,7 +338,7 @@ class _Screen:
             )
         if left.data or left.texts:
             self._show([*left.data, *left.texts])
-        self.say(f"{counted(len(done.removed), 'version')} deleted.")
+        self.say(f"Deleted: {_some(len(done.removed), 'version')}.")
         for each in done.later:
             self.say(
                 f"NOT ERASED: {shown(each.at.uri)} was written at {minute_text(parse_time(each.state.created))}, after the erasure began. Stop its writer, "
@@ -347,8 +348,9 @@ class _Screen:
             self.say(f"NOT DELETED: {shown(at.uri)}: {shown(why)}")
         self._say_only_named(before)
         self._notes(left)
-        staying = f"Nothing is left but {_staying(left)}."
-        self.say(staying if done.done else "Something is LEFT that should be gone; see above.")
+        staying = _staying(left)
+        all_gone = f"Nothing is left but {staying}." if staying else "Nothing is left."
+        self.say(all_gone if done.done else "Something is LEFT that should be gone; see above.")
         return self.say(self._next(good=done.done))
 
     def _next(self, *, good: bool) -> str:
@@ -398,14 +400,21 @@ def _facts(found: Traces) -> dict[str, object]:
 
 
 def _staying(found: Traces) -> str:
-    """What no request deletes: soft-deleted versions, and what only names it."""
+    """What no request deletes: soft-deleted versions, and what only names it; empty for nothing."""
     soft = [each for each in found.data if each.held is Held.SOFT_DELETED]
     until = max((each.until for each in soft), default="")
-    said = counted(len(soft), "soft-deleted version") + (
-        f" (the last until {minute_text(parse_time(until))})" if until else ""
-    )
     objects = {each.at for each in found.texts}
-    return f"{said} and {counted(len(objects), 'object')} that only {'names' if len(objects) == 1 else 'name'} it"
+    kept = f" (the last until {minute_text(parse_time(until))})" if until else ""
+    names = "names" if len(objects) == 1 else "name"
+    parts = {
+        f"{counted(len(soft), 'soft-deleted version')}{kept}": soft,
+        f"{counted(len(objects), 'object')} that only {names} it": objects,
+    }
+    return " and ".join(text for text, there in parts.items() if there)
+
+
+def _some(number: int, noun: str) -> str:
+    return counted(number, noun) if number else f"no {noun}"
 
 
 def _lines(traces: Sequence[Trace]) -> Iterator[str]:

@@ -316,11 +316,13 @@ def _next(run: Run, found: Verification, record: Record, *, recorded: bool) -> s
 def _after_deletion(run: Run, found: Verification) -> str:
     """What a comparison means in the phase ``deleted``: an undo or a writer may have put objects back."""
     legacy, alone = found.totals.source.objects, found.counts[Verdict.EXTRA]
-    said = f"The phase is deleted: {counted(alone, 'name')} at the new path only, as a deletion leaves them"
+    them = "it" if alone == 1 else "them"
+    left = f"{counted(alone, 'name')} at the new path only, as a deletion leaves {them}" if alone else ""
     if not legacy:
-        return f"{said}."
-    there = f"{counted(legacy, 'object')} at {shown(run.migration.source.uri)} again: an undo or a writer put them there"
-    return f"{said}; {there}. The new path decides; `delete` shows what a further deletion would take."
+        return f"The phase is deleted: {left or 'nothing on either path'}."
+    them = "it" if legacy == 1 else "them"
+    there = f"{counted(legacy, 'object')} at {shown(run.migration.source.uri)} again: an undo or a writer put {them} there"
+    return f"The phase is deleted: {'; '.join(filter(None, [left, there]))}. The new path decides; `delete` shows what a further deletion would take."
 
 
 def _erased(compared: Compared) -> list[Remark]:

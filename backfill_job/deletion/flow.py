@@ -268,13 +268,13 @@ def _confirm(
         consent.check(run.migration.deletion_text)
         if consent.objects != objects:
             raise UsageError(
-                f"{NOT_CONFIRMED}: --expect-objects says {consent.objects:,}, there are {objects:,}; look at the dry run again"
+                f"{NOT_CONFIRMED}: --expect-objects says {consent.objects:,}, there {'is' if objects == 1 else 'are'} {objects:,}; look at the dry run again"
             )
         return
     migration = run.migration
-    before = f" ({done:,} of them are settled already)" if (done := settled()) else ""
+    before = f" ({done:,} of them settled already)" if (done := settled()) else ""
     question = (
-        f"WARNING: this deletes {counted(objects, 'object')}{before}, {critical:,} of them critical, "
+        f"WARNING: this deletes {counted(objects, 'object')}{before}, {f'{critical:,}' if critical else 'none'} of them critical, "
         f"from {shown(migration.source.uri)}."
     )
     confirm_by_typing(run, migration.deletion_text, question)

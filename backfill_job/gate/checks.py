@@ -290,9 +290,12 @@ def import_test_check(
         return failed(name, f"made {_ago(age)}: not of the last {_hours(limits.max_age)}", again)
     empty = sum(tested[day].empty for day in wanted)
     if empty == len(wanted):
-        return failed(
-            name, f"none of the last {counted(len(wanted), 'day')} has an object on either path", again
+        none = (
+            f"none of the last {counted(len(wanted), 'day')} has an"
+            if len(wanted) > 1
+            else "the last day has no"
         )
+        return failed(name, f"{none} object on either path", again)
     without = (
         f"; {empty:,} of them without an object on either path, as --allow-empty permits" if empty else ""
     )
@@ -591,6 +594,8 @@ def _ago(age: timedelta) -> str:
     minutes = age.total_seconds() / 60
     if minutes < 0:
         return "in the future"
+    if round(minutes) == 0:
+        return "just now"
     ago = (minutes, "minute") if minutes < 120 else (minutes / 60, "hour")  # noqa: PLR2004
     return f"{counted(round(ago[0]), ago[1])} ago"
 

@@ -149,5 +149,5 @@ def _empty_jsonl(everything: Iterable[Day]) -> Iterator[Remark]:
         ours, theirs = count.source.empty_jsonl, count.destination.empty_jsonl
         if ours or theirs:
             when = f"{count.day or 'without a day'}"
-            text = f"{when}: {ours:,} empty JSONL files at the source, {theirs:,} at the destination"
+            text = f"{when}: {counted(ours, 'empty JSONL file')} at the source, {theirs:,} at the destination"
             yield Remark(Level.NOTE, "empty_jsonl", count.day, text)

@@ -902,6 +902,17 @@ def test_after_a_cutover_without_a_mirror_each_step_cuts_over_without_one() -> N
         assert wanted in step, step
 
 
+@pytest.mark.parametrize(
+    ("seconds", "says"), [(0, "just now"), (29, "just now"), (31, "1 minute ago"), (7300, "2 hours ago")]
+)
+def test_the_age_of_a_verification_is_never_0_minutes(seconds: float, says: str) -> None:
+    """It has just ended then."""
+    found = replace(VERIFICATION, finished=NOW - seconds * SECOND, summary="equal", certificate=None)
+    assert (
+        f"equal ({says})" in verification_check(found, TARGET, NOW, LIMITS, phase=Phase.DUAL_WRITE).evidence
+    )
+
+
 def test_an_environment_s_dead_letters_are_named_as_they_are_deployed() -> None:
     """So that the command can be pasted; another pair's subscription has a name that nothing here knows."""
     migration = qpi_exports(Environment.STG)

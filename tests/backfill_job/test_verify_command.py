@@ -411,6 +411,6 @@ def test_after_a_deletion_an_empty_legacy_path_is_not_called_a_typo(
     assert "holds no objects, because the phase is deleted" in ended.err
     assert "typo" not in ended.err
     assert (
-        "The phase is deleted: 1 name at the new path only, as a deletion leaves them."
+        "The phase is deleted: 1 name at the new path only, as a deletion leaves it."
         in run("--allow-empty").out
     )
