@@ -15,23 +15,23 @@ import uvloop
 
 from backfill_job.copying.counts import Counts
 from backfill_job.copying.governor import WriteGovernor
-from backfill_job.copying.progress import Reading, showing
+from backfill_job.copying.progress import ProgressCounts, showing
 from backfill_job.deletion.delete import Deleter, Deletion, Waiting, own_chunks
 from backfill_job.deletion.manifest import Manifest
-from backfill_job.deletion.manifest_store import Found, LinesSource, read_lines
+from backfill_job.deletion.manifest_store import FoundManifest, LinesSource, read_lines
 from backfill_job.deletion.phases import GOES_ON_IN, finish
 from backfill_job.deletion.records import (
     DELETION,
     KEPT,
     ChunkRecord,
     ChunkRecords,
+    LineOutcome,
     LineResult,
-    Outcome,
-    summary,
+    deletion_summary,
 )
 from backfill_job.run.command import ExitCode
 from backfill_job.run.ending import next_line, say_verdict
-from backfill_job.run.failures import Failure, Failures, merged, next_step
+from backfill_job.run.failures import Failure, Failures, merged_failures, next_step
 from backfill_job.run.phase_change import phase_after
 from backfill_job.run.reports import Lines, of_this_version
 from backfill_job.run.run import Run, open_api
@@ -74,8 +74,8 @@ class DeletionResult:
         failures: Why this process kept lines, as far as Cloud Storage said so: one entry for each cause.
     """
 
-    counts: Counts[Outcome]
-    whole: Counts[Outcome]
+    counts: Counts[LineOutcome]
+    whole: Counts[LineOutcome]
     chunks_left: int
     kept: tuple[str, ...]
     stopped: str
@@ -114,7 +114,7 @@ class Following(NamedTuple):
     undo: str
 
 
-def settled_before(run: Run, found: Found) -> int:
+def settled_before(run: Run, found: FoundManifest) -> int:
     """How many lines of a manifest earlier runs have settled."""
 
     async def load() -> int:
@@ -126,7 +126,7 @@ def settled_before(run: Run, found: Found) -> int:
 
 
 def run_deletion(
-    run: Run, found: Found, governor: WriteGovernor, *, in_flight: int, by: str, following: Following
+    run: Run, found: FoundManifest, governor: WriteGovernor, *, in_flight: int, by: str, following: Following
 ) -> ExitCode:
     """Delete this process's part, and sum up.
 
@@ -143,7 +143,7 @@ def run_deletion(
     tasks = run.settings.task_count
     code = result.exit_code(tasks)
     if result.done or tasks == 1:
-        record = run.run_record(code, summary(result.whole), command=SUBCOMMAND)
+        record = run.run_record(code, deletion_summary(result.whole), command=SUBCOMMAND)
         phase = finish(run, by, record, done=result.done).phase.value
     else:
         phase = phase_after(run, Phase.DELETING).name
@@ -154,7 +154,7 @@ def run_deletion(
         Event.DELETION_FINISHED,
         **counts.to_json(),
         exit_code=int(code),
-        summary=summary(counts),
+        summary=deletion_summary(counts),
         manifest=found.place,
         phase=phase,
         elapsed_s=elapsed,
@@ -170,11 +170,11 @@ def run_deletion(
 
 async def _delete(
     run: Run,
-    found: Found,
+    found: FoundManifest,
     governor: WriteGovernor,
     *,
     in_flight: int,
-    counts: Counts[Outcome],
+    counts: Counts[LineOutcome],
     lines: Lines | None,
 ) -> DeletionResult:
     settings, manifest = run.settings, found.manifest
@@ -193,7 +193,7 @@ async def _delete(
         )
         tell = partial(run.log.emit, Event.DELETION_PROGRESS)
         with showing(run.console, "deleting", tell, total=todo) as update:
-            show = partial(update, partial(Reading.of, counts))
+            show = partial(update, partial(ProgressCounts.of, counts))
             deletion = Deletion(
                 manifest,
                 source,
@@ -279,7 +279,9 @@ def _result(
     )
 
 
-def _report(found: Found, result: DeletionResult, phase: str, elapsed: float, code: int) -> dict[str, Any]:
+def _report(
+    found: FoundManifest, result: DeletionResult, phase: str, elapsed: float, code: int
+) -> dict[str, Any]:
     return {
         "manifest": found.place,
         "manifest_sha256": found.sha256,
@@ -300,7 +302,9 @@ def _compose(run: Run) -> None:
         last = min(parts, key=lambda part: int(part["chunks_left"]))
         counts = DELETION.merged(DELETION.read(part["this_process"]) for part in parts)
         back = max(int(part.get("back", 0)) for part in parts)
-        failures = merged(Failure.from_json(each) for part in parts for each in part.get("failures", ()))
+        failures = merged_failures(
+            Failure.from_json(each) for part in parts for each in part.get("failures", ())
+        )
         whole = {
             **last,
             "this_process": counts.to_json(),
@@ -317,7 +321,7 @@ def composed_lines(report: Mapping[str, Any], *, following: Following) -> list[s
     """What an operator reads of the report of all tasks."""
     counts = DELETION.read(report["manifest_so_far"])
     return [
-        f"all {report['tasks']} tasks together: {summary(counts)}",
+        f"all {report['tasks']} tasks together: {deletion_summary(counts)}",
         *(f"  {each}" for each in report["kept"]),
         *_ending(report, following),
     ]
@@ -326,9 +330,9 @@ def composed_lines(report: Mapping[str, Any], *, following: Following) -> list[s
 def _screen_lines(
     result: DeletionResult, report: Mapping[str, Any], tasks: int, following: Following
 ) -> list[str]:
-    lines = [summary(result.counts)]
+    lines = [deletion_summary(result.counts)]
     if result.whole != result.counts and tasks == 1:
-        lines.append(f"with earlier runs: {summary(result.whole)}")
+        lines.append(f"with earlier runs: {deletion_summary(result.whole)}")
     lines += [f"  {each}" for each in result.kept]
     kept = result.whole.not_right
     if kept > len(result.kept):
