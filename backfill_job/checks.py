@@ -335,7 +335,13 @@ DAY = timedelta(days=1)
 
 
 def readers_check(
-    state: State, target: CommandTarget, now: datetime, *, audit_log: str, soak: timedelta | None = None
+    state: State,
+    target: CommandTarget,
+    now: datetime,
+    *,
+    audit_log: str,
+    log_file: str = "",
+    soak: timedelta | None = None,
 ) -> Check:
     """Each principal that used the legacy path must be the migration's own, or acknowledged by a person.
 
@@ -344,14 +350,18 @@ def readers_check(
 
     Args:
         audit_log: The project whose audit log has the entries of the legacy bucket; empty where none was named.
+        log_file: The file with the entries that the operator uses instead; empty for none.
         soak: For the deletion: how long no other principal may have used the path, with the log proven to be on; a day at least.
             None for the gate, which takes what the newest look proves.
     """
     since = None if soak is None else max(now - max(soak, DAY), state.legacy_ended or now - max(soak, DAY))
     name, look = "readers", next(iter(state.readers), None)
     days = 14 if since is None else max(0, (now - since) // DAY) + 2
-    words = ("--record", "--audit-log", audit_log or "PROJECT", "--days", str(days))
+    file = ("--log-file", log_file) if log_file else ()
+    project = ("--audit-log", audit_log or "PROJECT") if audit_log or not file else ()
+    words = ("--record", *file, *project, "--days", str(days))
     again = target.command("readers", *words) or f"`readers {' '.join(words)}`"
+    again = f"export the entries to {shown(log_file)} anew, then {again}" if log_file else again
     looks = [entry for entry in state.history if entry.readers is not None]
     if not looks and not audit_log:
         return not_applicable(

@@ -30,6 +30,7 @@ from backfill_job.run.arguments import (
     add_session_arguments,
     directory,
     from_one,
+    is_number,
     overrides_from,
 )
 from backfill_job.run.command import (
@@ -193,10 +194,7 @@ def _check_deletion(arguments: argparse.Namespace, settings: Settings, io: Proce
 
 def _days(text: str) -> timedelta:
     """Read a number of days from 0. Only 0 itself is 0, which wants no soak at all."""
-    try:
-        days = float(text)
-    except ValueError:
-        days = math.nan
+    days = float(text) if is_number(text) else math.nan
     if not 0 <= days <= 3_650:  # noqa: PLR2004 -- ten years; also refuses nan
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of days from 0")
     return max(timedelta(days=days), timedelta.resolution) if days else timedelta()

@@ -26,8 +26,8 @@ NEAR = 0.66
 
 _OF_HELP = frozenset({"--help", "--help-all", "--version"})
 
-_DIGITS_OF_ASCII = re.compile("[!-^`-~]+(?: [!-^`-~]+)?")
-"""Printable, without ``_``; between a day and its time may be a space."""
+_DIGITS_OF_ASCII = re.compile("(?![+])[!-^`-~]+(?: [!-^`-~]+)?")
+"""Printable, without ``_`` and a sign before it; between a day and its time may be a space."""
 
 _UNKNOWN = re.compile(r"(?:unrecognized arguments: |invalid choice: ')([^\s']+)")
 
@@ -73,6 +73,8 @@ def one_line(text: str) -> str:
 class OneLineParser(argparse.ArgumentParser):
     """A parser that reports an error without a page of usage, and does not complete abbreviated options.
 
+    An option that takes one value, and is there twice with two, is an error: argparse would drop the first one silently.
+
     The parsers of its commands are of this class, too.
 
     Args:
@@ -82,6 +84,7 @@ class OneLineParser(argparse.ArgumentParser):
     def __init__(self, *, rare: Collection[str] = (), version: bool = False, **options: Any) -> None:
         super().__init__(**{"allow_abbrev": False, **options})
         self._rare = frozenset(rare)
+        self._given: dict[argparse.Action, list[str]] = {}
         if rare:
             self.add_argument("--help-all", action=_HelpAll, nargs=0, help="show every option")
         if version:
@@ -113,7 +116,7 @@ class OneLineParser(argparse.ArgumentParser):
         return super().format_help()
 
     def _get_value(self, action: argparse.Action, arg_string: str) -> Any:
-        """Take a number or a time in the digits 0 to 9 alone: Python reads the digits of every script, and ``1_000``."""
+        """Take a number or a time in the digits 0 to 9 alone: Python reads the digits of every script, ``1_000`` and ``+1``."""
         value = super()._get_value(action, arg_string)
         counts = isinstance(value, int | float | timedelta | date) or callable(value)
         if counts and not _DIGITS_OF_ASCII.fullmatch(arg_string):
@@ -122,8 +125,19 @@ class OneLineParser(argparse.ArgumentParser):
             )
         return value
 
+    def _get_values(self, action: argparse.Action, arg_strings: list[str]) -> Any:
+        """Take the values of an option once, or the same values again."""
+        value = super()._get_values(action, arg_strings)
+        if action.option_strings and isinstance(action, argparse._StoreAction):  # noqa: SLF001 -- it keeps the last value alone
+            before = self._given.setdefault(action, arg_strings)
+            if before != arg_strings:
+                both = " and ".join(shown_value(" ".join(each)) for each in (before, arg_strings))
+                raise argparse.ArgumentError(action, f"it is there twice, with {both}; give it once")
+        return value
+
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """As argparse does, but an unknown option is an error of the command to which it was given."""
+        self._given = {}
         found, unknown = super().parse_known_args(args, namespace)
         if unknown:
             self.error(f"unrecognized arguments: {' '.join(unknown)}")

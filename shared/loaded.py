@@ -74,13 +74,14 @@ class LoadedDay:
         late = f"; {counted(self.late, 'file')} arrived after the night's run began" if self.late else ""
         changed = f"; of {self.changed:,} the table has another version" if self.changed else ""
         again = f"; {counted(self.again, 'row')} too many" if self.again else ""
+        of_rows = "its 1 row is not" if self.rows == 1 else f"none of {counted(self.rows, 'row')} is"
         match self.verdict:
             case LoadedVerdict.NOTHING:
                 said = "nothing on the path"
             case LoadedVerdict.NOT_JUDGED:
                 said = f"not judged: {self.problem}"
             case LoadedVerdict.NEVER:
-                said = f"NEVER LOADED: none of {counted(self.rows, 'row')} is in the table{changed}{late}"
+                said = f"NEVER LOADED: {of_rows} in the table{changed}{late}"
             case LoadedVerdict.PARTLY:
                 said = f"loaded in part: {missing:,} of {counted(self.rows, 'row')} not in the table{changed}{late}{again}"
             case LoadedVerdict.TWICE:
@@ -174,7 +175,8 @@ class LoadedRecord:
         days = counted(len(self.days), "day")
         if self.wrong:
             names = listed((f"{day.day} {day.verdict.value.replace('_', ' ')}" for day in self.wrong), 3)
-            return f"{len(self.wrong):,} of {days} not loaded as they should be: {names}"
+            they = "it" if len(self.days) == 1 else "they"
+            return f"{len(self.wrong):,} of {days} not loaded as {they} should be: {names}"
         if not self.right:
             return f"{days} without a row on the path: nothing was compared"
         rows = sum(day.rows for day in self.days)

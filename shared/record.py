@@ -40,11 +40,11 @@ from shared.phase import (
     state_content,
     state_ref,
 )
-from shared.state import VERSION, HistoryEntry, State, check_folded, utc_text
+from shared.state import VERSION, HistoryEntry, State, check_folded
 from shared.state_changes import Stamp, begun
 from shared.state_v1 import state_of_version_1
 from shared.store import RecordStore
-from shared.text import counted
+from shared.text import counted, minute_text
 
 __all__ = [
     "TRIES",
@@ -288,8 +288,8 @@ def _due(
     if head is None and phase is None:
         # Without the head nothing tells whether the newest entry was lost, too.
         raise UsageError(
-            f"{at.uri} is gone. The {counted(len(state.history), 'entry')} beside it end in phase {state.phase.value}, since "
-            f"{utc_text(state.history[-1].at)}. If a newer entry may be lost, too, restore it (soft delete or versioning "
+            f"{at.uri} is gone. The {counted(len(state.history), 'entry')} beside it {'ends' if len(state.history) == 1 else 'end'} in phase {state.phase.value}, since "
+            f"{minute_text(state.history[-1].at)}. If a newer entry may be lost, too, restore it (soft delete or versioning "
             f"keeps it); if not, say so: --phase {state.phase.value}"
         )
     return done, state, ABSENT if head is None else head[0]

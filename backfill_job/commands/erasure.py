@@ -26,6 +26,7 @@ from backfill_job.run.command import (
 from backfill_job.run.ending import next_line, next_of
 from backfill_job.run.late_console import LateConsole
 from backfill_job.run.late_gateway import ask
+from backfill_job.run.local_tasks import without_options
 from backfill_job.run.overlaps import refuse_overlaps
 from backfill_job.run.phase_change import MARGIN_SECONDS, NotFinished
 from shared.erasures import Erasures
@@ -144,7 +145,10 @@ def _run(arguments: argparse.Namespace, io: ProcessIO) -> ExitCode:
         console = LateConsole(io.stdout, WIDTH, quiet=arguments.json)
         if not arguments.execute:
             expected = ("--expect-names", str(len(matched))) if matched else ()
-            erase = shown_command(NAME, *io.words, "--execute", "--by", "NAME", *expected)
+            typed = {word.partition("=")[0] for word in io.words}
+            by = () if "--by" in typed else ("--by", "NAME")
+            words = without_options(io.words, {"--expect-names": 1})
+            erase = shown_command(NAME, *words, "--execute", *by, *expected)
             status = next_of(migration, NAME, io.words, good=True)
             console.say(*_look_lines(found, len(names)), next_line(erase) if _going(found) else status)
             content = {**_facts(found), "executed": False}
@@ -278,8 +282,10 @@ def _going(found: Traces) -> list[Trace]:
 def _look_lines(found: Traces, names: int) -> Iterator[str]:
     """The result of a look."""
     yield from _lines([*found.data, *found.texts])
-    going = counted(len(_going(found)), "version")
-    yield f"{counted(names, 'name')}: {going} can be deleted, {_staying(found)}."
+    going, staying = _some(len(_going(found)), "version"), _staying(found)
+    yield f"{counted(names, 'name')}: {going} can be deleted" + (
+        f"; what stays: {staying}." if staying else ", and nothing else stays."
+    )
     yield from _only_named(found)
     yield from _notes(found)
     yield "Nothing was changed."
@@ -289,7 +295,7 @@ def _end_lines(done: Erased, before: Traces, left: Traces) -> Iterator[str]:
     """The result of an erasure."""
     if left.data or left.texts:
         yield from _lines([*left.data, *left.texts])
-    yield f"{counted(len(done.removed), 'version')} deleted."
+    yield f"Deleted: {_some(len(done.removed), 'version')}."
     for each in done.later:
         yield (
             f"NOT ERASED: {shown(each.at.uri)} was written at {minute_text(parse_time(each.state.created))}, after the erasure began. Stop its writer, "
@@ -299,8 +305,9 @@ def _end_lines(done: Erased, before: Traces, left: Traces) -> Iterator[str]:
         yield f"NOT DELETED: {shown(at.uri)}: {shown(why)}"
     yield from _only_named(before)
     yield from _notes(left)
-    staying = f"Nothing is left but {_staying(left)}."
-    yield staying if done.done else "Something is LEFT that should be gone; see above."
+    staying = _staying(left)
+    all_gone = f"Nothing is left but {staying}." if staying else "Nothing is left."
+    yield all_gone if done.done else "Something is LEFT that should be gone; see above."
 
 
 def _only_named(found: Traces) -> Iterator[str]:
@@ -348,14 +355,21 @@ def _facts(found: Traces) -> dict[str, object]:
 
 
 def _staying(found: Traces) -> str:
-    """What no request deletes: soft-deleted versions, and what only names it."""
+    """What no request deletes: soft-deleted versions, and what only names it; empty for nothing."""
     soft = [each for each in found.data if each.held is Held.SOFT_DELETED]
     until = max((each.until for each in soft), default="")
-    said = counted(len(soft), "soft-deleted version") + (
-        f" (the last until {minute_text(parse_time(until))})" if until else ""
-    )
     objects = {each.at for each in found.texts}
-    return f"{said} and {counted(len(objects), 'object')} that only {'names' if len(objects) == 1 else 'name'} it"
+    kept = f" (the last until {minute_text(parse_time(until))})" if until else ""
+    names = "names" if len(objects) == 1 else "name"
+    parts = {
+        f"{counted(len(soft), 'soft-deleted version')}{kept}": soft,
+        f"{counted(len(objects), 'object')} that only {names} it": objects,
+    }
+    return " and ".join(text for text, there in parts.items() if there)
+
+
+def _some(number: int, noun: str) -> str:
+    return counted(number, noun) if number else f"no {noun}"
 
 
 def _lines(traces: Sequence[Trace]) -> Iterator[str]:

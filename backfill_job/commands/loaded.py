@@ -254,7 +254,7 @@ def _show(record: LoadedRecord, again: dict[date, str], migration: Migration, io
 
 def _bytes(text: str) -> int:
     """Read a number of bytes."""
-    if not text.isdecimal() or len(text) > len(str(2**60)) or not int(text):
+    if not (text.isascii() and text.isdecimal()) or len(text) > len(str(2**60)) or not int(text):
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of bytes from 1")
     return int(text)
 

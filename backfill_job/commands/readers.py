@@ -208,7 +208,9 @@ def _recorded(arguments: argparse.Namespace, migration: Migration, found: Accoun
 
 def _check(arguments: argparse.Namespace, migration: Migration, state: State, io: ProcessIO) -> Check:
     """What the gate makes of the record."""
-    return readers_check(state, CommandTarget.of(migration), io.clock.now(), audit_log=arguments.audit_log)
+    file = "" if arguments.log_file is None else str(arguments.log_file)
+    target, now = CommandTarget.of(migration), io.clock.now()
+    return readers_check(state, target, now, audit_log=arguments.audit_log, log_file=file)
 
 
 def _log(log: EventLog, state: State | None, verdict: str, *, good: bool) -> None:

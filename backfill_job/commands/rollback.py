@@ -90,9 +90,9 @@ def _run(arguments: argparse.Namespace, io: ProcessIO) -> ExitCode:
     with opened(NAME, arguments, io, migration=migration, mode=mode, changes_objects=changes) as run:
         state = run.state()
         if state.phase not in BRINGS_BACK_IN:
-            raise UsageError(_no_way_back(state))
+            raise UsageError(_no_way_back(state, migration))
         if arguments.dry_run:
-            return _rehearse(run)
+            return _rehearse(run, () if arguments.by else ("--by", "NAME"))
         if arguments.refresh:
             return _refresh(run, arguments, state)
         return _roll_back(run, arguments, state)
@@ -105,18 +105,18 @@ def _check_arguments(arguments: argparse.Namespace, io: ProcessIO) -> None:
         raise UsageError("rollback asks before it changes anything, and there is no terminal; add --yes")
 
 
-def _no_way_back(state: State) -> str:
+def _no_way_back(state: State, migration: Migration) -> str:
     if state.phase is Phase.DUAL_WRITE:
         return (
             "there was no cutover, so there is nothing to roll back; the legacy path is the source of truth"
         )
     return (
         f"the migration is in phase {state.phase.value}: the legacy path is being deleted or gone; "
-        "`undo MANIFEST` restores what was deleted"
+        f"`{command_line(migration, 'undo')}` restores what was deleted"
     )
 
 
-def _rehearse(run: Run) -> ExitCode:
+def _rehearse(run: Run, by: tuple[str, ...]) -> ExitCode:
     back = reversed_run(run)
     findings = analyse(back)
     costs = estimate(work_of(findings, len(run.ranges)), speed=OBJECTS_PER_SECOND)
@@ -127,7 +127,7 @@ def _rehearse(run: Run) -> ExitCode:
     if alone:
         run.say(_only_legacy(run, alone))
     say_overlaps(run)
-    return say_end(run, "\nREADY. Nothing was changed.", same_command(run, NAME, "--by", "NAME"), good=True)
+    return say_end(run, "\nREADY. Nothing was changed.", same_command(run, NAME, *by), good=True)
 
 
 def _only_legacy(run: Run, objects: int, names: Sequence[str] = ()) -> str:

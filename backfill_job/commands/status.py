@@ -99,14 +99,14 @@ def _show(migration: Migration, gateway: Gateway, io: ProcessIO, settings: str) 
     console.say(
         *_verification_lines(data, mixed),
         *filter(None, [_loaded_line(data)]),
-        *_step_lines(steps_of_status(data, now)),
+        *_step_lines(steps_of_status(data, now, terminal=io.stdin.isatty())),
         "",
         *filter(None, [settings]),
     )
     say_verdict(console, verdict.title, good=verdict.tone is Tone.GOOD)
-    command = next_of_status(data, now)
-    last = next_line(command, fix_first=bool(data.unreadable)) if command else "Next: nothing to do now."
-    console.say(last)
+    command = next_of_status(data, now, terminal=io.stdin.isatty())
+    line = next_line(command, fix_first=bool(data.unreadable)) if command else "Next: nothing to do now."
+    console.say(line)
     readable = not (data.unreadable or isinstance(data.loaded, Unreadable))
     return ExitCode.DONE if readable else ExitCode.NOT_RIGHT
 

@@ -49,7 +49,7 @@ from shared.loaded import LoadedRecord, read_latest_loaded
 from shared.objects import LEFT_OUT, time_text
 from shared.phase import Phase
 from shared.record import TRIES, Record, RecordStanding, read_state
-from shared.report.next_steps import CommandTarget, next_command, next_steps, target_of
+from shared.report.next_steps import CommandTarget, next_command, next_steps, target_of, without_terminal
 from shared.report.page import render_report
 from shared.state import ComparisonRecord, Light, RunRecord, State
 from shared.state_changes import with_run
@@ -302,17 +302,21 @@ def _next(run: Run, found: Verification, record: Record, *, recorded: bool) -> s
     state = read_state(run.store, run.migration) if recorded else None
     target = CommandTarget.of(run.migration)
     steps = next_steps(phase, found, target, state=state, now=run.clock.now())
+    if not run.io.stdin.isatty():
+        steps = without_terminal(steps)
     return next_command(steps, found, target) or command_line(run.migration, "status")
 
 
 def _after_deletion(run: Run, found: Verification) -> str:
     """What a comparison means in the phase ``deleted``: an undo or a writer may have put objects back."""
     legacy, alone = found.totals.source.objects, found.counts[Verdict.EXTRA]
-    said = f"The phase is deleted: {counted(alone, 'name')} at the new path only, as a deletion leaves them"
+    them = "it" if alone == 1 else "them"
+    left = f"{counted(alone, 'name')} at the new path only, as a deletion leaves {them}" if alone else ""
     if not legacy:
-        return f"{said}."
-    there = f"{counted(legacy, 'object')} at {shown(run.migration.source.uri)} again: an undo or a writer put them there"
-    return f"{said}; {there}. The new path decides; `delete` shows what a further deletion would take."
+        return f"The phase is deleted: {left or 'nothing on either path'}."
+    them = "it" if legacy == 1 else "them"
+    there = f"{counted(legacy, 'object')} at {shown(run.migration.source.uri)} again: an undo or a writer put {them} there"
+    return f"The phase is deleted: {'; '.join(filter(None, [left, there]))}. The new path decides; `delete` shows what a further deletion would take."
 
 
 def _erased(compared: Compared) -> list[Remark]:

@@ -29,6 +29,7 @@ from backfill_job.contents.lines import ContentsReport, LineProblem
 from backfill_job.contents.reader import LIMITS, ObjectRead, ReadLimits, read_back
 from backfill_job.contents.rows import ProblemKind
 from backfill_job.copying.diff import DiffLine
+from backfill_job.run.arguments import is_number
 from backfill_job.run.stopping import Stop
 from backfill_job.run.workers import work
 from shared.errors import UsageError
@@ -180,8 +181,8 @@ class ContentsScope:
             return ContentsScope(Decimal(100 if text == "all" else 0))
         kind, _, number = text.partition(":")
         try:
-            percent = Decimal(number)
-        except InvalidOperation:
+            percent = Decimal(number if is_number(number) else 0)
+        except InvalidOperation:  # an exponent of twenty digits
             percent = Decimal(0)
         if kind != "sample" or not percent.is_finite() or not 0 < percent <= 100:  # noqa: PLR2004 -- percent
             raise UsageError(

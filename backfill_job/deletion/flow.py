@@ -48,6 +48,7 @@ from backfill_job.deletion.prepare import (
 from backfill_job.deletion.run import (
     REPORT,
     SUBCOMMAND,
+    Following,
     composed_lines,
     run_deletion,
     settled_before,
@@ -57,7 +58,7 @@ from backfill_job.references.scan import Checkouts
 from backfill_job.run.arguments import overrides_from
 from backfill_job.run.command import ExitCode, ProcessIO, migration_from
 from backfill_job.run.ending import command_line, same_command, say_end
-from backfill_job.run.local_tasks import run_as_tasks, without_options
+from backfill_job.run.local_tasks import run_as_tasks, with_options
 from backfill_job.run.open_run import opened, say_overlaps
 from backfill_job.run.phase_change import phase_changed, wait_until_seen
 from backfill_job.run.questions import confirm_by_typing, confirm_by_yes
@@ -65,8 +66,10 @@ from backfill_job.run.run import Run
 from backfill_job.run.settings import Settings
 from shared.errors import UsageError
 from shared.events_log import Event
+from shared.json_io import parse_json
 from shared.migration import Migration
 from shared.phase import Phase
+from shared.report.next_steps import CommandTarget, undo_commands
 from shared.state import State
 from shared.state_changes import MAX_WHO
 from shared.text import counted, shown
@@ -148,8 +151,8 @@ def _delete(command: str, arguments: argparse.Namespace, io: ProcessIO, settings
             else _begun(run, arguments, state, request)
         )
         if arguments.prepare:
-            following = _resuming(run, found, alone=True)
-            return say_end(run, "PREPARED. Nothing is deleted yet.", following, good=True)
+            resuming = _resuming(run, found, alone=True)
+            return say_end(run, "PREPARED. Nothing is deleted yet.", resuming, good=True)
         if not apart:
             with _going_on(run, found):
                 governor = governor_from(arguments, settings.task_count)
@@ -159,10 +162,10 @@ def _delete(command: str, arguments: argparse.Namespace, io: ProcessIO, settings
                     governor,
                     in_flight=arguments.in_flight,
                     by=request.by,
-                    unfinished=_unfinished(run, found),
+                    following=_following(run, found, state),
                 )
-        unfinished = _unfinished(run, found)
-    return _in_tasks(arguments, io, migration, found, unfinished)
+        following = _following(run, found, state)
+    return _in_tasks(arguments, io, migration, found, following)
 
 
 def _dry_run(run: Run, state: State, request: DeletionRequest, *, details: bool) -> ExitCode:
@@ -171,8 +174,8 @@ def _dry_run(run: Run, state: State, request: DeletionRequest, *, details: bool)
     _show(run, prepared, "Dry run: nothing is deleted.", details=details)
     run.write("deletion-plan.json", prepared.to_json())
     for begun in state.manifests[-1:] if state.phase is Phase.DELETING else ():
-        at = shown(cloud_ref(run.migration, begun.name).uri)
-        run.say(f"\nA deletion was begun with the manifest {at}: go on with --confirm-delete --resume {at}")
+        at = cloud_ref(run.migration, begun.name).uri
+        run.say(f"\nA deletion was begun. This goes on with it: {_resumption(run, at, begun.objects)}")
     say_overlaps(run)
     if state.phase is Phase.DELETED:
         run.say(
@@ -273,13 +276,13 @@ def _confirm(
         consent.check(run.migration.deletion_text)
         if consent.objects != objects:
             raise UsageError(
-                f"{NOT_CONFIRMED}: --expect-objects says {consent.objects:,}, there are {objects:,}; look at the dry run again"
+                f"{NOT_CONFIRMED}: --expect-objects says {consent.objects:,}, there {'is' if objects == 1 else 'are'} {objects:,}; look at the dry run again"
             )
         return
     migration = run.migration
-    before = f" ({done:,} of them are settled already)" if (done := settled()) else ""
+    before = f" ({done:,} of them settled already)" if (done := settled()) else ""
     question = (
-        f"WARNING: this deletes {counted(objects, 'object')}{before}, {critical:,} of them critical, "
+        f"WARNING: this deletes {counted(objects, 'object')}{before}, {f'{critical:,}' if critical else 'none'} of them critical, "
         f"from {shown(migration.source.uri)}."
     )
     confirm_by_typing(run, migration.deletion_text, question)
@@ -296,11 +299,12 @@ def _refuse_wrong_phase(run: Run, state: State, request: DeletionRequest) -> Non
         )
     if state.phase in GOES_ON_IN and not request.anew:
         manifests = state.manifests
+        objects = manifests[-1].objects if manifests else 0
         at = cloud_ref(run.migration, manifests[-1].name).uri if manifests else "MANIFEST"
         _refuse(
             run,
-            f"the phase is {state.phase.value}: a deletion was begun. Go on with --resume {shown(at)}, or with --anew for "
-            "what it left",
+            f"the phase is {state.phase.value}: a deletion was begun. For what it left, add --anew. "
+            f"To go on with it: {_resumption(run, at, objects)}",
         )
     if state.phase not in GOES_ON_IN and request.anew:
         _refuse(run, f"the phase is {state.phase.value}: {IN_ANOTHER_PHASE[state.phase]}")
@@ -350,18 +354,17 @@ def _in_tasks(
     io: ProcessIO,
     migration: Migration,
     found: FoundManifest,
-    unfinished: tuple[str, ...],
+    following: Following,
 ) -> int:
     """Start tasks on this machine that delete what was confirmed in this process."""
-    # Where an argument is there twice, the last one counts.
     more = ("--resume", found.place, *_consent_words(migration, found.manifest.objects))
     return run_as_tasks(
         SUBCOMMAND,
         arguments,
-        replace(io, words=(*without_options(io.words, OF_THE_MANIFEST), *more)),
+        replace(io, words=with_options(io.words, more, OF_THE_MANIFEST)),
         migration=migration,
         report=REPORT,
-        show=partial(composed_lines, unfinished=unfinished, billing_project=migration.billing_project),
+        show=partial(composed_lines, following=following),
     )
 
 
@@ -375,10 +378,15 @@ def _going_on(run: Run, found: FoundManifest) -> AbstractContextManager[None]:
 
 
 def _resuming(run: Run, found: FoundManifest, *, alone: bool = False) -> str:
+    """The command that goes on with a manifest; `alone` where tasks run it."""
+    return _resumption(run, found.place, found.manifest.objects, alone=alone)
+
+
+def _resumption(run: Run, place: str, objects: int, *, alone: bool = False) -> str:
     """The command that goes on with a manifest; without a terminal, or where tasks run it alone, it has the confirmation, too."""
-    options = ["--confirm-delete", "--resume", found.place]
+    options = ["--confirm-delete", "--resume", place]
     if alone or not run.io.stdin.isatty():
-        options += _consent_words(run.migration, found.manifest.objects)
+        options += _consent_words(run.migration, objects)
     return command_line(run.migration, SUBCOMMAND, *options)
 
 
@@ -386,9 +394,12 @@ def _consent_words(migration: Migration, objects: int) -> tuple[str, ...]:
     return "--confirm-text", migration.deletion_text, "--expect-objects", str(objects)
 
 
-def _unfinished(run: Run, found: FoundManifest) -> tuple[str, ...]:
-    """The commands after a deletion that has left something: the one that goes on, and the dry run."""
-    return _resuming(run, found), command_line(run.migration, SUBCOMMAND)
+def _following(run: Run, found: FoundManifest, state: State) -> Following:
+    """The commands that may follow; the state is the one before this deletion."""
+    earlier = [each for each in state.manifests if each.name != found.manifest.name]
+    places = [cloud_ref(run.migration, each.name).uri for each in earlier]
+    undo = undo_commands(CommandTarget.of(run.migration), [*places, found.place])[-1]
+    return Following(_resuming(run, found), command_line(run.migration, SUBCOMMAND), undo)
 
 
 def _request(arguments: argparse.Namespace, io: ProcessIO) -> DeletionRequest:
@@ -415,16 +426,30 @@ def _names_in(file: Path | None) -> frozenset[str]:
         return frozenset()
     where = f"--erased: {shown(str(file))}"
     try:
-        names = frozenset(filter(None, re.split("[\r\n]+", file.read_text(encoding="utf-8-sig"))))
+        text = file.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise UsageError(f"{where} cannot be read ({error.strerror})") from error
     except ValueError as error:
         raise UsageError(f"{where} is not a text in UTF-8") from error
+    names = frozenset(filter(None, re.split("[\r\n]+", text)))
+    if any(map(_is_json, (text, *names))):
+        raise UsageError(f"{where} is JSON; write one name below the prefix a line, as `verify` shows it")
     if not names:
         raise UsageError(f"{where} holds no name: one below the prefix a line, as `verify` shows it")
     if address := next((name for name in sorted(names) if name.startswith("gs://")), ""):
         raise UsageError(f"{where} holds the address {shown(address)}: leave out the bucket and the prefix")
     return names
+
+
+def _is_json(text: str) -> bool:
+    """Whether a text is a list or an object in JSON, and so not the name of an object."""
+    if not text.lstrip().startswith(("[", "{")):
+        return False
+    try:
+        parse_json(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _show(run: Run, prepared: Prepared, title: str, *, details: bool) -> None:

@@ -371,7 +371,7 @@ def _line(row: bytes) -> ManifestLine:
 
 def _number(text: Any) -> int:
     """A generation. 0 would mean "no object" in a condition."""
-    if not isinstance(text, str) or not text.isdecimal() or int(text) == 0:
+    if not isinstance(text, str) or not (text.isascii() and text.isdecimal()) or int(text) == 0:
         raise ValueError(f"{text!r} is not a generation")
     return int(text)
 

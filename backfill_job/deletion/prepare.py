@@ -64,7 +64,7 @@ from shared.green_days import KEY, green_days
 from shared.migration import Migration
 from shared.objects import parse_time
 from shared.phase import Phase
-from shared.report.next_steps import CommandTarget
+from shared.report.next_steps import CommandTarget, cutover_command
 from shared.state import NAMES, State
 from shared.text import counted, duration, listed, minute_text, shown
 from shared.verification import Verdict, said_of_counts, said_of_many_erased, too_many_erased
@@ -173,7 +173,7 @@ def run_checks(run: Run, state: State, request: DeletionRequest, lines: LinesFil
         deletion_phase_check(state, GOES_ON_IN if request.anew else BEGINS_IN),
         soak_check(state, run.migration, request.soak, now),
         late_writes_check(found.late, request.soak, now, state.last_undo),
-        verification_check(found, run.migration, state.phase),
+        verification_check(found, run.migration, state.phase, state.without_mirror),
         *_names(state, found, run.migration.excludes),
         *erased_checks(found),
         attempted("references", lambda: _references(request, run.migration, state)),
@@ -385,9 +385,9 @@ def late_writes_check(
             if by_undo
             else "written there since the cutover"
         )
-        evidence = f"{what} {how}, last at {late.newest}: {names}"
+        evidence = f"{what} {how}, last at {minute_text(newest)}: {names}"
     else:
-        evidence = f"the mirror saw a write there at {late.newest}"
+        evidence = f"the mirror saw a write there at {minute_text(newest)}"
     if now - newest >= soak:
         return passed(name, evidence)
     return failed(
@@ -399,7 +399,7 @@ def late_writes_check(
     )
 
 
-def verification_check(found: Survey, migration: Migration, phase: Phase) -> Check:
+def verification_check(found: Survey, migration: Migration, phase: Phase, without_mirror: str = "") -> Check:
     """Every legacy object that was to be migrated must have been found equal, in this very run."""
     name, counts = "verification", found.compared.counts
     wrong = said_of_counts({verdict: counts[verdict] for verdict in BLOCKING})
@@ -409,7 +409,7 @@ def verification_check(found: Survey, migration: Migration, phase: Phase) -> Che
             name,
             f"{found.equal:,} equal; NOT EQUAL: {wrong}: {names}",
             f"see all of them: {command_line(migration, 'verify')}; bring the newer version over, then run this command "
-            f"again: {_brought_over(migration, phase)}",
+            f"again: {_brought_over(migration, phase, without_mirror)}",
         )
     if not found.equal:
         return failed(
@@ -425,10 +425,10 @@ def verification_check(found: Survey, migration: Migration, phase: Phase) -> Che
     )
 
 
-def _brought_over(migration: Migration, phase: Phase) -> str:
+def _brought_over(migration: Migration, phase: Phase, without_mirror: str) -> str:
     """How the newer version of an object gets to the other path: the commands that the phase allows."""
     if phase is Phase.CUT_OVER:
-        cutover = command_line(migration, "cutover", "--by", "NAME")
+        cutover = cutover_command(CommandTarget.of(migration), without_mirror)
         refresh = command_line(migration, "rollback", "--refresh")
         return f"where the legacy path has it, {cutover}; where the new path has it, {refresh}"
     if phase in GOES_ON_IN:

@@ -4,13 +4,12 @@ Only `flow` imports it: what comes before the first deletion is there, what come
 """
 
 import asyncio
-import shlex
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import uvloop
 
@@ -50,6 +49,7 @@ __all__ = [
     "REPORT",
     "SUBCOMMAND",
     "DeletionResult",
+    "Following",
     "composed_lines",
     "run_deletion",
     "settled_before",
@@ -107,6 +107,14 @@ class DeletionResult:
         }
 
 
+class Following(NamedTuple):
+    """The commands that may follow a deletion: what goes on with it, the dry run of a further one, and the undo."""
+
+    resumption: str
+    dry_run: str
+    undo: str
+
+
 def settled_before(run: Run, found: FoundManifest) -> int:
     """How many lines of a manifest earlier runs have settled."""
     records = ask(
@@ -116,18 +124,9 @@ def settled_before(run: Run, found: FoundManifest) -> int:
 
 
 def run_deletion(
-    run: Run,
-    found: FoundManifest,
-    governor: WriteGovernor,
-    *,
-    in_flight: int,
-    by: str,
-    unfinished: Sequence[str],
+    run: Run, found: FoundManifest, governor: WriteGovernor, *, in_flight: int, by: str, following: Following
 ) -> ExitCode:
     """Delete this process's part, and sum up.
-
-    Args:
-        unfinished: Where something is left: the command that goes on, and that of the dry run.
 
     Raises:
         MigrationError: Something stopped it; the same manifest can be resumed.
@@ -159,9 +158,7 @@ def run_deletion(
         elapsed_s=elapsed,
     )
     _compose(run)
-    *lines, verdict, last = _screen_lines(
-        result, report, tasks, unfinished=unfinished, billing_project=run.migration.billing_project
-    )
+    *lines, verdict, last = _screen_lines(result, report, tasks, following)
     run.say(*lines)
     say_verdict(run.console, verdict, good=code is ExitCode.DONE)
     run.say(last)
@@ -316,25 +313,18 @@ def _compose(run: Run) -> None:
     run.write_whole(REPORT, whole)
 
 
-def composed_lines(
-    report: Mapping[str, Any], *, unfinished: Sequence[str], billing_project: str
-) -> list[str]:
-    """What an operator reads of the report of all tasks; `unfinished` where something is left."""
+def composed_lines(report: Mapping[str, Any], *, following: Following) -> list[str]:
+    """What an operator reads of the report of all tasks."""
     counts = DELETION.read(report["manifest_so_far"])
     return [
         f"all {report['tasks']} tasks together: {deletion_summary(counts)}",
         *(f"  {each}" for each in report["kept"]),
-        *_ending(report, unfinished, billing_project),
+        *_ending(report, following),
     ]
 
 
 def _screen_lines(
-    result: DeletionResult,
-    report: Mapping[str, Any],
-    tasks: int,
-    *,
-    unfinished: Sequence[str],
-    billing_project: str,
+    result: DeletionResult, report: Mapping[str, Any], tasks: int, following: Following
 ) -> list[str]:
     lines = [deletion_summary(result.counts)]
     if result.whole != result.counts and tasks == 1:
@@ -347,21 +337,20 @@ def _screen_lines(
         lines.append(f"stopped: {result.stopped}")
     if tasks > 1 and not result.done and not result.back:
         return [*lines, "Other tasks have not finished, or left something; the last one sums up."]
-    return [*lines, *_ending(report, unfinished, billing_project)]
+    return [*lines, *_ending(report, following)]
 
 
-def _ending(report: Mapping[str, Any], unfinished: Sequence[str], billing_project: str) -> Iterator[str]:
+def _ending(report: Mapping[str, Any], following: Following) -> Iterator[str]:
     """The last lines: how it ended, and the next command."""
-    command, dry_run = unfinished
     phase, place = str(report["phase"]), str(report["manifest"])
     if report["chunks_left"] or report["stopped"]:
         failures = tuple(map(Failure.from_json, report.get("failures", ())))
         waits = bool(failures) and all(not failure.cause.again for failure in failures)
         *why, _ = next_step(failures, again=not waits)
         yield from why
-        yield f"For what changed since the manifest, compare again; the dry run says how to go on: {dry_run}"
+        yield f"For what changed since the manifest, compare again; the dry run says how to go on: {following.dry_run}"
         yield f"NOT FINISHED: the phase stays {phase}. What was deleted stays deleted; nothing else was touched."
-        yield next_line(command, fix_first=waits)
+        yield next_line(following.resumption, fix_first=waits)
         return
     if back := int(report.get("back", 0)):
         yield (
@@ -369,12 +358,11 @@ def _ending(report: Mapping[str, Any], unfinished: Sequence[str], billing_projec
             "again: an undo brought them back, or a writer wrote them. A manifest deletes only the versions that it names, and "
             f"these are gone. The phase stays {phase}."
         )
-        yield next_line(dry_run)
+        yield next_line(following.dry_run)
         return
     if left := int(report["left_never_migrated"]):
         yield f"Left, as never migrated: {counted(left, 'object')}."
     yield f"Keep the manifest: {shown(place)}. The next command shows what can be brought back, and until when."
     yield "Leave the forward mirror on: what a forgotten writer still uploads is copied to the new path, and alerted."
     yield f"DELETED: every line of the manifest is settled; the phase is {phase}."
-    payer = ("--billing-project", billing_project) if billing_project else ()
-    yield next_line(shlex.join(("python", "-m", "backfill_job", "undo", place, *payer)))
+    yield next_line(following.undo)

@@ -303,7 +303,8 @@ def _gaps(findings: Inventory, rows: int = ROWS) -> Iterator[RenderableType]:
         between = f" between {data[0]} and {data[-1]}" if rows > FEWEST else ""  # the table says it
         yield Text(f"MISSING {days}{between}: {stretches}")
     elif data:
-        yield Text(f"No day is missing between {data[0]} and {data[-1]}.")
+        one = f"There is one day, {data[0]}: no other one could be missing."
+        yield Text(one if len(data) == 1 else f"No day is missing between {data[0]} and {data[-1]}.")
     without = [day for day, period in findings.days.items() if not period.jsonl]
     if hollow := [day for day in without if day not in findings.future_days]:
         empty = listed(map(str, hollow), rows)

@@ -33,7 +33,7 @@ from shared.loaded import LoadedRecord
 from shared.migration import DEFAULT_EXCLUDES
 from shared.phase import Phase
 from shared.report.headline import Tone, headline
-from shared.report.next_steps import CommandTarget
+from shared.report.next_steps import CommandTarget, cutover_command
 from shared.state import NAMES, State
 from shared.text import counted, listed, minute_text
 from shared.verification import OF_NAMES, Lag, Level, Remark, Verdict, Verification, said_of_counts
@@ -137,7 +137,9 @@ def comparison_check(
     of_newest = found is not None and newest.file_sha256 is not None
     check: Check | None = None
     if of_newest:
-        check = latest_verification_check(found, target, now, limits, phase=state.phase)
+        check = latest_verification_check(
+            found, target, now, limits, phase=state.phase, without_mirror=state.without_mirror
+        )
     elif found is not None:
         check = _other_findings(found, again)
     if check is None or check.passed:
@@ -160,7 +162,7 @@ def _recorded_check(state: State, target: CommandTarget, now: datetime, limits: 
         )
         return failed(name, f"{said}: {left_out}", again)
     if newest.wrong:
-        bring = _bring_over(target, state.phase) if newest.wrong > newest.extra else ""
+        bring = _bring_over(target, state.phase, state.without_mirror) if newest.wrong > newest.extra else ""
         return failed(name, said, ", then ".join(filter(None, [bring, again])))
     if not newest.equal:
         return failed(name, f"{said}: it did not cover everything", again)
@@ -212,6 +214,7 @@ def latest_verification_check(
     limits: LagLimits,
     *,
     phase: Phase | None,
+    without_mirror: str = "",
 ) -> Check:
     """The latest verification must cover everything, be clean, and recent. Whether it is of this phase, the history says.
 
@@ -221,6 +224,7 @@ def latest_verification_check(
         now: The current time.
         limits: How old it may be.
         phase: The phase, on which the proposed steps depend; None where it cannot be read.
+        without_mirror: Why no mirror runs; empty where one does.
     """
     name, again = "verification", _typed(target, "verify")
     if phase in _NO_WAY_BACK:
@@ -242,7 +246,7 @@ def latest_verification_check(
     if grave or wrong:
         what = "; ".join(filter(None, [wrong, *grave[:1]]))
         steps = [f"resolve {counted(len(grave), 'critical finding')} of its report"] if grave else []
-        bring = _bring_over(target, phase)
+        bring = _bring_over(target, phase, without_mirror)
         steps += [bring] if bring and _copyable(found) else []
         return failed(name, f"{said}: {what}", ", then ".join([*steps, again]))
     if not timedelta() <= age <= limits.max_age:
@@ -286,9 +290,12 @@ def import_test_check(
         return failed(name, f"made {_ago(age)}: not of the last {_hours(limits.max_age)}", again)
     empty = sum(tested[day].empty for day in wanted)
     if empty == len(wanted):
-        return failed(
-            name, f"none of the last {counted(len(wanted), 'day')} has an object on either path", again
+        none = (
+            f"none of the last {counted(len(wanted), 'day')} has an"
+            if len(wanted) > 1
+            else "the last day has no"
         )
+        return failed(name, f"{none} object on either path", again)
     without = (
         f"; {empty:,} of them without an object on either path, as --allow-empty permits" if empty else ""
     )
@@ -354,7 +361,9 @@ def loaded_check(
     return passed(name, f"{found.summary}, in {found.table}, {_ago(age)}")
 
 
-def presence_check(new: DayFolder, legacy: DayFolder, target: CommandTarget, *, phase: Phase | None) -> Check:
+def presence_check(
+    new: DayFolder, legacy: DayFolder, target: CommandTarget, *, phase: Phase | None, without_mirror: str = ""
+) -> Check:
     """The DAG's presence check must be true on the new path, and its load must find a file."""
     name = "presence"
     if new.loadable:
@@ -369,7 +378,7 @@ def presence_check(new: DayFolder, legacy: DayFolder, target: CommandTarget, *, 
         return failed(
             name,
             f"{new.folder} is empty, and the legacy path's is not: the DAG would take its Empty branch, and end green",
-            _and_bring_over("look at the mirror", "what it missed", target, phase),
+            _and_bring_over("look at the mirror", "what it missed", target, phase, without_mirror),
         )
     return failed(
         name,
@@ -427,7 +436,13 @@ def no_late_writes_check(found: Verification | None, state: State, target: Comma
         return failed(
             name,
             late[0],
-            _and_bring_over("switch the writers to the new path", "what they wrote", target, state.phase),
+            _and_bring_over(
+                "switch the writers to the new path",
+                "what they wrote",
+                target,
+                state.phase,
+                state.without_mirror,
+            ),
         )
     return passed(name, f"none on the legacy path up to {minute_text(found.started)}")
 
@@ -439,6 +454,7 @@ def dead_letters_check(
     limits: LagLimits,
     *,
     phase: Phase | None,
+    without_mirror: str = "",
 ) -> Check:
     """A recent count of the dead letters must be 0; `now` is by this machine's clock, as a file's time is."""
     subscription = target.deployed("dead-letters")
@@ -458,7 +474,7 @@ def dead_letters_check(
         return failed(
             "dead letters",
             f"{least}{counted(found.messages, 'event')} given up by the trigger{about}",
-            f"{_and_bring_over('', 'their objects', target, phase)}; "
+            f"{_and_bring_over('', 'their objects', target, phase, without_mirror)}; "
             f"then acknowledge them ({pull or 'pull with --auto-ack'}), and look again",
         )
     if not found.counted:
@@ -547,7 +563,7 @@ _NO_WAY_BACK = frozenset({Phase.DELETING, Phase.DELETED})
 _SEE_STATUS = "`status` says where the migration stands"
 
 
-def _bring_over(target: CommandTarget, phase: Phase | None) -> str:
+def _bring_over(target: CommandTarget, phase: Phase | None, without_mirror: str) -> str:
     """The command that copies what the new path lacks, in this phase; empty where there is none, or the phase is unknown.
 
     After the cutover the new path wins, so `migrate` replaces nothing there, but `cutover` copies each later write.
@@ -556,12 +572,14 @@ def _bring_over(target: CommandTarget, phase: Phase | None) -> str:
         return ""
     if phase.before_cutover:
         return _typed(target, "migrate", "--execute")
-    return _typed(target, "cutover", "--by", "NAME")
+    return cutover_command(target, without_mirror) or _typed(target, "cutover")
 
 
-def _and_bring_over(first: str, what: str, target: CommandTarget, phase: Phase | None) -> str:
+def _and_bring_over(
+    first: str, what: str, target: CommandTarget, phase: Phase | None, without_mirror: str
+) -> str:
     """A step, and the command that then copies something, where this phase has one."""
-    command = _bring_over(target, phase)
+    command = _bring_over(target, phase, without_mirror)
     steps = [first] if first else []
     return "; ".join([*steps, f"copy {what}: {command}"] if command else [*steps, _SEE_STATUS])
 
@@ -578,6 +596,8 @@ def _ago(age: timedelta) -> str:
     minutes = age.total_seconds() / 60
     if minutes < 0:
         return "in the future"
+    if round(minutes) == 0:
+        return "just now"
     ago = (minutes, "minute") if minutes < 120 else (minutes / 60, "hour")  # noqa: PLR2004
     return f"{counted(round(ago[0]), ago[1])} ago"
 

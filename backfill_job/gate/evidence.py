@@ -122,6 +122,11 @@ class Evidence:
         """The migration's phase; None where the state cannot be read."""
         return self.state.phase if isinstance(self.state, State) else None
 
+    @property
+    def without_mirror(self) -> str:
+        """Why no mirror runs since the last cutover; empty where one does, or the state cannot be read."""
+        return self.state.without_mirror if isinstance(self.state, State) else ""
+
     @cached_property
     def recorded(self) -> Verification | MigrationError | None:
         """The latest verification on record; None where there is none."""

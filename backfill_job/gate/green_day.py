@@ -28,7 +28,7 @@ from backfill_job.verify.late_writes import BroughtBack, LateWrites, cutover_of
 from shared.errors import MigrationError
 from shared.green_days import EQUAL, day_of, judged_before, parts_before
 from shared.loaded import LoadedRecord
-from shared.objects import is_later, time_text
+from shared.objects import is_later, parse_time, time_text
 from shared.state import DayPart, Light, State, foreign_readers, too_few
 from shared.text import counted, listed, minute_text, shown
 from shared.verification import Verdict, said_of_counts
@@ -138,7 +138,10 @@ def _late(late: LateWrites, since: datetime) -> tuple[Light, str]:
         return Light.NOT_KNOWN, "a task began before the cutover"
     if late.newest and is_later(late.newest, time_text(since)):
         names = f", such as {shown(min(late.names))}" if late.names else ""
-        return Light.RED, f"somebody wrote at the legacy path, last at {late.newest}{names}"
+        return (
+            Light.RED,
+            f"somebody wrote at the legacy path, last at {minute_text(parse_time(late.newest))}{names}",
+        )
     return Light.GREEN, f"no write at the legacy path since {minute_text(since)}"
 
 

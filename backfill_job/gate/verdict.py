@@ -151,6 +151,7 @@ def _dead_letters(evidence: Evidence) -> Check:
         evidence.now,
         evidence.options.limits,
         phase=evidence.phase,
+        without_mirror=evidence.without_mirror,
     )
 
 
@@ -197,7 +198,9 @@ def _presence(evidence: Evidence) -> Check:
         why = consumer.not_loaded or f"{consumer.name} loads without looking for a folder first"
         return not_applicable("presence", why)
     new, legacy = evidence.presence()
-    return presence_check(new, legacy, evidence.target, phase=evidence.phase)
+    return presence_check(
+        new, legacy, evidence.target, phase=evidence.phase, without_mirror=evidence.without_mirror
+    )
 
 
 def _mixed_prefix(evidence: Evidence) -> Check:

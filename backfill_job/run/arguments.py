@@ -29,6 +29,7 @@ __all__ = [
     "day_in",
     "directory",
     "from_one",
+    "is_number",
     "is_there",
     "members",
     "overrides_from",
@@ -40,6 +41,8 @@ __all__ = [
 
 MOST_DIGITS = 9
 """Digits of a count; a larger number is a mistake."""
+
+_NUMBER = re.compile(r"-?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 
 LONGEST = timedelta(days=3_650)
 """The longest duration. Commands subtract it from the present, and the result must be a date."""
@@ -279,7 +282,7 @@ def since(text: str) -> Callable[[datetime], datetime]:
 def seconds(text: str) -> timedelta:
     """Read a number of seconds, at least 0."""
     try:
-        duration = timedelta(seconds=float(text))
+        duration = timedelta(seconds=float(text) if is_number(text) else -1)
     except (ValueError, OverflowError):
         duration = timedelta(seconds=-1)
     if not timedelta() <= duration <= LONGEST:
@@ -287,11 +290,16 @@ def seconds(text: str) -> timedelta:
     return duration
 
 
+def is_number(text: str) -> bool:
+    """Whether a text is a number in the digits 0 to 9, as ``0.5`` or ``1e-3``. Python also reads ``+1``, ``1_000`` and spaces."""
+    return _NUMBER.fullmatch(text) is not None
+
+
 def up_to(most: int) -> Callable[[str], int]:
     """Make a reader of a whole number from 1 to `most`."""
 
     def read(text: str) -> int:
-        if not text.isdecimal() or len(text) > MOST_DIGITS or not 1 <= int(text) <= most:
+        if not (text.isascii() and text.isdecimal()) or len(text) > MOST_DIGITS or not 1 <= int(text) <= most:
             raise argparse.ArgumentTypeError(f"{_short(text)} is not a whole number from 1 to {most:,}")
         return int(text)
 

@@ -263,6 +263,7 @@ def migration_from(arguments: argparse.Namespace) -> Migration:
     Raises:
         UsageError: They name no migration, or an impossible one.
     """
+    refuse_two_pairs(arguments)  # first: what is wrong with a path does not matter then
     excludes = (*(() if arguments.no_default_excludes else DEFAULT_EXCLUDES), *arguments.exclude)
     source = None if arguments.source is None else Location.parse(arguments.source)
     destination = None if arguments.destination is None else Location.parse(arguments.destination)
@@ -270,7 +271,6 @@ def migration_from(arguments: argparse.Namespace) -> Migration:
     if arguments.env is not None:
         if arguments.pair is not None:
             raise UsageError("--name is for a pair of prefixes: --env names its environment's pair already")
-        refuse_two_pairs(arguments)
         preset = qpi_exports(Environment(arguments.env), excludes)
         source, destination, label = preset.source, preset.destination, preset.label
     if source is None or destination is None:

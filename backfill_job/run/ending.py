@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from backfill_job.run.command import ExitCode
 from backfill_job.run.late_console import LateConsole
-from backfill_job.run.local_tasks import without_options
+from backfill_job.run.local_tasks import with_options
 from backfill_job.run.run import Run
 from shared.migration import DEFAULT_EXCLUDES, Migration
 from shared.report.next_steps import CommandTarget, shown_command
@@ -59,6 +59,6 @@ def command_line(migration: Migration, name: str, *options: str) -> str:
 
 
 def same_command(run: Run, name: str, *more: str) -> str:
-    """The command line of a command with this run's arguments, and `more` of them; without ``--dry-run``."""
-    words = without_options(run.io.words, {"--dry-run": 0})
-    return shown_command(name, *words, *more) or command_line(run.migration, name, *more)
+    """The command line of a command with this run's arguments, without ``--dry-run``; those in `more` replace theirs."""
+    words = with_options(run.io.words, more, {"--dry-run": 0})
+    return shown_command(name, *words) or command_line(run.migration, name, *more)

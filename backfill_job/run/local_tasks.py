@@ -21,7 +21,7 @@ from shared.migration import Migration
 from shared.operations import OperationsCounter
 from shared.server_time import ServerTime
 
-__all__ = ["run_as_tasks", "without_options"]
+__all__ = ["run_as_tasks", "with_options", "without_options"]
 
 MOST_PROCESSES = 64
 """The most processes of one machine, at about 60 MB each, so that a typing error cannot exhaust it. A job may have more tasks."""
@@ -75,6 +75,17 @@ def run_as_tasks(
     for text in show(whole):
         print(text, file=io.stdout)
     return code
+
+
+def with_options(words: Sequence[str], more: Sequence[str], without: Mapping[str, int]) -> tuple[str, ...]:
+    """A command's words with the options in `more` in the place of its own, and `without` some, as `without_options` takes them."""
+    replaced = dict(without)
+    name = ""
+    for word in more:
+        if word.startswith("--"):
+            name = word
+        replaced[name] = 0 if word == name else replaced[name] + 1
+    return (*without_options(words, replaced), *more)
 
 
 def without_options(words: Sequence[str], options: Mapping[str, int]) -> tuple[str, ...]:

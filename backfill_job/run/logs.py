@@ -3,16 +3,17 @@
 import logging
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from enum import Enum
+from itertools import count
 from pathlib import Path
 from typing import TextIO
 
 from shared.errors import CannotWrite, UsageError
 from shared.events_log import LOGGER_NAME, JsonFormatter, TextFormatter
 
-__all__ = ["LogFormat", "log_file_path", "logging_to"]
+__all__ = ["LogFormat", "logging_to", "new_log_file"]
 
 
 class LogFormat(Enum):
@@ -22,9 +23,27 @@ class LogFormat(Enum):
     JSON = "json"
 
 
-def log_file_path(directory: Path, name: str, started: datetime) -> Path:
-    """The path of a run's log file: ``{name}_{timestamp}.log``, the timestamp in UTC."""
-    return directory / f"{name}_{started:%Y%m%dT%H%M%SZ}.log"
+def new_log_file(directory: Path, name: str, started: datetime) -> Path:
+    """Create a run's empty log file: ``{name}_{timestamp}.log``, the timestamp in UTC.
+
+    Where another run that began in the same second has that file, it is ``{name}_{timestamp}_2.log``, and so on. The creation is
+    atomic, so two runs never share a file.
+
+    Raises:
+        UsageError: It cannot be created.
+    """
+    stem = f"{name}_{started:%Y%m%dT%H%M%SZ}"
+    file = directory / f"{stem}.log"
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        for number in count(2):
+            with suppress(FileExistsError):
+                file.touch(exist_ok=False)
+                break
+            file = directory / f"{stem}_{number}.log"
+    except OSError as error:
+        raise UsageError(_cannot_write(file, error)) from error
+    return file
 
 
 @contextmanager
@@ -43,7 +62,6 @@ def logging_to(stream: TextIO | None, log_format: LogFormat, *, file: Path | Non
     kept: _LogFile | None = None
     if file is not None:
         try:
-            file.parent.mkdir(parents=True, exist_ok=True)
             kept = _LogFile(file, encoding="utf-8", errors="backslashreplace")
         except OSError as error:
             raise UsageError(_cannot_write(file, error)) from error

@@ -11,7 +11,7 @@ from backfill_job.run.command import ProcessIO
 from backfill_job.run.key_ranges import ranges
 from backfill_job.run.late_console import LateConsole
 from backfill_job.run.late_gateway import LateGateway
-from backfill_job.run.logs import LogFormat, log_file_path, logging_to
+from backfill_job.run.logs import LogFormat, logging_to, new_log_file
 from backfill_job.run.overlaps import refuse_overlaps
 from backfill_job.run.reports import ReportDirectory, ReportPrefix, Reports
 from backfill_job.run.run import Run, check_start
@@ -191,7 +191,7 @@ def _output(
     log_format = LogFormat(arguments.log_format or ("json" if in_cloud_run else "text"))
     directory_wanted = arguments.log_dir or (None if in_cloud_run else Path())
     part = f"_task{settings.task_index}" if settings.task_count > 1 else ""
-    file = directory_wanted and log_file_path(directory_wanted, name + part, started)
+    file = directory_wanted and new_log_file(directory_wanted, name + part, started)
     as_json = log_format is LogFormat.JSON
     console = LateConsole(io.stdout, WIDTH, quiet=as_json, only_progress=io.only_progress)
     stream = io.stdout if as_json else None if io.stderr.isatty() else io.stderr

@@ -32,6 +32,7 @@ from shared.migration import OWN_FOLDER, Location, Migration
 from shared.operations import OperationsCounter
 from shared.phase import Phase, PhaseReader, Recorded, listed_history, recorded, settled, state_ref
 from shared.record import Record, changeable, not_adopted, read_record
+from shared.report.next_steps import CommandTarget
 from shared.state import RunRecord, State
 from shared.state_changes import Stamp
 
@@ -251,7 +252,7 @@ def refuse_empty(run: Run) -> None:
         if _deleted(run):
             raise UsageError(
                 f"{run.migration.source.uri} holds no objects, because the phase is deleted: there is nothing to compare or to "
-                "copy. What was deleted can be brought back with `undo MANIFEST`"
+                f"copy. What was deleted can be brought back: {CommandTarget.of(run.migration).command('undo')}"
             )
         raise UsageError(
             f"{run.migration.source.uri} holds no objects; if that is expected, say --allow-empty, "

@@ -52,6 +52,6 @@ class Settings:
 
 def _number(environ: Mapping[str, str], name: str, default: int) -> int:
     text = environ.get(name, str(default))
-    if not text.isdecimal():
+    if not (text.isascii() and text.isdecimal()):
         raise UsageError(f"{name} is {text!r}, not a whole number")
     return int(text)

@@ -12,10 +12,11 @@ from itertools import groupby
 from backfill_job.run.key_ranges import KeyRange
 from shared.errors import UsageError
 from shared.partitions import classify
+from shared.text import minute_text
 
 __all__ = ["begun_by", "moment_of", "narrowed_to", "without_older_days"]
 
-_DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)([smhdw])")
+_DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)([smhdw])", re.ASCII)
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
@@ -56,14 +57,14 @@ def begun_by(option: str, since: Callable[[datetime], datetime], now: datetime) 
     moment = since(now)
     if moment > now + timedelta(days=1):
         raise UsageError(
-            f"{option} {moment:%Y-%m-%d %H:%M} is in the future: there is nothing since then to look at"
+            f"{option} {minute_text(moment)} is in the future: there is nothing since then to look at"
         )
     return moment
 
 
 def narrowed_to(since: Callable[[datetime], datetime] | None, started: datetime) -> str:
     """What a run is narrowed to, in words; empty where it covers all names. `since` is what `moment_of` gave."""
-    return "" if since is None else f"since {since(started):%Y-%m-%d %H:%M} only"
+    return "" if since is None else f"since {minute_text(since(started))} only"
 
 
 def without_older_days(

@@ -14,7 +14,7 @@ says, contents and metadata.
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from enum import Enum
 from typing import Any
@@ -138,21 +138,22 @@ class Restorer:
         elif not option.same_at_new_path:
             del ways[UndoOutcome.COPIED_BACK]
         problem: StorageError | None = None
+        repeated = False
+
+        async def admit() -> None:
+            nonlocal repeated
+            repeated = True
+            await self._pacing.admit()
+
+        pacing = replace(self._pacing, admit=admit)
         for outcome, act in ways.items():
             await self._before_request()
             try:
-                made = await act(option)
+                made = await act(option, pacing)
             except ConditionFailed as error:
-                # Another writer was faster; or this is a repetition after the first answer was lost.
-                found = await self._api.look(self._migration.source_ref(line.name))
-                if found is not None:
-                    if same(line.state, found):
-                        return Restored(option, outcome)
-                    return Restored(
-                        option,
-                        UndoOutcome.OCCUPIED,
-                        "somebody wrote there meanwhile; it is not overwritten",
-                    )
+                settled = await self._settled(option, outcome if repeated else UndoOutcome.THERE)
+                if settled is not None:
+                    return settled
                 problem = error
             except ObjectNotFound as error:
                 problem = error  # soft delete or the new path has lost it meanwhile
@@ -163,6 +164,16 @@ class Restorer:
                 return Restored(option, UndoOutcome.FAILED, why, Cause.NOT_PROVEN)
         why = f"it changed since it was looked at ({problem})"
         return Restored(option, UndoOutcome.FAILED, why, Cause.CHANGED)
+
+    async def _settled(self, option: RestoreOption, outcome: UndoOutcome) -> Restored | None:
+        """What a failed precondition means: another writer was faster, or a first answer was lost; None where nothing is there."""
+        line = option.line
+        found = await self._api.look(self._migration.source_ref(line.name))
+        if found is None:
+            return None
+        if same(line.state, found):
+            return Restored(option, outcome)
+        return Restored(option, UndoOutcome.OCCUPIED, "somebody wrote there meanwhile; it is not overwritten")
 
     async def _before_request(self) -> None:
         """Check that the phase allows it."""
@@ -177,11 +188,11 @@ class Restorer:
         known = await asyncio.to_thread(self._authority.erasures)
         return was_erased(line.state, None, known.on_record(line.name))
 
-    async def _restore(self, option: RestoreOption) -> ObjectState:
+    async def _restore(self, option: RestoreOption, pacing: Pacing) -> ObjectState:
         line = option.line
-        return await self._api.restore(self._migration.source_ref(line.name), line.generation, self._pacing)
+        return await self._api.restore(self._migration.source_ref(line.name), line.generation, pacing)
 
-    async def _copy_back(self, option: RestoreOption) -> ObjectState:
+    async def _copy_back(self, option: RestoreOption, pacing: Pacing) -> ObjectState:
         """Copy from the new path. A large or distant copy takes several calls, each under the same conditions."""
         line, there = option.line, option.new_path
         legacy = self._migration.source_ref(line.name)
@@ -192,7 +203,7 @@ class Restorer:
             legacy,
             if_source=there.generation,
             if_destination=ABSENT,
-            pacing=self._pacing,
+            pacing=pacing,
         )
 
 
@@ -274,6 +285,7 @@ class UndoResult:
         there: Lines whose object the last look found to be the same.
         left: Lines whose object is not there because it was erased.
         as_listed: Those of them that a person named for the deletion (``--erased``).
+        meanwhile: Lines whose object another command brought back between the look and the request.
         names: Some of the other lines, as a person reads them.
     """
 
@@ -281,6 +293,7 @@ class UndoResult:
     there: int = 0
     left: int = 0
     as_listed: int = 0
+    meanwhile: int = 0
     names: list[str] = field(default_factory=list)
     failures: Failures = field(default_factory=Failures)
 
@@ -409,6 +422,9 @@ class Undo:
             found = legacy.get(line.name)
             there = found is not None and same(line.state, found)
             result.counts.add(restored.outcome)
+            result.meanwhile += (
+                restored.outcome is UndoOutcome.THERE and restored.option.way is not RestoreWay.THERE
+            )
             if restored.cause is not None:
                 result.failures.note(line.name, restored.cause, restored.detail)
             result.there += there

@@ -113,9 +113,11 @@ def end_lines(plan: RestorePlan, result: UndoResult | None) -> list[str]:
     if result is None:
         return lines
     counts = result.counts.by_outcome
+    before = counts[UndoOutcome.THERE] - result.meanwhile
+    others = f", {result.meanwhile:,} brought back by another command meanwhile" if result.meanwhile else ""
     lines.append(
         f"{counted(counts[UndoOutcome.RESTORED], 'object')} restored, {counts[UndoOutcome.COPIED_BACK]:,} copied back, "
-        f"{counts[UndoOutcome.THERE]:,} there before; looked at afterwards: {result.there:,} of {plan.selected:,} are "
+        f"{before:,} there before{others}; looked at afterwards: {result.there:,} of {plan.selected:,} are "
         f"what the manifest says{result.counts.imbalance}."
         + (f" {result.left:,} erased since, and not brought back." if result.left else "")
     )

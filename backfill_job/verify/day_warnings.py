@@ -13,9 +13,10 @@ from statistics import median
 
 from backfill_job.verify.day_counts import DayCounts
 from backfill_job.verify.late_writes import LateWrites
+from shared.objects import parse_time
 from shared.partitions import gaps
 from shared.phase import Phase
-from shared.text import counted
+from shared.text import counted, minute_text
 from shared.verification import DayTotals, Level, Remark, Verdict
 
 __all__ = ["day_warnings", "remark_lines"]
@@ -128,10 +129,14 @@ def _late_writes(late: LateWrites, phase: Phase) -> Iterator[Remark]:
         what = f"{counted(late.objects, 'object')} {verb}" if late.objects else "something was"
         such = f", such as {names}" if names else ""
         text = (
-            f"{what} written on the legacy path after the cutover of {late.since}, last at {late.newest}{such}: "
+            f"{what} written on the legacy path after the cutover of {_minute(late.since)}, last at {_minute(late.newest)}{such}: "
             f"somebody has not switched{_or_an_undo(phase)}"
         )
         yield Remark(Level.WARNING, "late_writes", None, text)
+
+
+def _minute(text: str) -> str:
+    return minute_text(parse_time(text))
 
 
 def _or_an_undo(phase: Phase) -> str:
@@ -146,5 +151,5 @@ def _empty_jsonl(everything: Iterable[DayTotals]) -> Iterator[Remark]:
         ours, theirs = count.source.empty_jsonl, count.destination.empty_jsonl
         if ours or theirs:
             when = f"{count.day or 'without a day'}"
-            text = f"{when}: {ours:,} empty JSONL files at the source, {theirs:,} at the destination"
+            text = f"{when}: {counted(ours, 'empty JSONL file')} at the source, {theirs:,} at the destination"
             yield Remark(Level.NOTE, "empty_jsonl", count.day, text)

@@ -177,9 +177,11 @@ def _not_kept(counts: DayCounts) -> tuple[NotKept, ...]:
 
     It names everything in `shared.objects.LEFT_OUT` (Cloud Storage reference, "Objects: rewrite").
     """
+    one = counts.held == 1
     held = (
-        f"{counts.held:,} source objects are under a hold or a retention time; their copies are not, unless the "
-        "destination bucket says so. They cannot be deleted at the source before it ends."
+        f"{counted(counts.held, 'source object')} {'is' if one else 'are'} under a hold or a retention time; "
+        f"{'its copy is' if one else 'their copies are'} not, unless the destination bucket says so. "
+        f"{'It' if one else 'They'} cannot be deleted at the source before it ends."
         if counts.held
         else "No source object is under a hold or a retention time."
     )

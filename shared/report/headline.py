@@ -13,7 +13,7 @@ from enum import Enum
 from shared.phase import Phase
 from shared.report.wording import PHASE_WORDS, VERDICT_WORDS
 from shared.state import ComparisonRecord, State
-from shared.text import age, counted, second_text
+from shared.text import age, counted, minute_text
 from shared.verification import OF_NAMES, Level, Verdict, Verification
 
 __all__ = [
@@ -191,7 +191,7 @@ def _doubts(state: State, verified: datetime, now: datetime, *, before: bool) ->
     if before and state.since is not None:
         found.append(
             f"It was verified before the phase became “{PHASE_WORDS[state.phase].lower()}” "
-            f"({second_text(state.since)})."
+            f"({minute_text(state.since)})."
         )
     if now - verified > FRESH:
         found.append(f"It was verified {age(verified, now)}; much was written since.")

@@ -4,8 +4,8 @@ Every command that it prints runs in the phase in which it is printed; a test ru
 """
 
 import shlex
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from shared.env_file import deployed_name
@@ -17,7 +17,17 @@ from shared.state import ComparisonRecord, State
 from shared.text import counted
 from shared.verification import OF_NAMES, Level, Verdict, Verification
 
-__all__ = ["CommandTarget", "NextStep", "next_command", "next_steps", "shown_command", "target_of"]
+__all__ = [
+    "CommandTarget",
+    "NextStep",
+    "cutover_command",
+    "next_command",
+    "next_steps",
+    "shown_command",
+    "target_of",
+    "undo_commands",
+    "without_terminal",
+]
 
 
 _OF_CONSUMER = frozenset({"import-test", "loaded", "gate", "cutover", "delete"})
@@ -32,11 +42,13 @@ class NextStep:
         text: What and why.
         command: What to type; empty when no command helps.
         in_trouble: Whether only a person who misses something, or wants to go back, types it.
+        confirmed: The command with the confirmation that it asks for on a terminal; empty where it is the same.
     """
 
     text: str
     command: str = ""
     in_trouble: bool = False
+    confirmed: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +130,19 @@ def shown_command(*words: str) -> str:
     return shlex.join(line) if all(map(str.isprintable, line)) else ""
 
 
+def without_terminal(steps: Iterable[NextStep]) -> tuple[NextStep, ...]:
+    """The steps as they are printed where there is no terminal to ask on."""
+    return tuple(replace(step, command=step.confirmed or step.command) for step in steps)
+
+
+def undo_commands(target: CommandTarget, manifests: Sequence[str]) -> list[str]:
+    """The commands that say what can be brought back of each deletion; a manifest is named only where there are several."""
+    if len(manifests) == 1:
+        return [target.command("undo")]
+    payer = ("--billing-project", target.billing_project) if target.billing_project else ()
+    return [shown_command("undo", manifest, *payer) for manifest in manifests]
+
+
 def target_of(verification: Verification) -> CommandTarget:
     """Which migration a verification is about."""
     return CommandTarget(
@@ -193,7 +218,7 @@ def next_steps(
             steps.append(
                 NextStep(
                     "If no mirror is deployed, because the writer is paused: cut over with this instead.",
-                    _cutover(target, "the writer is paused"),
+                    cutover_command(target, "the writer is paused"),
                 )
             )
     return tuple(steps)
@@ -246,8 +271,8 @@ def _is_outdated(verification: Verification, state: State, now: datetime) -> boo
     return now - verification.finished > FRESH or not in_this_phase
 
 
-def _cutover(target: CommandTarget, without_mirror: str) -> str:
-    """The cutover; with the reason, where no mirror runs."""
+def cutover_command(target: CommandTarget, without_mirror: str) -> str:
+    """The cutover; with the reason, where no mirror runs (`State.without_mirror`)."""
     why = ("--no-mirror", "--reason", without_mirror) if without_mirror else ()
     return target.command("cutover", "--by", "NAME", *why)
 
@@ -290,7 +315,7 @@ def _copies(
         return NextStep(
             f"Run the cutover command again. It brings over what late writers wrote on the legacy path, among the {what}. "
             "It leaves each object whose later write is on the new path.",
-            _cutover(target, "" if state is None else state.without_mirror),
+            cutover_command(target, "" if state is None else state.without_mirror),
         )
     if phase is None:
         return NextStep(
@@ -371,7 +396,7 @@ def _dual_write(state: State, target: CommandTarget, _: datetime) -> list[NextSt
     steps.append(
         NextStep(
             "Cut over. The command makes the evidence that is missing. Then the gate says GO or NO-GO, and NO-GO changes nothing.",
-            _cutover(target, state.without_mirror),
+            cutover_command(target, state.without_mirror),
         )
     )
     return steps
@@ -407,29 +432,39 @@ def _rolled_back(state: State, target: CommandTarget, now: datetime) -> list[Nex
 
 
 def _deleting(state: State, target: CommandTarget, _: datetime) -> list[NextStep]:
+    source, destination = Location.parse(target.source), Location.parse(target.destination)
+    text = Migration(source, destination, label=target.env).deletion_text
     return [
         NextStep(
             "If no deletion is running, it was interrupted: this command goes on where it was.",
-            target.command("delete", "--confirm-delete", "--resume", manifest),
+            target.command("delete", *resume),
+            confirmed=target.command(
+                "delete", *resume, "--confirm-text", text, "--expect-objects", f"{begun.objects}"
+            ),
         )
-        for manifest in _manifests(state)[-1:]
+        for manifest, begun in zip(_manifests(state)[-1:], state.manifests[-1:], strict=True)
+        for resume in [("--confirm-delete", "--resume", manifest)]
     ]
 
 
 def _deleted(state: State, target: CommandTarget, _: datetime) -> list[NextStep]:
+    why = (
+        "An undo ran. When what it brought back is no longer needed, see"
+        if undone_since(state)
+        else "The legacy path has objects again. See"
+    )
     again = NextStep(
-        "The legacy path has objects again. See what a further deletion would take. This changes nothing.",
-        target.command("delete"),
+        f"{why} what a further deletion would take. This changes nothing.", target.command("delete")
     )
     return [
         *([again] if legacy_objects_again(state) or undone_since(state) else []),
         *(
             NextStep(
                 "If something is missed, the manifest's objects can be brought back: this says which, and until when.",
-                shown_command("undo", manifest),
+                undo,
                 in_trouble=True,
             )
-            for manifest in _manifests(state)
+            for undo in undo_commands(target, _manifests(state))
         ),
     ]
 

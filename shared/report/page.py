@@ -26,7 +26,7 @@ from shared.report import wording
 from shared.report.charts import heat_map, hour_map, lag_chart, volume
 from shared.report.headline import Headline, Tone, headline, status_headline, unknown_headline
 from shared.report.loading import Status, Unreadable
-from shared.report.next_steps import NextStep, next_command, next_steps, target_of
+from shared.report.next_steps import NextStep, next_command, next_steps, target_of, without_terminal
 from shared.report.wording import name_markup, visible, visible_name
 from shared.text import age, byte_count, counted, duration, second_text
 from shared.verification import DayState, Level, Verdict, Verification
@@ -93,18 +93,20 @@ def verdict_of_status(status: Status, now: datetime) -> Headline:
     return status_headline(state, status.known_verification, now)
 
 
-def steps_of_status(status: Status, now: datetime) -> tuple[NextStep, ...]:
-    """What to do next, where everything could be read; for the page and for the command `status`."""
+def steps_of_status(status: Status, now: datetime, *, terminal: bool = True) -> tuple[NextStep, ...]:
+    """What to do next, where everything could be read; for the page and for the command `status`, perhaps without a terminal."""
     state = status.known_state
     if state is None or status.unreadable:
         return ()
-    return next_steps(state.phase, status.known_verification, status.target, state=state, now=now)
+    steps = next_steps(state.phase, status.known_verification, status.target, state=state, now=now)
+    return steps if terminal else without_terminal(steps)
 
 
-def next_of_status(status: Status, now: datetime) -> str:
+def next_of_status(status: Status, now: datetime, *, terminal: bool = True) -> str:
     """The one command to type next, for the page and for the command `status`; empty where there is nothing to do now."""
     again = status.target.command("status")
-    command = next_command(steps_of_status(status, now), status.known_verification, status.target) or "status"
+    steps = steps_of_status(status, now, terminal=terminal)
+    command = next_command(steps, status.known_verification, status.target) or "status"
     return "" if command == again and not status.unreadable else command
 
 

@@ -87,13 +87,14 @@ def counting_options(name: str, parser: OneLineParser) -> Iterator[tuple[str, st
 def test_a_number_has_the_digits_that_every_reader_reads(
     name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Python reads those of every script, and 1_000: one line, exit code 2, whatever the option."""
+    """Python reads those of every script, 1_000 and +1: one line, exit code 2, whatever the option."""
     parser = OneLineParser(prog=name)
     for option, text in counting_options(name, parser):
         for wrong in (
             text.translate(WIDE),
             f"{text[:-1]}{text[-1:].translate(WIDE)}",
             f"{text[0]}_{text[1:]}",
+            f"+{text}",
             f" {text}",
         ):
             if wrong != text:
@@ -101,6 +102,58 @@ def test_a_number_has_the_digits_that_every_reader_reads(
                     parser.parse_args([option, wrong])
                 (line,) = capsys.readouterr().err.splitlines()
                 assert (ended.value.code, option in line) == (2, True), line
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_an_option_that_is_there_twice_with_two_values_is_refused(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """argparse drops the first one silently. The same value twice says the same, and what may be repeated is."""
+    parser = OneLineParser(prog=name)
+    load(name).prepare(parser)
+    for action in parser._actions:
+        action.required = False
+    for action in parser._actions:
+        values = [text for text in TEXTS if is_read(parser, action, text)][:2]
+        if len(values) < 2 or not action.option_strings or action.nargs == 0:
+            continue
+        option = action.option_strings[-1]
+        twice = [f"{option}={values[0]}", f"{option}={values[1]}"]
+        if isinstance(action, argparse._AppendAction | argparse._ExtendAction):
+            assert len(getattr(parser.parse_args(twice), action.dest)) == 2
+            continue
+        parser.parse_args(twice[:1] * 2)
+        with pytest.raises(SystemExit) as ended:
+            parser.parse_args(twice)
+        (line,) = capsys.readouterr().err.splitlines()
+        said = f"argument {'/'.join(action.option_strings)}: it is there twice, with "
+        assert (ended.value.code, said in line) == (2, True), line
+
+
+TEXTS = (
+    "4",
+    "7",
+    "2026-11-01",
+    "2026-11-02",
+    "7d",
+    "8d",
+    "a",
+    "b",
+    "dev",
+    "stg",
+    "gs://a/b/",
+    "gs://c/d/",
+    "all",
+    "none",
+)
+
+
+def is_read(parser: OneLineParser, action: argparse.Action, text: str) -> bool:
+    """Whether an option takes a text."""
+    with contextlib.suppress(argparse.ArgumentTypeError, argparse.ArgumentError, ValueError):
+        value = parser._get_value(action, text)
+        return action.choices is None or value in action.choices
+    return False
 
 
 def test_there_are_options_that_read_a_number() -> None:
@@ -207,10 +260,11 @@ def test_an_environment_and_a_pair_of_its_own_contradict_each_other(
         "erasure": ["x"],
     }
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", paths.server.url)
-    pair = ("--env", "dev", "--destination", "gs://another/x/")
-    ended = run_command(name, *pair, *needed.get(name, ()))
-    assert (ended.code, ended.err.count("\n")) == (2, 1)
-    assert "--env dev names both paths already" in ended.err
+    for place in ("gs://another/x/", "gs://x/y/", "x"):
+        pair = ("--env", "dev", "--destination", place)
+        ended = run_command(name, *pair, *needed.get(name, ()))
+        assert (ended.code, ended.err.count("\n")) == (2, 1)
+        assert "--env dev names both paths already" in ended.err, "whatever else is wrong with the path"
 
 
 @pytest.mark.parametrize(

@@ -176,7 +176,7 @@ def narrowed(commands: Commands) -> None:
     assert commands.run("verify", "--since", "3650d").code == 0
     assert contents_of(commands) == before
     content = json.loads(before)
-    content |= {"narrowed": "since 2016-01-01 00:00 only", "certificate": None}
+    content |= {"narrowed": "since 2016-01-01 00:00 UTC only", "certificate": None}
     commands.gateway.put(file_of(commands), json.dumps(content, indent=2).encode())
 
 

@@ -269,7 +269,7 @@ def test_a_scope_is_read_and_written(text: str, expected: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "sample", "sample:", "sample:0", "sample:-1", "sample:100.1", "sample:x", "sample:nan", "sample:inf", "ALL", "all:5", "5"],
+    ["", "sample", "sample:", "sample:0", "sample:-1", "sample:100.1", "sample:x", "sample:nan", "sample:inf", "ALL", "sample:1_0", "sample:+1", "sample: 1", "sample:\u0661", "sample:1e-99999999999999999999", "all:5", "5"],
 )  # fmt: skip
 def test_what_is_no_scope_is_refused(text: str) -> None:
     """With a line that says what is wanted."""

@@ -78,3 +78,6 @@ def test_empty_files_are_a_note() -> None:
     assert days({"2024-03-09": (3, 3)}, empty=2) == [
         "note empty_jsonl 2024-03-09: 2024-03-09: 2 empty JSONL files at the source, 2 at the destination"
     ]
+    assert days({"2024-03-09": (3, 3)}, empty=1) == [
+        "note empty_jsonl 2024-03-09: 2024-03-09: 1 empty JSONL file at the source, 1 at the destination"
+    ]

@@ -21,7 +21,7 @@ from backfill_job.deletion.manifest import Manifest
 from backfill_job.deletion.manifest_store import cloud_ref, upload
 from backfill_job.run.clock import system_clock
 from backfill_job.run.command import ProcessIO
-from backfill_job.run.local_tasks import without_options
+from backfill_job.run.local_tasks import with_options, without_options
 from backfill_job.run.phase_change import MARGIN_SECONDS
 from backfill_job.run.settings import Settings
 from shared.command_line import OneLineParser
@@ -342,7 +342,7 @@ def test_another_number_than_expected_deletes_nothing(scene: Scene) -> None:
     scene.cut_over()
     ended = scene.delete(2)
     assert (ended.code, scene.phase) == (2, Phase.CUT_OVER)
-    assert "--expect-objects says 2, there are 1" in ended.err
+    assert "--expect-objects says 2, there is 1" in ended.err
     assert scene.paths.names(side="source") == [day(1)]
 
 
@@ -474,7 +474,8 @@ def test_a_deletion_that_was_begun_is_resumed_and_not_begun_again(scene: Scene) 
     assert (scene.delete(3).code, scene.phase) == (1, Phase.DELETING)
     plain = scene.delete(1)
     assert plain.code == 2
-    assert f"a deletion was begun. Go on with --resume {scene.manifest_uri}" in plain.err
+    confirmed = f"--resume {scene.manifest_uri} --confirm-text DELETE_QPI_EXPORTS --expect-objects 3"
+    assert f"--confirm-delete {confirmed}" in plain.err
     wrong = scene.resume(1)
     assert (wrong.code, "--expect-objects says 1, there are 3" in wrong.err) == (2, True)
     assert scene.commands.run("delete", "--confirm-delete", "--resume", scene.manifest_uri).code == 2
@@ -627,7 +628,7 @@ def test_the_reverse_mirror_s_copies_do_not_begin_the_soaking_anew(scene: Scene)
     assert scene.run("--soak-days", "7").code == 1
     ended = scene.delete(2, "--soak-days", "7")
     assert ended.code == 2
-    said = rf"FAIL late-writes: 1 object written there since the cutover, last at \S+: {day(2)} "
+    said = rf"FAIL late-writes: 1 object written there since the cutover, last at \S+ \S+ UTC: {day(2)} "
     assert re.search(said, ended.words)
 
 
@@ -878,7 +879,7 @@ def test_a_soak_is_not_rounded_to_none(days: str, *, wants: bool) -> None:
     assert (parser.parse_args([f"--soak-days={days}"]).soak_days > timedelta()) is wants
 
 
-@pytest.mark.parametrize("days", ["soon", "-1", "nan", "inf", "3651"])
+@pytest.mark.parametrize("days", ["soon", "-1", "nan", "inf", "3651", "+1", "1_0", " 1"])
 def test_a_time_to_soak_that_is_none_is_refused(
     scene: Scene, capsys: pytest.CaptureFixture[str], days: str
 ) -> None:
@@ -928,10 +929,11 @@ def test_tasks_get_every_option_and_refuse_none(option: argparse.Action) -> None
         pair = ("--source", "gs://old/a/", "--destination", "gs://new/a/")
         text = "DELETE_BILLING" if name == "--name" else "DELETE_A"
     said = ("--confirm-delete", "--confirm-text", text, "--expect-objects", "1", "--by", "Ada")
-    typed = (*pair, *said, "--reason", "why", "--tasks", "2", *given, *given)
-    kept = without_options(typed, OF_THE_MANIFEST)
+    others = without_options((*pair, *said, "--reason", "why", "--tasks", "2"), {name: len(given) - 1})
+    typed = (*others, *given, *given)
     more = ("--resume", "m", "--confirm-text", text, "--expect-objects", "7")
-    task = parser().parse_args([*kept, *more])
+    kept = with_options(typed, more, OF_THE_MANIFEST)
+    task = parser().parse_args(kept)
     process = ProcessIO({}, io.StringIO(), io.StringIO(), io.StringIO(), system_clock())
     settings = Settings.from_environ({"CLOUD_RUN_EXECUTION": "e", "CLOUD_RUN_TASK_COUNT": "2"})
     delete_old_qpi_exports.check_arguments(task, settings, process)
@@ -977,6 +979,6 @@ def test_after_an_undo_no_advice_is_about_the_old_manifest(scene: Scene) -> None
     assert "the two sides differ" not in migrated.out
     shown = run_command("status", *where(scene.paths)).out
     assert "Since then 1 object came to the legacy path again" in shown
-    assert "The legacy path has objects again." in shown
+    assert "When what it brought back is no longer needed, see what a further deletion would take." in shown
     scene.paths.put(names[1], b"another")
     assert scene.commands.run("migrate", "--execute", "--yes", "--ungoverned").code == 1

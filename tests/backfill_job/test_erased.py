@@ -447,6 +447,9 @@ def test_the_list_wants_a_name(scene: Scene, tmp_path: Path) -> None:
         (None, "cannot be read (No such file or directory)"),
         (b"\xff", "is not a text in UTF-8"),
         (b"\xef\xbb\xbf\r\n\n", "holds no name: one below the prefix a line, as `verify` shows it"),
+        (b"[]", "is JSON; write one name below the prefix a line, as `verify` shows it"),
+        (b'[\n  "a",\n  "b"\n]\n', "is JSON; write one name below the prefix a line, as `verify` shows it"),
+        (b'a\n{"name": "b"}\n', "is JSON; write one name below the prefix a line, as `verify` shows it"),
         (b"a\ngs://b/x/a\n", "holds the address gs://b/x/a: leave out the bucket and the prefix"),
     ],
 )

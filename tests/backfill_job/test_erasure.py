@@ -96,7 +96,7 @@ def test_a_look_names_every_place_and_changes_nothing(hers: Paths) -> None:
     assert "m.jsonl" in ended.out
     assert "user_id_77" not in ended.out
     assert "o.jsonl" not in ended.out
-    assert "1 name: 4 versions can be deleted" in ended.out
+    assert "1 name: 4 versions can be deleted; what stays: 1 object that only names it." in ended.out
     assert ended.out.splitlines()[-1].endswith(" --execute --by NAME")
     wrote = set(hers.server.stats()["methods"]) - set(before)  # no request that changes anything
     assert wrote <= {"storage.objects.list", "storage.objects.get", "storage.objects.download"}
@@ -152,7 +152,7 @@ def test_an_erasure_run_again_records_nothing_more(hers: Paths, commands: Comman
     entries = len(commands.state.history)
     again = erasure(hers, HERS, *BY)
     assert (again.code, len(commands.state.history)) == (0, entries)
-    assert "0 versions deleted" in again.out
+    assert "Deleted: no version." in again.out
     assert "Nothing is left but 4 soft-deleted versions (the last until 20" in again.out
     assert "and 1 object that only names it." in again.out
     assert "no version anywhere" not in again.out
@@ -277,8 +277,11 @@ def test_a_bucket_without_soft_delete_holds_nothing_that_is_deleted(paths: Paths
         policy = {"softDeletePolicy": {"retentionDurationSeconds": "0"}}
         paths.client._connection.api_request("PATCH", where_it_is, data=policy)
     both(paths, HERS)
-    done = content(erasure(paths, HERS, *BY, "--json"))
-    assert (done["done"], done["traces"]) == (True, [])
+    assert "1 name: 2 versions can be deleted, and nothing else stays." in erasure(paths, HERS).out
+    done = erasure(paths, HERS, *BY).out
+    assert "Deleted: 2 versions." in done
+    assert "Nothing is left.\n" in done
+    assert content(erasure(paths, HERS, *BY, "--json"))["traces"] == []
 
 
 @pytest.mark.parametrize(

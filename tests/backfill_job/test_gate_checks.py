@@ -48,7 +48,8 @@ from shared.objects import Metadata, ObjectState
 from shared.operations import Operations
 from shared.phase import Phase
 from shared.report.next_steps import CommandTarget
-from shared.state import Signatory, SignOff, State
+from shared.state import Overridden, Signatory, SignOff, State
+from shared.state_changes import Stamp, with_phase
 from shared.verification import (
     FORMAT,
     CertificateSums,
@@ -240,7 +241,7 @@ def test_half_a_verification_is_none(verification_json: dict[str, Any], data: st
 @pytest.mark.parametrize(
     "changes",
     [
-        {"narrowed": "since 2026-11-01 00:00 only"},
+        {"narrowed": "since 2026-11-01 00:00 UTC only"},
         {"source": "gs://other/QPI_exports/"},
         {"destination": "gs://new/QPI_exports/"},
         {"format": "qpi-exports-migration/verification/2"},
@@ -282,7 +283,7 @@ TAMPERED: dict[str, tuple[tuple[Any, ...], Any]] = {
     "late writes": (("remarks", 0, "kind"), "late_writes"),
     "no certificate": (("certificate",), None),
     "a certificate without the data": (("certificate",), {"sha256": "a" * 64}),
-    "a part only": (("narrowed",), "since 2026-11-01 00:00 only"),
+    "a part only": (("narrowed",), "since 2026-11-01 00:00 UTC only"),
     "a part, though it says not which": (("narrowed",), ""),
     "another pattern left out": (("excludes",), ["*.jsonl"]),
     "too old": (("finished",), "2026-11-20T05:59:59.000Z"),
@@ -883,6 +884,36 @@ def test_each_step_is_a_command_that_helps_in_its_phase(phase: Phase | None, com
     for step in steps:
         assert ("migrate" in step, "cutover" in step) == ("migrate" in command, "cutover" in command), step
         assert command in step
+
+
+def test_after_a_cutover_without_a_mirror_each_step_cuts_over_without_one() -> None:
+    """Else it is refused: no canary arrives, and no lag is known."""
+    why = "the writer is paused"
+    wanted = TARGET.command("cutover", "--by", "NAME", "--no-mirror", "--reason", why)
+    phase, letters = Phase.CUT_OVER, DeadLetters(1, ("'a'",), NOW)
+    stamp = Stamp("c", "Ada", NOW - 2 * HOUR)
+    stands = with_phase(STATE, phase, stamp, overridden=(Overridden("mirror", why),))
+    assert stands.without_mirror == why
+    steps = [
+        latest_verification_check(LACKING, TARGET, NOW, LIMITS, phase=phase, without_mirror=why).next_step,
+        presence_check(EMPTY, FULL, TARGET, phase=phase, without_mirror=why).next_step,
+        dead_letters_check(letters, TARGET, NOW, LIMITS, phase=phase, without_mirror=why).next_step,
+        no_late_writes_check(LATE, stands, TARGET).next_step,
+    ]
+    for step in steps:
+        assert wanted in step, step
+
+
+@pytest.mark.parametrize(
+    ("seconds", "says"), [(0, "just now"), (29, "just now"), (31, "1 minute ago"), (7300, "2 hours ago")]
+)
+def test_the_age_of_a_verification_is_never_0_minutes(seconds: float, says: str) -> None:
+    """It has just ended then."""
+    found = replace(VERIFICATION, finished=NOW - seconds * SECOND, summary="equal", certificate=None)
+    assert (
+        f"equal ({says})"
+        in latest_verification_check(found, TARGET, NOW, LIMITS, phase=Phase.DUAL_WRITE).evidence
+    )
 
 
 def test_an_environment_s_dead_letters_are_named_as_they_are_deployed() -> None:

@@ -183,7 +183,7 @@ def test_a_late_write_is_red_once(newest: str, light: Light) -> None:
     assert lights(seen(late=late)) == {**ALL_GREEN, LATE: light}
     if light is RED:
         assert judge_day(seen(late=late), cut_over())[2].evidence == (
-            f"somebody wrote at the legacy path, last at {newest}, such as a\\nb"
+            "somebody wrote at the legacy path, last at 2026-11-02 09:00 UTC, such as a\\nb"
         )
     marked = LateWrites(time_text(CUTOVER), newest=newest)  # only the mirror saw it
     assert lights(seen(late=marked))[LATE] is light

@@ -179,6 +179,8 @@ def test_a_day_that_keeps_changing_ends_with_1(import_test: Command, paths: Path
         (("--last", "many"), "--last 'many'"),
         (("--date", "20240131", "--grace", "-1"), "--grace '-1'"),
         (("--date", "20240131", "--grace", "nan"), "--grace 'nan'"),
+        (("--date", "20240131", "--grace", "1_0"), "--grace '1_0'"),
+        (("--date", "20240131", "--grace", "+1"), "--grace '+1'"),
         (("--date", "20240131", "--engine", "bigquery"), "needs --dataset"),
         (("--date", "20240131", "--dataset", "scratch"), "PROJECT.DATASET is wanted"),
         (("--date", "20240131", "--dataset", "p.d", "--engine", "duckdb"), "for --engine bigquery"),

@@ -14,9 +14,11 @@ from shared.gateway import Gateway
 from shared.json_io import convert
 from shared.late_marks import mark_late_write
 from shared.migration import Location, Migration
+from shared.objects import parse_time
 from shared.phase import Phase
 from shared.state import State
 from shared.state_changes import Stamp, begun, with_phase
+from shared.text import minute_text
 
 
 def later(paths: Paths) -> None:
@@ -81,7 +83,7 @@ def test_what_was_late_is_late_still_when_the_deletion_has_begun(paths: Paths, c
     commands.go(Phase.DELETING)
     (text,) = late_remarks(commands)
     assert cutover is not None
-    assert f"after the cutover of {cutover:%Y-%m-%dT%H:%M:%S}" in text
+    assert f"after the cutover of {minute_text(cutover)}, last at " in text
     assert "or an undo restored what was there" in text
     assert "cutover command again" not in text  # it would be refused
 
@@ -117,7 +119,7 @@ def test_what_the_mirror_marked_is_said_though_the_data_does_not_show_it(
     paths.put("new")
     (text,) = late_remarks(commands)
     assert text.startswith("something was written on the legacy path after the cutover of 20")
-    assert f"last at {written.created}" in text
+    assert f"last at {minute_text(parse_time(written.created))}" in text
 
 
 MOMENTS = [f"2026-01-0{number}T00:00:00.000Z" for number in (2, 4, 3)]
@@ -133,8 +135,10 @@ def test_the_newest_of_several_late_writes_is_told(paths: Paths, commands: Comma
     assert newest is not None
     assert oldest is not None
     (text,) = late_remarks(commands)
-    assert f"last at {newest.created}" in text
-    assert oldest.created not in text
+    assert f"last at {minute_text(parse_time(newest.created))}, such as" in text
+    commands.run("delete", "--report", str(commands.folder / "r"))
+    plan = json.loads((commands.folder / "r" / "deletion-plan.json").read_text())
+    assert plan["late_writes"]["newest"] == newest.created > oldest.created, "the file is exact"
 
 
 @pytest.mark.parametrize("order", list(itertools.permutations(range(3))))

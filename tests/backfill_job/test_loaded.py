@@ -15,7 +15,7 @@ from testing_paths import Paths, json_lines
 
 from shared.errors import UsageError
 from shared.gateway import Gateway
-from shared.loaded import RECORD_NAME, read_loaded
+from shared.loaded import RECORD_NAME, LoadedDay, LoadedVerdict, read_loaded
 from shared.phase import Phase
 
 __all__ = ["stub"]
@@ -176,6 +176,15 @@ def test_a_view_is_compared_and_no_command_loads_into_it(
     assert "loaded in part: 1 of 2 rows" in ended.out
     assert "recent is a view; run this command again with --table" in ended.out
     assert "INSERT" not in ended.out
+
+
+@pytest.mark.parametrize(
+    ("rows", "says"), [(1, "NEVER LOADED: its 1 row is not in"), (2, "NEVER LOADED: none of 2 rows is in")]
+)
+def test_a_day_that_was_never_loaded_is_said_in_its_number(rows: int, says: str) -> None:
+    """One row is not "none of 1"."""
+    day = LoadedDay(ago(1), LoadedVerdict.NEVER, 1, 0, rows, 0, 0, 0, 0)
+    assert day.sentence.startswith(f"{says} the table")
 
 
 def test_where_nothing_was_compared_nothing_is_right(loaded: Loaded) -> None:

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from io import StringIO
 from pathlib import Path
@@ -18,7 +19,8 @@ from testing_paths import Paths, json_lines
 
 import local_gcs
 from backfill_job import migrate_qpi_exports
-from backfill_job.run.logs import LogFormat, log_file_path, logging_to
+from backfill_job.run import open_run
+from backfill_job.run.logs import LogFormat, logging_to, new_log_file
 from shared.errors import CannotWrite, UsageError
 from shared.events_log import Event, EventLog
 
@@ -909,8 +911,8 @@ def test_since_leaves_out_older_days_only(
     ended = migrate("--execute", "--yes", "--since", "2024-03-10T12:00:00+02:00", "--report", str(tmp_path))
     assert ended.code == 0
     assert sorted(paths.names()) == sorted([*recent, *dateless])
-    assert "both sides are equal (since 2024-03-10 12:00 only)" in ended.out
-    assert json.loads((tmp_path / "run.json").read_text())["narrowed"] == "since 2024-03-10 12:00 only"
+    assert "both sides are equal (since 2024-03-10 10:00 UTC only)" in ended.out
+    assert json.loads((tmp_path / "run.json").read_text())["narrowed"] == "since 2024-03-10 10:00 UTC only"
     assert migrate("--execute", "--yes", "--since", "3650d").code == 0
     assert sorted(paths.names()) == sorted([*old, *recent, *dateless])
 
@@ -929,6 +931,29 @@ def test_a_log_file_that_cannot_be_written_is_one_line_and_nothing_starts(
     assert paths.server.stats()["methods"] == {}
 
 
+def test_runs_that_begin_in_the_same_second_have_a_log_file_each(
+    paths: Paths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first has the documented name, and each names its own file."""
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", paths.server.url)
+    fill(paths)
+    now = datetime.now(UTC)
+    words = (*where(paths), "--log-dir", str(tmp_path / "new"), "--grace", "0")
+    ended = [run_command("migrate", *words, now=lambda: now) for _ in range(3)]
+    stem = f"migrate_qpi_exports_custom_{now:%Y%m%dT%H%M%SZ}"
+    said = [Path(each.out.splitlines()[0].removeprefix("log: ")).name for each in ended]
+    assert said == [f"{stem}.log", f"{stem}_2.log", f"{stem}_3.log"]
+    assert [each.log.count("run_started") for each in ended] == [1, 1, 1]
+
+
+def test_log_files_that_are_made_at_once_are_different_files(tmp_path: Path) -> None:
+    """The run that creates a file has it alone."""
+    now = datetime.now(UTC)
+    with ThreadPoolExecutor(8) as threads:
+        files = [*threads.map(lambda _: new_log_file(tmp_path, "x", now), range(40))]
+    assert len({*files}) == 40
+
+
 # --- a full disk behind the log ---------------------------------------------------------------------------------
 
 FULL = Path("/dev/full")
@@ -942,11 +967,11 @@ def test_a_log_that_takes_no_line_is_said_before_anything_is_done(
     """Exit code 2, one line, and no copy."""
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", paths.server.url)
     fill(paths)
-    now = datetime.now(UTC)
-    file = log_file_path(tmp_path, "migrate_qpi_exports_custom", now)
+    file = tmp_path / "full.log"
     file.symlink_to(FULL)
+    monkeypatch.setattr(open_run, "new_log_file", lambda *_: file)
     words = (*where(paths), "--log-dir", str(tmp_path), "--grace", "0", "--execute", "--yes")
-    ended = run_command("migrate", *words, now=lambda: now)
+    ended = run_command("migrate", *words)
     said = (
         f"migrate_qpi_exports: cannot write the log file {file}: No space left on device; choose --log-dir\n"
     )

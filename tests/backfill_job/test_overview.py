@@ -213,7 +213,9 @@ def test_no_gap_is_said_too() -> None:
     """Days without a gap are confirmed, not passed over."""
     lines = printed([a_line(PlanStep.COPY, "qpi_answers_20240110.jsonl")])
 
-    assert section(lines, "Gaps") == ["  No day is missing between 2024-01-10 and 2024-01-10."]
+    assert section(lines, "Gaps") == ["  There is one day, 2024-01-10: no other one could be missing."]
+    two = printed([a_line(PlanStep.COPY, f"qpi_answers_2024011{number}.jsonl") for number in range(2)])
+    assert section(two, "Gaps") == ["  No day is missing between 2024-01-10 and 2024-01-11."]
 
 
 def test_strays_reserved_keys_and_extras() -> None:

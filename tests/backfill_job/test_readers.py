@@ -470,6 +470,20 @@ def test_without_a_look_of_the_last_day_the_gate_says_what_is_missing(
     assert recorded.check("gate", *words, *why)[0] == ("OVERRIDDEN" if blocks else standing)
 
 
+@pytest.mark.parametrize("project", [(), ("--audit-log", "p1")])
+def test_who_gave_a_file_is_told_to_give_one_again(recorded: Recorded, project: tuple[str, ...]) -> None:
+    """Another look at the same entries would not help."""
+    log = written(
+        recorded.folder / "log",
+        [*recorded.audit.sweeps(*(recorded.now - timedelta(days=ago) for ago in (9, 2)))],
+    )
+    ended = recorded.run("--log-file", str(log), "--record", *OWN, *project)
+    given = shlex.join(("--log-file", str(log), *project))
+    assert (ended.code, f"export the entries to {log} anew, then" in ended.words) == (1, True), ended.out
+    assert f"--record {given} --days 14" in ended.words
+    assert "PROJECT" not in ended.words.partition("NOT RUN")[2]
+
+
 def test_what_cannot_be_trusted_is_not_recorded(recorded: Recorded) -> None:
     """A damaged line, a log that is not proven to be on, too many principals, no migration: one line, exit code 2."""
     before = len(recorded.commands.state.history)

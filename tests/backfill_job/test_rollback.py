@@ -126,8 +126,8 @@ def test_what_is_written_while_it_waits_comes_back_too(paths: Paths, commands: C
     ("phases", "reason"),
     [
         ((), "there was no cutover"),
-        ((Phase.CUT_OVER, Phase.DELETING), "undo MANIFEST"),
-        ((Phase.CUT_OVER, Phase.DELETING, Phase.DELETED), "undo MANIFEST"),
+        ((Phase.CUT_OVER, Phase.DELETING), "python -m backfill_job undo --source gs://"),
+        ((Phase.CUT_OVER, Phase.DELETING, Phase.DELETED), "python -m backfill_job undo --source gs://"),
     ],
 )
 def test_only_a_cutover_can_be_rolled_back(

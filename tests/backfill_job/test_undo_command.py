@@ -180,7 +180,54 @@ def test_an_undo_survives_lost_answers(scene: Scene, method: str, status: object
     scene.paths.server.set_faults(rules=[{"method": method, "count": 1, "status": status}])
     ended = scene.undo(scene.manifest_uri, "--execute")
     assert (ended.code, ended.err) == (0, "")
+    assert ("2 objects restored" if method == RESTORE else "2 copied back, 0 there") in ended.out
     assert scene.legacy() == before
+
+
+def test_two_undos_at_once_count_each_object_once(scene: Scene) -> None:
+    """Both have looked before either asks: what one brought back, the other finds there, and counts so."""
+    before = deleted(scene, day(1), day(2), day(3))
+    gateway = scene.commands.gateway
+    found = find_manifest(gateway, scene.manifest_uri)
+
+    async def both() -> list[UndoResult]:
+        together = asyncio.Barrier(2)
+
+        class AtOnce(AsyncApi):
+            async def restore(self, *sides: Any, **more: Any) -> Any:
+                await together.wait()
+                return await super().restore(*sides, **more)
+
+        async def one() -> UndoResult:
+            async with AtOnce(endpoint=scene.paths.server.url) as api:
+                lines = await found.lines(api, gateway)
+                undo = Undo(api, found.manifest, lines, lambda _: True, Stop(), lambda *_: None, ANY_PHASE)
+                return (await undo.execute(NullGovernor(), 1))[1]
+
+        return await asyncio.gather(one(), one())
+
+    results = asyncio.run(both())
+    assert [(result.there, result.done) for result in results] == [(3, True)] * 2
+    assert sum(result.counts.done for result in results) == 3
+    assert sum(result.meanwhile for result in results) == 3
+    assert scene.legacy() == before
+
+
+def test_what_another_undo_brought_back_meanwhile_is_said(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is not among what this undo did."""
+    deleted(scene, day(1), day(2))
+    real = AsyncApi.restore
+
+    async def overtaken(self: AsyncApi, *sides: Any, **more: Any) -> Any:
+        await real(self, *sides, **more)
+        return await real(self, *sides, **more)
+
+    monkeypatch.setattr(AsyncApi, "restore", overtaken)
+    ended = scene.undo(scene.manifest_uri, "--execute")
+    said = "0 objects restored, 0 copied back, 0 there before, 2 brought back by another command meanwhile;"
+    assert (ended.code, said in ended.words) == (0, True), ended.out
 
 
 def test_what_soft_delete_lets_go_of_meanwhile_is_copied_back(scene: Scene) -> None:

@@ -275,7 +275,7 @@ def test_a_narrowed_verification_certifies_nothing(
     paths.put(day(2), GOOD)
     ended = run("--since", "2024-01-09", "--report", str(tmp_path / "r"))
     assert ended.code == 0
-    assert "(since 2024-01-09 00:00 only)" in ended.out
+    assert "(since 2024-01-09 00:00 UTC only)" in ended.out
     assert report_in(tmp_path / "r")["certificate"] is None
     assert read_state(gateway, paths.migration).runs == ()
 
@@ -411,6 +411,6 @@ def test_after_a_deletion_an_empty_legacy_path_is_not_called_a_typo(
     assert "holds no objects, because the phase is deleted" in ended.err
     assert "typo" not in ended.err
     assert (
-        "The phase is deleted: 1 name at the new path only, as a deletion leaves them."
+        "The phase is deleted: 1 name at the new path only, as a deletion leaves it."
         in run("--allow-empty").out
     )

@@ -51,6 +51,21 @@ def made(
     return verification(IDENTITY, result, remarks, finished=NOW, grace=timedelta(minutes=1))
 
 
+@pytest.mark.parametrize(
+    ("held", "says"),
+    [
+        (0, "No source object is under a hold or a retention time."),
+        (1, "1 source object is under a hold or a retention time; its copy is not, unless"),
+        (2, "2 source objects are under a hold or a retention time; their copies are not, unless"),
+    ],
+)
+def test_what_is_held_is_said_in_its_number(held: int, says: str) -> None:
+    """None, one, and more."""
+    found = made(counts=DayCounts(LagCounts("2026-11-20T10:00:00.000Z"), held=held))
+    (text,) = [each.text for each in found.not_kept if each.what == "holds and retention"]
+    assert text.startswith(says)
+
+
 def read(side: ProblemSide, kind: ProblemKind) -> ContentsFound:
     """Contents with one problem."""
     tally = ContentsTally()

@@ -30,6 +30,7 @@ FOLDER = Path(__file__).parent / "journeys"
 _EVENT = re.compile(r"(?P<time>\d\S+) (?P<severity>[A-Z]+) +(?P<event>[a-z_]+): (?P<rest>.*)")
 _FIELD = re.compile(r"(?:^| )([a-z_0-9]+)=(?=[\"\[{0-9tfn-])")
 _NAMED = re.compile(r" +(missing|extra|content differs|metadata differs|later on the|conflict|overwrite) ")
+_EXACT = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d")
 _SUCH_AS = re.compile(r"'[^']*'(?:, '[^']*')+")
 _PATTERNS = (
     (
@@ -176,6 +177,7 @@ class Journey:
         more = ("--report", str(place)) if report else ()
         ended = self._ended(command, (*arguments, *more), typed, environ)
         self.note()
+        assert not _EXACT.search(ended.out), "a screen shows a time to the minute"
         self.record.append(f"$ {command} {' '.join(arguments)}\nexit code {ended.code}\n")
         self._add("screen", _rows(ended.out))
         self._add("errors", ended.err)

@@ -47,6 +47,7 @@ READERS = {
     "deploy/facts.py": "answers of gcloud, not files: tests/deploy/test_deploy_check.py refuses each of them",
     "backfill_job/verify/certificate.py": "certificate",
     "backfill_job/contents/lines.py": "exports, not ours: tests/backfill_job/test_contents_lines.py",
+    "backfill_job/deletion/flow.py": "asks only whether a list of names is JSON: tests/backfill_job/test_erased.py",
     "backfill_job/deletion/manifest.py": "manifest, lines",
     "backfill_job/deletion/manifest_store.py": "its own rows, just written",
     "backfill_job/deletion/records.py": "test_a_damaged_record",

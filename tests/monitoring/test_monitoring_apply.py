@@ -48,7 +48,11 @@ class Applied:
         """Apply; gives the exit code and what was printed."""
         self.project.writes.clear()
         out = io.StringIO()
-        code = apply.main([*ARGUMENTS, *arguments], lambda: self.clients, out, self.waited.append)
+        usual = [*ARGUMENTS]
+        for option in {*arguments}.intersection(usual):  # an option with two values is refused
+            at = usual.index(option)
+            del usual[at : at + 2]
+        code = apply.main([*usual, *arguments], lambda: self.clients, out, self.waited.append)
         return code, out.getvalue() + self.capsys.readouterr().err
 
 

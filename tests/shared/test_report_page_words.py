@@ -393,7 +393,7 @@ def test_a_report_s_concerns_become_steps() -> None:
         (
             stands("deleted", "2026-11-23T05:30:00Z", manifest=BEGUN),
             one_day("missing"),
-            [f"undo {MANIFEST}"],
+            ["undo --env dev"],
         ),
     ],
 )
