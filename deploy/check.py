@@ -15,7 +15,7 @@ from backfill_job.access import Need, access, needs_of, same_member
 from backfill_job.bucket_settings import bucket_checks
 from backfill_job.check import Check, Standing, failed, not_run, passed
 from backfill_job.rights import Part
-from deploy.facts import Facts, UnreadableFact, ask, field, policy_command, questions, role_command
+from deploy.facts import Facts, UnreadableFact, ask_project, field, policy_command, questions, role_command
 from deploy.parts import DELIVERIES, FINALIZED, function_steps, job_steps, release, scheduler_steps
 from deploy.project import ACCOUNTS, DEAD_LETTERS, SERVICES, gcloud, project_steps
 from deploy.steps import Ensure, RunCommand, Runs, Step, Words
@@ -49,7 +49,7 @@ _WORST_FIRST = (Standing.FAIL, Standing.NOT_RUN, Standing.PASS, Standing.NOT_APP
 
 def check(values: EnvironmentValues, run: Runs) -> list[Check]:
     """Ask the project, and judge it: the worst first."""
-    facts = ask(questions(values), run)
+    facts = ask_project(questions(values), run)
     kinds = {(one.kind, one.name) for one in _bindings(values, facts) if one.kind != "projects"}
     asked = [(kind, name) for kind, name in sorted(kinds) if _there(facts, values, kind, name)]
     more = {f"{kind} {name}": policy_command(values, kind, name) for kind, name in asked}
@@ -57,7 +57,7 @@ def check(values: EnvironmentValues, run: Runs) -> list[Check]:
     names = [_name_of(step) for step in _made_by(values)[_ROLES]]
     there = [] if isinstance(roles, UnreadableFact) else [name for name in names if name in roles]
     more |= {f"{_ROLES} {name}": role_command(values, name) for name in there}
-    return checks_of(values, {**facts, **ask(more, run)})
+    return checks_of(values, {**facts, **ask_project(more, run)})
 
 
 def checks_of(values: EnvironmentValues, facts: Facts) -> list[Check]:

@@ -13,7 +13,7 @@ from deploy.project import gcloud, staging
 from deploy.steps import CommandEnd, Runs, Words
 from deploy.values import EnvironmentValues
 
-__all__ = ["Facts", "UnreadableFact", "ask", "field", "policy_command", "questions", "role_command"]
+__all__ = ["Facts", "UnreadableFact", "ask_project", "field", "policy_command", "questions", "role_command"]
 
 AT_ONCE = 8
 """Processes of gcloud at once; each takes a second or two of a processor."""
@@ -88,7 +88,7 @@ def field(found: Any, *path: str) -> Any:
     return found
 
 
-def ask(asked: Mapping[str, Words], run: Runs) -> dict[str, Any]:
+def ask_project(asked: Mapping[str, Words], run: Runs) -> dict[str, Any]:
     """Ask all questions side by side."""
     with ThreadPoolExecutor(AT_ONCE) as pool:
         answers = zip(asked.items(), pool.map(run, asked.values()), strict=True)

@@ -14,7 +14,7 @@ from itertools import count
 
 from backfill_job.references.texts import HOLE, UNKNOWN, SourceText, Span, Text, product
 
-__all__ = ["FORMAT", "METHODS", "PERCENT", "filled", "formatted", "literal", "path_join"]
+__all__ = ["FORMAT", "METHODS", "PERCENT", "formatted", "literal", "path_join", "with_fields"]
 
 _OPEN = re.compile(r"([A-Za-z]{0,2})('''|\"\"\"|'|\")")
 _BETWEEN = re.compile(r"(?:\s|\\\r?\n|#[^\r\n]*|[()])+")
@@ -166,7 +166,7 @@ PERCENT = re.compile(r"(?P<escaped>%%)|%(?:\((?P<name>\w+)\))?[-#0-9.]*[sdifr]")
 """The conversions of ``text % args``."""
 
 
-def filled(
+def with_fields(
     text: Text,
     fields: re.Pattern[str],
     args: Sequence[Texts],

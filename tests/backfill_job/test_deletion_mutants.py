@@ -132,7 +132,7 @@ def test_without_reading_back_a_manifest_that_is_not_there_is_deleted_by(
     async def nothing(*_: object) -> None:
         return
 
-    monkeypatch.setattr(backfill_job.deletion.prepare, "_read_back", nothing)
+    monkeypatch.setattr(backfill_job.deletion.prepare, "prove_written", nothing)
     caught(command.test_a_manifest_that_is_not_what_was_written_deletes_nothing, scene, monkeypatch, which)
 
 
