@@ -55,7 +55,7 @@ from shared.authority import Always, ByPhase
 from shared.decision import Authority
 from shared.errors import UsageError
 from shared.events_log import Event
-from shared.phase import Phase
+from shared.phase import DELETION_BEGUN, Phase
 from shared.record import Begin, begin
 from shared.report.next_steps import shown_command
 from shared.storage_class import CLASSES
@@ -271,7 +271,7 @@ def _execute(run: Run, arguments: argparse.Namespace) -> ExitCode:
                 lines,
                 follow_deletions=arguments.follow_deletions,
                 storage_class=arguments.storage_class,
-                after_deletion=recorded is not None and recorded.phase in {Phase.DELETING, Phase.DELETED},
+                after_deletion=recorded is not None and recorded.phase in DELETION_BEGUN,
             ),
         )
     result = replace(result, narrowed=narrowed_to(arguments.since, run.started))

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from enum import Enum
 
-from shared.phase import Phase
+from shared.phase import DELETION_BEGUN, Phase
 from shared.state import DayPart, EntryKind, Light, State
 from shared.text import counted
 
@@ -122,9 +122,7 @@ def green_days(state: State, now: datetime) -> GreenDays:
     number = state.cutover_entry
     if number is None:
         return GreenDays()
-    began = next(
-        (entry.at for entry in state.history[number:] if entry.phase in {Phase.DELETING, Phase.DELETED}), now
-    )
+    began = next((entry.at for entry in state.history[number:] if entry.phase in DELETION_BEGUN), now)
     today, found = day_of(min(began, now)), dict[date, list[tuple[DayPart, ...]]]()
     for at, parts in _judged(state):
         found.setdefault(day_of(at), []).append(parts)

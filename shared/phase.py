@@ -35,6 +35,7 @@ from shared.text import counted
 
 __all__ = [
     "CACHE_SECONDS",
+    "DELETION_BEGUN",
     "PAUSES",
     "VERSION_1_CHANGE",
     "HeadAhead",
@@ -111,6 +112,10 @@ class Phase(Enum):
         After a rollback late writers use the new path: the mirror copies back what they create, and overwrites nothing.
         """
         return {Phase.CUT_OVER: Authority.LATER_WRITE, Phase.ROLLED_BACK: Authority.DESTINATION}.get(self)
+
+
+DELETION_BEGUN = frozenset({Phase.DELETING, Phase.DELETED})
+"""The phases from which no cutover leads on: the legacy path is not complete any more."""
 
 
 @dataclass(frozen=True, slots=True)

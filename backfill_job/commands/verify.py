@@ -3,9 +3,7 @@
 import argparse
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import replace
-from datetime import UTC, datetime, timedelta
-from hashlib import sha256
+from datetime import datetime, timedelta
 from typing import Any
 
 import uvloop
@@ -17,7 +15,6 @@ from backfill_job.copying.compare import Compared, Comparison, log_comparison, l
 from backfill_job.copying.diff import DiffLine, diff
 from backfill_job.copying.on_record import OnRecord, begin_comparison
 from backfill_job.copying.progress import counting
-from backfill_job.gate.green_day import ON_ITS_WAY, DayEvidence, judge_day, measured_since
 from backfill_job.run.arguments import add_session_arguments, since
 from backfill_job.run.command import Command, ExitCode, ProcessIO, add_migration_arguments, migration_from
 from backfill_job.run.ending import command_line, next_line, say_end
@@ -28,40 +25,30 @@ from backfill_job.run.run import Run, open_api, tune_gc
 from backfill_job.run.settings import Settings
 from backfill_job.run.since import begun_by, narrowed_to
 from backfill_job.verify.case_siblings import mixed_prefixes_of
-from backfill_job.verify.certificate import CertifiedRun, certificate, data_of
+from backfill_job.verify.certificate import certify
 from backfill_job.verify.day_counts import DayCounts, LagCounts
 from backfill_job.verify.day_warnings import day_warnings, remark_lines
-from backfill_job.verify.late_writes import BroughtBack, LateWrites, cutover_of, late_since
+from backfill_job.verify.green_day import to_come_back
+from backfill_job.verify.late_writes import cutover_of, late_since
+from backfill_job.verify.recording import put_on_record
 from backfill_job.verify.result import VerifyResult, verification
-from shared.decision import ABSENT
 from shared.errors import (
-    ConditionFailed,
-    Contended,
-    MigrationError,
-    PermissionDenied,
-    StorageError,
     UsageError,
 )
-from shared.events_log import Event
 from shared.gcs.api import AsyncApi
-from shared.green_days import SoakDay, Square, square_of
-from shared.loaded import LoadedRecord, read_latest_loaded
 from shared.objects import LEFT_OUT, time_text
 from shared.phase import Phase
-from shared.record import TRIES, Record, RecordStanding, read_state
+from shared.record import Record, RecordStanding, read_state
 from shared.report.next_steps import CommandTarget, next_command, next_steps, target_of, without_terminal
 from shared.report.page import render_report
-from shared.state import ComparisonRecord, Light, RunRecord, State
-from shared.state_changes import with_run
+from shared.state import State
 from shared.text import counted, listed, shown
 from shared.verification import (
-    CertificateSums,
     ContentsFound,
     Level,
     Remark,
     Verdict,
     Verification,
-    latest_verification_ref,
     read_verification,
     said_of_many_erased,
 )
@@ -134,8 +121,8 @@ def _verify(run: Run, arguments: argparse.Namespace) -> ExitCode:
     begun = _begun(run, arguments, record)
     counts = DayCounts(
         LagCounts(time_text(_mirror_since(run, arguments, state))),
-        late=_late_writes(run, state),
-        back=_brought_back(run, state),
+        late=late_since(run.store, run.migration, None if state.phase.before_cutover else cutover_of(state)),
+        back=to_come_back(state, run.now()),
     )
     whole = record.standing is RecordStanding.WHOLE
     by_bytes = ByBytes(run, run.authority if whole else None, record=whole and not arguments.no_record)
@@ -180,21 +167,6 @@ def _mirror_since(run: Run, arguments: argparse.Namespace, state: State) -> date
     day_ago = run.started - timedelta(days=1)
     copied = (each.finished for each in state.runs if each.command != NAME)
     return max([day_ago, *(entry.at for entry in state.history[:1]), *copied])
-
-
-def _late_writes(run: Run, state: State) -> LateWrites:
-    """Counts the writes on the legacy path since the cutover, while the new path is the source of truth."""
-    return late_since(run.store, run.migration, None if state.phase.before_cutover else cutover_of(state))
-
-
-def _brought_back(run: Run, state: State) -> BroughtBack:
-    """Counts the writes on the new path since the cutover, while the reverse mirror brings them back."""
-    cutover = cutover_of(state)
-    if state.phase is not Phase.CUT_OVER or cutover is None:
-        return BroughtBack()
-    now = run.now()
-    since, until = measured_since(state, now), now - ON_ITS_WAY
-    return BroughtBack(time_text(cutover), time_text(since), time_text(until))
 
 
 async def _compare(
@@ -261,30 +233,18 @@ def _conclude(
         narrowed=narrowed,
         may_be_empty=arguments.allow_empty or bool(narrowed),
     )
-    certified: bytes | None = None
+    certified = b""
     if not narrowed:
-        content = found.to_json()
-        told = CertifiedRun(
-            found.run,
-            content["started"],
-            content["finished"],
-            found.clean,
-            found.counts,
-            result.compared.crc_alone,
-        )
-        made = certificate(data_of(run.migration, result.counts), told)
-        certified = made.to_bytes()
-        found = replace(found, certificate=CertificateSums(sha256(certified).hexdigest(), made.data_sha256))
+        found, certified = certify(found, run.migration, result.counts, result.compared.crc_alone)
     _leave(run, found, certified, record.state.phase)
-    if begun is not None and certified is not None:
-        _record(run, found, certified, begun, result)
-    elif certified is not None and not arguments.no_record:
+    if begun is not None:
+        put_on_record(run, found, certified, begun, result)
+    elif certified and not arguments.no_record:
         run.say("not recorded: this migration has no record yet; `backfill_job begin` begins or adopts it")
     if record.state.phase is Phase.DELETED:
         run.say(_after_deletion(run, found))
     run.say(*_screen_lines(found), *filter(None, [result.compared.said_of_classes]))
-    recorded = begun is not None and certified is not None
-    following = _next(run, found, record, recorded=recorded)
+    following = _next(run, found, record, recorded=begun is not None)
     again = following == command_line(run.migration, NAME)
     good = not found.exit_code
     return say_end(run, _verdict(found), following, good=good, fix_first=again and not good)
@@ -337,119 +297,17 @@ def _erased(compared: Compared) -> list[Remark]:
     return [Remark(Level.CRITICAL if many else Level.NOTE, "erased", None, said)]
 
 
-def _leave(run: Run, found: Verification, certified: bytes | None, phase: Phase) -> None:
-    """Write the reports of the whole comparison, if there is a place for them."""
+def _leave(run: Run, found: Verification, certified: bytes, phase: Phase) -> None:
+    """Write the reports of the whole comparison, if there is a place for them; no certificate where it is empty."""
     if run.reports is None:
         return
     run.reports.write(REPORT, json_bytes(found.to_json()))
-    if certified is not None:
+    if certified:
         run.reports.write("certificate.json", certified)
     page = render_report(found, phase)
     run.reports.write("report.html", page.encode(), content_type="text/html")
     if run.place is not None:
         run.say(f"report: {run.place}")
-
-
-def _record(run: Run, found: Verification, certified: bytes, begun: OnRecord, result: VerifyResult) -> None:
-    """Record the result in the migration's state, where the gate and the status page read it.
-
-    The history says first which file it made. So a file that is not on record is never a verification under way.
-
-    Raises:
-        StorageError: The record may or may not be complete.
-    """
-    contents = json_bytes(found.to_json())
-    ours = replace(
-        begun.found(result.compared),
-        data_sha256=None if found.certificate is None else found.certificate.data_sha256,
-        file_sha256=sha256(contents).hexdigest(),
-    )
-    record = RunRecord(
-        run=found.run,
-        command=NAME,
-        finished=found.finished,
-        exit_code=found.exit_code,
-        summary=found.summary,
-        report=run.place,
-        certificate_sha256=sha256(certified).hexdigest(),
-    )
-    try:
-        run.gateway.put(run.migration.own_ref("certificates", f"{found.run}.json"), certified)
-        loaded = _loaded(run) if result.counts.back.cutover else None
-        seen = DayEvidence(
-            result.compared, result.counts.late, result.counts.back, loaded, run.migration.excludes
-        )
-        state = begun.ended(
-            ours,
-            lambda state: with_run(state, record),
-            lambda state: judge_day(seen, state) if state.phase is Phase.CUT_OVER else (),
-        )
-        _say_day(run, state, ours)
-        _replace_latest(run, ours, contents)
-    except PermissionDenied as error:
-        raise PermissionDenied(
-            error.uri,
-            f"{found.summary}; but it could not be recorded ({error.detail}). To compare only: --no-record",
-        ) from error
-
-
-def _loaded(run: Run) -> LoadedRecord | MigrationError | None:
-    """What `loaded` found last; None where it has left nothing."""
-    try:
-        return read_latest_loaded(run.gateway, run.migration)
-    except (StorageError, UsageError) as error:
-        return error
-
-
-def _say_day(run: Run, state: State, ours: ComparisonRecord) -> None:
-    """Say how the day of this verification stands, if it was recorded."""
-    parts = next(
-        (entry.day for entry in state.history if entry.comparison and entry.comparison.begun == ours.begun),
-        (),
-    )
-    if not parts:
-        return
-    day, square = ours.began.astimezone(UTC).date(), square_of(parts)
-    by_light = {light: [part.name for part in parts if part.light is light] for light in Light}
-    said = "; ".join(
-        f"{light.value.replace('_', ' ')}: {', '.join(names)}" for light, names in by_light.items() if names
-    )
-    why = SoakDay(day, square, parts).why
-    run.say(f"Day {day}: {square.value} ({said})")
-    if why:
-        run.say(f"  {why}")
-    green = square is Square.GREEN
-    event = Event.DAY_GREEN if green else Event.DAY_NOT_GREEN
-    run.log.emit(event, day=day.isoformat(), summary=said if green else why)
-
-
-def _replace_latest(run: Run, ours: ComparisonRecord, contents: bytes) -> None:
-    """Make this the latest verification, unless one that began later is there.
-
-    Raises:
-        Contended: Other verifications were faster at each attempt.
-        StorageError: It could not be read or written.
-    """
-    at = latest_verification_ref(run.migration)
-    for _ in range(TRIES):
-        there = run.store.read_version(at)
-        # After the file: what made the file is on record before it.
-        state = read_state(run.store, run.migration)
-        if there is not None and _began_later(state, sha256(there[1]).hexdigest(), ours):
-            return
-        try:
-            run.store.write(at, contents, if_generation=ABSENT if there is None else there[0])
-        except ConditionFailed:
-            continue
-        return
-    raise Contended(at.uri, f"others changed it during each of {TRIES} tries; run the same command again")
-
-
-def _began_later(state: State, file_sha256: str, ours: ComparisonRecord) -> bool:
-    """Whether a file is that of a comparison on record that began after ours."""
-    order = [each.begun for each in state.comparisons]
-    after = state.comparisons[order.index(ours.begun) + 1 :] if ours.begun in order else ()
-    return any(each.file_sha256 == file_sha256 for each in after)
 
 
 def _report_lines(content: Mapping[str, Any]) -> list[str]:

@@ -13,7 +13,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
 from math import inf
 from typing import Any, NamedTuple, TypeGuard
 
@@ -44,7 +43,6 @@ from shared.store import DeletingStore, ObjectStore
 from shared.verification import SideFacts
 
 __all__ = [
-    "UNFINISHED",
     "LaneLimits",
     "Pace",
     "Result",
@@ -52,8 +50,6 @@ __all__ = [
     "copy_lines",
     "impossible",
     "object_record",
-    "replicated",
-    "without_copy",
 ]
 
 SETTLING_SECONDS = 5.0
@@ -65,7 +61,7 @@ MOST_WAITS = 3
 
 UNFINISHED = "stopped before an answer came; it may or may not have been copied. Run the same command again"
 
-_SETTLED = {Verdict.EQUAL: Account.ALREADY_EQUAL, Verdict.EXCLUDED: Account.EXCLUDED}
+_NO_COPY = {Verdict.EQUAL: Account.ALREADY_EQUAL, Verdict.EXCLUDED: Account.EXCLUDED}
 
 
 class Result(NamedTuple):
@@ -112,58 +108,13 @@ def impossible(line: DiffLine, migration: Migration) -> str:
     return ""
 
 
-def without_copy(line: DiffLine, migration: Migration) -> Result | None:
+def _settled(line: DiffLine, migration: Migration) -> Result | None:
     """Record a line that needs no copy; None for a line that needs one."""
-    account = _SETTLED.get(line.verdict)
+    account = _NO_COPY.get(line.verdict)
     why = "" if account else impossible(line, migration)
     if account is None and not why:
         return None
     return Result(line.relative, account or Account.FAILED, line.source, line.destination, error=why or None)
-
-
-def replicated(
-    line: DiffLine,
-    store: ObjectStore,
-    migration: Migration,
-    authority: AuthoritySource,
-    *,
-    after: Unsettled = UNTRIED,
-    settling: Callable[[ObjectState], float] | None = None,
-    settled_before: datetime | None = None,
-    deletes: DeletingStore | None = None,
-    storage_class: str = "",
-) -> Result:
-    """Replicate the object of a line by the rule, whatever the listings showed. A failure of Cloud Storage is a result, too.
-
-    Args:
-        settled_before: What the new path has had since before this moment is not a later write; see `replicate`.
-
-    Raises:
-        NotSettled: See `replicate`.
-    """
-    try:
-        done = replicate(
-            store,
-            migration.source_ref(line.relative),
-            migration.destination_ref(line.relative),
-            authority.current,
-            last_seen=LastSeen(line.source, line.destination),
-            after=after,
-            keep=lambda version: migration.kept_ref(line.relative, version.generation),
-            settling=settling,
-            erased=lambda: authority.erasures().of(line.relative),
-            settled_before=None if migration.is_reversed else settled_before,
-            source_settled_before=settled_before if migration.is_reversed else None,
-            deletes=deletes,
-            storage_class=storage_class,
-        )
-    except NotSettled:
-        raise
-    except StorageError as error:
-        return Result(line.relative, Account.FAILED, line.source, line.destination, error=error)
-    account = Account.of(done.outcome)
-    replaced = line.destination if account is Account.COPIED else None
-    return Result(line.relative, account, done.source, done.destination, replaced, done.straggler)
 
 
 def object_record(
@@ -273,7 +224,7 @@ async def _to_copy(
             line = next(lines, None)
             if line is None:
                 break
-            if (result := without_copy(line, migration)) is not None:
+            if (result := _settled(line, migration)) is not None:
                 report(result)
                 continue
             try:
@@ -310,7 +261,11 @@ class Pace:
 
 @dataclass(frozen=True, slots=True)
 class _Rule:
-    """Calls `replicate` on threads. Waiting for a young version has threads of its own, so it delays no other object."""
+    """Calls `replicate` on threads. Waiting for a young version has threads of its own, so it delays no other object.
+
+    Attributes:
+        settled_before: What the new path has had since before this moment is not a later write; see `replicate`.
+    """
 
     pool: ThreadPoolExecutor
     waiting: ThreadPoolExecutor
@@ -324,29 +279,46 @@ class _Rule:
 
     async def replicated(self, line: DiffLine, after: Unsettled) -> Result:
         """Replicate one object, as soon as its version is old enough."""
+        loop = asyncio.get_running_loop()
         for _ in range(MOST_WAITS):
             try:
-                return await self._replicated(line, after, self._settling)
+                return await loop.run_in_executor(self.pool, self._replicated, line, after, self._settling)
             except NotSettled as young:
-                await asyncio.get_running_loop().run_in_executor(
-                    self.waiting, self.clock.sleep, young.seconds
-                )
-        return await self._replicated(line, after)
+                await loop.run_in_executor(self.waiting, self.clock.sleep, young.seconds)
+        return await loop.run_in_executor(self.pool, self._replicated, line, after, None)
 
-    async def _replicated(
-        self, line: DiffLine, after: Unsettled, settling: Callable[[ObjectState], float] | None = None
+    def _replicated(
+        self, line: DiffLine, after: Unsettled, settling: Callable[[ObjectState], float] | None
     ) -> Result:
-        by_the_rule = partial(
-            replicated,
-            after=after,
-            settling=settling,
-            settled_before=self.settled_before,
-            deletes=self.deletes,
-            storage_class=self.storage_class,
-        )
-        return await asyncio.get_running_loop().run_in_executor(
-            self.pool, by_the_rule, line, self.store, self.migration, self.authority
-        )
+        """Replicate the object of a line by the rule, whatever the listings showed. A failure of Cloud Storage is a result, too.
+
+        Raises:
+            NotSettled: See `replicate`.
+        """
+        migration, before = self.migration, self.settled_before
+        try:
+            done = replicate(
+                self.store,
+                migration.source_ref(line.relative),
+                migration.destination_ref(line.relative),
+                self.authority.current,
+                last_seen=LastSeen(line.source, line.destination),
+                after=after,
+                keep=lambda version: migration.kept_ref(line.relative, version.generation),
+                settling=settling,
+                erased=lambda: self.authority.erasures().of(line.relative),
+                settled_before=None if migration.is_reversed else before,
+                source_settled_before=before if migration.is_reversed else None,
+                deletes=self.deletes,
+                storage_class=self.storage_class,
+            )
+        except NotSettled:
+            raise
+        except StorageError as error:
+            return Result(line.relative, Account.FAILED, line.source, line.destination, error=error)
+        account = Account.of(done.outcome)
+        replaced = line.destination if account is Account.COPIED else None
+        return Result(line.relative, account, done.source, done.destination, replaced, done.straggler)
 
     def _settling(self, version: ObjectState) -> float:
         """Seconds until a version is `SETTLING_SECONDS` old; the clocks may differ."""

@@ -9,7 +9,7 @@ from backfill_job.deletion.manifest import Manifest
 from backfill_job.run.phase_change import update_state
 from backfill_job.run.run import Run
 from shared.errors import UsageError
-from shared.phase import Phase
+from shared.phase import DELETION_BEGUN, Phase
 from shared.state import BegunDeletion, RunRecord, State
 from shared.state_changes import deletion_goes_on, with_phase, with_run
 
@@ -18,7 +18,7 @@ __all__ = ["BEGINS_IN", "GOES_ON_IN", "begin_deletion", "finish"]
 BEGINS_IN = frozenset({Phase.CUT_OVER})
 """Where a first deletion begins."""
 
-GOES_ON_IN = frozenset({Phase.DELETING, Phase.DELETED})
+GOES_ON_IN = DELETION_BEGUN
 """Where a deletion goes on, or a further one is about what the first one left."""
 
 

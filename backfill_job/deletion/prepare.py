@@ -299,7 +299,7 @@ def write_manifest(
     index, whole = lines.finish()
     manifest = Manifest(
         name=name,
-        run=str(run.log.context["run"]),
+        run=run.name,
         made=run.clock.now().isoformat(timespec="milliseconds"),
         by=by,
         migration=run.migration,

@@ -31,7 +31,7 @@ from shared.env_file import deployed_name
 from shared.errors import MigrationError
 from shared.loaded import LoadedRecord
 from shared.migration import DEFAULT_EXCLUDES
-from shared.phase import Phase
+from shared.phase import DELETION_BEGUN, Phase
 from shared.report.headline import Tone, headline
 from shared.report.next_steps import CommandTarget, cutover_command
 from shared.state import NAMES, State
@@ -131,7 +131,7 @@ def comparison_check(
         limits: How old the comparison may be.
     """
     name, newest = "verification", state.newest_comparison
-    again = _SEE_STATUS if state.phase in _NO_WAY_BACK else _typed(target, "verify")
+    again = _SEE_STATUS if state.phase in DELETION_BEGUN else _typed(target, "verify")
     if newest is None:
         return not_run(name, f"no comparison of the two paths is on record{_unfinished(state)}", again)
     of_newest = found is not None and newest.file_sha256 is not None
@@ -153,7 +153,7 @@ def _recorded_check(state: State, target: CommandTarget, now: datetime, limits: 
     newest = state.newest_comparison
     if newest is None:
         return None
-    again = _SEE_STATUS if state.phase in _NO_WAY_BACK else _typed(target, "verify")
+    again = _SEE_STATUS if state.phase in DELETION_BEGUN else _typed(target, "verify")
     name, age = "verification", now - newest.began
     said = f"{newest.said} ({_ago(age)})"
     if set(newest.excludes) != set(target.excludes):
@@ -227,7 +227,7 @@ def latest_verification_check(
         without_mirror: Why no mirror runs; empty where one does.
     """
     name, again = "verification", _typed(target, "verify")
-    if phase in _NO_WAY_BACK:
+    if phase in DELETION_BEGUN:
         again = _SEE_STATUS
     if found is None:
         return not_run(name, "there is no verification on record", again)
@@ -557,9 +557,6 @@ def alive_check(
     return not_run(name, "no recently written object is known to have arrived", "add --canary")
 
 
-_NO_WAY_BACK = frozenset({Phase.DELETING, Phase.DELETED})
-"""Phases from which no cutover leads on: the legacy path is not complete any more."""
-
 _SEE_STATUS = "`status` says where the migration stands"
 
 
@@ -568,7 +565,7 @@ def _bring_over(target: CommandTarget, phase: Phase | None, without_mirror: str)
 
     After the cutover the new path wins, so `migrate` replaces nothing there, but `cutover` copies each later write.
     """
-    if phase is None or phase in _NO_WAY_BACK:
+    if phase is None or phase in DELETION_BEGUN:
         return ""
     if phase.before_cutover:
         return _typed(target, "migrate", "--execute")

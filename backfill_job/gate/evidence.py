@@ -278,7 +278,7 @@ class Evidence:
             why = f"in phase {state.phase.value} it would be taken for a late writer's"
             return not_run(name, why, "leave out --canary: there is no cutover ahead"), None
         run = self._run
-        relative = canary_name(run.log.context["run"], secrets.token_hex(4))
+        relative = canary_name(run.name, secrets.token_hex(4))
         if self.migration.is_excluded(relative):
             why = f"{relative} is left out of the migration (--exclude), so it can never arrive"
             return not_run(

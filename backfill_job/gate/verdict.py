@@ -48,7 +48,7 @@ from backfill_job.run.reports import json_bytes
 from backfill_job.run.run import Run
 from shared.errors import MigrationError, PhaseUnknown, StorageError, UsageError
 from shared.events_log import Event
-from shared.phase import Phase
+from shared.phase import DELETION_BEGUN
 from shared.state import NAMES, State
 from shared.text import listed
 
@@ -215,7 +215,7 @@ def _mixed_prefix(evidence: Evidence) -> Check:
 
 
 def _access(evidence: Evidence) -> Check:
-    options, until_deletion = evidence.options, evidence.phase not in {Phase.DELETING, Phase.DELETED}
+    options, until_deletion = evidence.options, evidence.phase not in DELETION_BEGUN
     needs = {
         "writer": (options.writer, needs_of(evidence.migration, consumer=False)),
         "reader": (options.reader, needs_of(evidence.migration, consumer=True, legacy=until_deletion)),

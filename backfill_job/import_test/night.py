@@ -212,9 +212,10 @@ class Nights:
 def play_nights(
     run_date: date, number: int, results: Results, store: ListingStore, consumer: Consumer
 ) -> Nights:
-    """Play the run of a date with what lies on both paths now, and so many nights before it with what lay there when their runs began.
+    """Play the run of a date with what lies on both paths now, then the nights before it, each with what lay there then.
 
     Args:
+        number: How many nights before it.
         results: Of the day that the run loads; its load was tried already.
 
     Raises:

@@ -13,7 +13,7 @@ Only `python` uses it, which chooses the modules to walk through and covers what
 import ast
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 
@@ -105,16 +105,18 @@ class Usage:
     """How an expression is used, and what it is called there.
 
     Attributes:
-        bucket: Finds the bucket that belongs to it; None for none, or when there are several candidates.
-        shared: Tells whether other objects are named with that bucket.
+        named: The names beside it.
+        call: The call that it is an argument of, where that is evaluated, and the arguments before it by position.
+        around: How the dict is used that it is an entry of.
         done: What an expression around it was judged for.
-        together: Where the call or dict around it begins.
+        together: Where the call or dict around it begins; -1 outside of both.
     """
 
     use: ExpressionUse = ExpressionUse.PLAIN
     name: str = ""
-    bucket: Callable[[], Found | None] = lambda: None
-    shared: Callable[[], bool] = lambda: False
+    named: Named = field(default_factory=dict)
+    call: tuple[ast.Call, Frame, Sequence[ast.expr]] | None = None
+    around: "Usage | None" = None
     done: frozenset[Position] = frozenset()
     place: CodePlace = CodePlace.CODE
     together: int = -1
@@ -253,11 +255,8 @@ class Walk:
                 for binding in bindings
                 if binding.how is How.VALUE and isinstance(binding.node, ast.expr)
             }
-            usage = self._declared(names[0], named)
+            usage = Usage(ExpressionUse.DECLARED, names[0], named)
         self._visit(value, usage, frame)
-
-    def _declared(self, name: str, named: Named) -> Usage:
-        return Usage(ExpressionUse.DECLARED, name, lambda: self._beside(name, named))
 
     def _function(self, node: Function, frame: Frame) -> None:
         for decorator in node.decorator_list:
@@ -265,7 +264,7 @@ class Walk:
         given = defaults(node.args)
         named = {name: (default, frame) for name, default in given.items()}
         for name, default in given.items():
-            self._visit(default, self._declared(name, named), frame)
+            self._visit(default, Usage(ExpressionUse.DECLARED, name, named), frame)
         self._block(node.body, self.evaluator.entered(node, frame, owner_of(frame)))
 
     # --- expressions ---------------------------------------------------------------------------------------------
@@ -305,20 +304,15 @@ class Walk:
         named = {name: (value, where) for name, value, where in entries}
         for key, value in zip(node.keys, node.values, strict=True):
             name = key.value if isinstance(key, ast.Constant) and isinstance(key.value, str) else ""
-
-            def bucket(name: str = name) -> Found | None:
-                found = self._beside(name, named)
-                around = usage.bucket() if found is None else None
-                return found if around is None else (around[0], False)
-
             if key is not None:
                 self._visit(key, replace(usage.inner(), use=ExpressionUse.KEY), frame)
             entry = replace(
                 usage,
                 use=ExpressionUse.DECLARED if usage.use is ExpressionUse.PLAIN else usage.use,
                 name=name,
-                bucket=bucket,
-                shared=lambda: self._names_others(named),
+                named=named,
+                call=None,
+                around=usage,
                 together=frame.module.offset(node),
             )
             self._visit(value, entry, frame)
@@ -347,8 +341,8 @@ class Walk:
             return replace(
                 inner,
                 name=slot if isinstance(slot, str) else names.get(slot, ""),
-                bucket=lambda: self._bucket_in_call(node, frame, slot, names, named),
-                shared=lambda: self._names_others(named),
+                named=named,
+                call=(node, frame, node.args[:slot] if isinstance(slot, int) else ()),
                 together=frame.module.offset(node),
             )
 
@@ -384,20 +378,23 @@ class Walk:
                 named[name] = (node, where)
         return names, named
 
-    def _bucket_in_call(
-        self, call: ast.Call, frame: Frame, slot: int | str, names: Mapping[int, str], named: Named
-    ) -> Found | None:
-        """The bucket that an argument, by its position or keyword, belongs to."""
-        found = self._beside(slot if isinstance(slot, str) else names.get(slot, ""), named)
-        if found is not None:
-            return found
+    def _bucket(self, usage: Usage) -> Found | None:
+        """The bucket that belongs to an expression used so; None for none, or when there are several candidates."""
+        found = self._beside(usage.name, usage.named)
+        if found is None and usage.call is not None:
+            return self._bucket_in_call(*usage.call)
+        around = None if found is not None or usage.around is None else self._bucket(usage.around)
+        return found if around is None else (around[0], False)
+
+    def _bucket_in_call(self, call: ast.Call, frame: Frame, before: Sequence[ast.expr]) -> Found | None:
+        """The bucket of an argument that no name beside it tells: whose method is called, or one that was given before it."""
         func = call.func
         if isinstance(func, ast.Attribute) and _OF_A_BUCKET.fullmatch(func.attr):
             receiver = self.evaluator.texts(func.value, frame)
             if any(text.known for text in receiver):
                 return receiver, True
         # One of our buckets, given before the prefix to an unknown function.
-        for node in reversed(call.args[:slot] if isinstance(slot, int) else []):
+        for node in reversed(before):
             texts = self.evaluator.texts(node, frame)
             if any(self.targets.may_be_bucket(bucket_name(text, self.targets).chars) for text in texts):
                 return texts, False
@@ -539,7 +536,7 @@ class Walk:
                 alone += [prefix] if found is None else []
         if resolutions:
             finding = _finding(node, resolutions, frame, "")
-            shared = finding.blocks and usage.shared()
+            shared = finding.blocks and usage.together >= 0 and self._names_others(usage.named)
             finding = replace(
                 finding, place=usage.place, note=_note(finding, usage, self.targets), together=usage.together
             )
@@ -569,9 +566,9 @@ class Walk:
             return _counting(mention, [resolve_mention(text, mention, None, self.targets)])
         if mention.bare and self._is_a_name(prefix, usage):
             is_old = prefix.chars in self.targets.old_prefixes
-            either = is_old and may_name_a_folder(usage.name) and usage.bucket() is not None
+            either = is_old and may_name_a_folder(usage.name) and self._bucket(usage) is not None
             return [Resolution(FindingKind.UNRESOLVED if either else FindingKind.OTHER, None, prefix)]
-        found = usage.bucket()
+        found = self._bucket(usage)
         if mention.weak == LAYOUT and names_a_thing(usage.name):
             return []
         if found is None and mention.is_open:

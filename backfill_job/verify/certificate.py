@@ -32,7 +32,7 @@ from shared.migration import Location, Migration
 from shared.objects import LEFT_OUT, parse_time
 from shared.partitions import LAYOUTS_VERSION
 from shared.text import counted
-from shared.verification import NO_OBJECTS, Sides, SideTotals, Verdict
+from shared.verification import NO_OBJECTS, CertificateSums, Sides, SideTotals, Verdict, Verification
 
 __all__ = [
     "FORMAT",
@@ -40,6 +40,7 @@ __all__ = [
     "CertifiedData",
     "CertifiedRun",
     "certificate",
+    "certify",
     "data_of",
     "read_certificate",
 ]
@@ -161,6 +162,19 @@ def data_of(migration: Migration, counts: DayCounts) -> CertifiedData:
 def certificate(data: CertifiedData, run: CertifiedRun) -> Certificate:
     """Certify what a run compared."""
     return _sealed(Certificate(FORMAT, data, data.sha256, LEFT_OUT, run, ""))
+
+
+def certify(
+    found: Verification, migration: Migration, counts: DayCounts, crc_alone: int
+) -> tuple[Verification, bytes]:
+    """Certify a verification of all names; gives it with the certificate's checksums, and the certificate's contents."""
+    content = found.to_json()  # the times as its file has them
+    times = content["started"], content["finished"]
+    told = CertifiedRun(found.run, *times, found.clean, found.counts, crc_alone)
+    made = certificate(data_of(migration, counts), told)
+    contents = made.to_bytes()
+    sums = CertificateSums(sha256(contents).hexdigest(), made.data_sha256)
+    return replace(found, certificate=sums), contents
 
 
 def read_certificate(contents: bytes, name: str) -> Certificate:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
 
-from shared.phase import Phase
+from shared.phase import DELETION_BEGUN, Phase
 from shared.report.wording import PHASE_WORDS, VERDICT_WORDS
 from shared.state import ComparisonRecord, State
 from shared.text import age, counted, minute_text
@@ -89,7 +89,7 @@ def status_headline(state: State, verification: Verification | None, now: dateti
             "Not begun",
             ("There is no record of this migration. If it was under way, its record is lost: restore it.",),
         )
-    if state.phase in {Phase.DELETING, Phase.DELETED}:
+    if state.phase in DELETION_BEGUN:
         return _after_deletion(state, verification)
     newest = later_comparison(state, verification)
     if newest is not None:

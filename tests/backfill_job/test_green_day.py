@@ -10,7 +10,7 @@ from backfill_job.commands.status import green_lines
 from backfill_job.copying.compare import Compared
 from backfill_job.copying.diff import judge_sides as judge_line
 from backfill_job.deletion.prepare import soak_check
-from backfill_job.gate.green_day import LATE, LOADED, MIRROR, READER, DayEvidence, judge_day, measured_since
+from backfill_job.verify.green_day import LATE, LOADED, MIRROR, READER, DayEvidence, judge_day, measured_since
 from backfill_job.verify.late_writes import BroughtBack, LateWrites
 from shared.errors import UsageError
 from shared.green_days import EQUAL, Square, square_of

@@ -32,7 +32,7 @@ from race_record import (
 
 from backfill_job.copying.catch_up import BRINGS_BACK_IN
 from backfill_job.deletion.phases import GOES_ON_IN
-from backfill_job.run import overlaps
+from backfill_job.run import late_gateway, overlaps
 from backfill_job.run.phase_change import MARGIN_SECONDS
 from mirror_function.event import EventKind, ObjectEvent
 from mirror_function.settings import MirrorSettings
@@ -195,7 +195,7 @@ def _listing_from(store: Store) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(overlaps, "AsyncApi", _Api)
         patched.setattr(overlaps, "matching_names", names)
-        patched.setattr(overlaps.uvloop, "run", _driven)
+        patched.setattr(late_gateway.uvloop, "run", _driven)
         patched.setattr(overlaps.asyncio, "gather", _one_after_the_other)
         yield
 

@@ -29,11 +29,22 @@ from shared.errors import MigrationError
 from shared.green_days import EQUAL, day_of, judged_before, parts_before
 from shared.loaded import LoadedRecord
 from shared.objects import is_later, parse_time, time_text
+from shared.phase import Phase
 from shared.state import DayPart, Light, State, foreign_readers, too_few
 from shared.text import counted, listed, minute_text, shown
 from shared.verification import Verdict, said_of_counts
 
-__all__ = ["LATE", "LOADED", "MIRROR", "ON_ITS_WAY", "READER", "DayEvidence", "judge_day", "measured_since"]
+__all__ = [
+    "LATE",
+    "LOADED",
+    "MIRROR",
+    "ON_ITS_WAY",
+    "READER",
+    "DayEvidence",
+    "judge_day",
+    "measured_since",
+    "to_come_back",
+]
 
 MIRROR, LATE, READER, LOADED = "mirror alive", "no late writer", "no foreign reader", "consumer loaded"
 
@@ -68,6 +79,15 @@ class DayEvidence:
 def measured_since(state: State, now: datetime) -> datetime:
     """Since when a verification that begins now measures: since that of an earlier day, or since the cutover."""
     return judged_before(state, day_of(now)) or cutover_of(state) or now
+
+
+def to_come_back(state: State, now: datetime) -> BroughtBack:
+    """Begin to count the writes on the new path since the cutover, while the reverse mirror brings them back."""
+    cutover = cutover_of(state)
+    if state.phase is not Phase.CUT_OVER or cutover is None:
+        return BroughtBack()
+    since, until = measured_since(state, now), now - ON_ITS_WAY
+    return BroughtBack(time_text(cutover), time_text(since), time_text(until))
 
 
 def judge_day(seen: DayEvidence, state: State) -> tuple[DayPart, ...]:
