@@ -25,12 +25,12 @@ from backfill_job.check import (
 )
 from backfill_job.references.findings import ScanResult
 from backfill_job.references.sites import gone_sites, with_accepted
-from backfill_job.references.targets import Kind
+from backfill_job.references.targets import FindingKind
 from backfill_job.run.late_console import LateConsole
 from shared.errors import Interrupted, MigrationError
 from shared.events_log import Event, EventLog
 from shared.phase import Phase
-from shared.report.next_steps import Target
+from shared.report.next_steps import CommandTarget
 from shared.state import (
     FEWEST_NAMES,
     NAMES,
@@ -40,7 +40,7 @@ from shared.state import (
     foreign_readers,
     too_few,
 )
-from shared.state import Kind as HistoryKind
+from shared.state import EntryKind as HistoryKind
 from shared.text import counted, listed, minute_text, shown, without_names
 
 __all__ = [
@@ -289,7 +289,7 @@ def references_check(result: ScanResult | None, state: State) -> Check:
             f"{counted(len(gone), 'recorded reader')} of the legacy path not seen on the new one in {where}: {listed(gone, SHOWN)}",
             f"find out what reads in its place; a person who knows accepts it: {accept.format('NAME')}",
         )
-    reading, entry = result.counts[Kind.MIGRATED], state.acceptance(None)
+    reading, entry = result.counts[FindingKind.MIGRATED], state.acceptance(None)
     recorded = any(each.kind is HistoryKind.SITES_SEEN for each in state.history)
     if not reading and not recorded and entry is None:
         return failed(
@@ -338,7 +338,7 @@ DAY = timedelta(days=1)
 
 
 def readers_check(
-    state: State, target: Target, now: datetime, *, audit_log: str, soak: timedelta | None = None
+    state: State, target: CommandTarget, now: datetime, *, audit_log: str, soak: timedelta | None = None
 ) -> Check:
     """Each principal that used the legacy path must be the migration's own, or acknowledged by a person.
 

@@ -65,11 +65,11 @@ class Format(Enum):
     NONE = "none"
 
 
-class _Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class _Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A table of the file. A name that it does not know is an error, because a misspelt rule would not hold."""
 
 
-class Nightly(_Part, frozen=True):
+class Nightly(_Table, frozen=True):
     """When a night's run begins, and when it must have ended, by the clocks of its time zone (a name such as ``Europe/Paris``)."""
 
     at: time = time()
@@ -77,21 +77,21 @@ class Nightly(_Part, frozen=True):
     time_zone: str = UTC_ZONE
 
 
-class Presence(_Part, frozen=True):
+class Presence(_Table, frozen=True):
     """The folder in which the run wants an object, by a day relative to its own; without one it loads nothing."""
 
     folder: _Text
     day: _Days = 0
 
 
-class Glob(_Part, frozen=True):
+class Glob(_Table, frozen=True):
     """Objects by a day relative to the run's; below the migrated prefix, or anywhere with ``gs://``."""
 
     glob: _Text
     day: _Days = 0
 
 
-class Column(_Part, frozen=True):
+class Column(_Table, frozen=True):
     """A column of the table, with BigQuery's names for its type and mode."""
 
     name: _Text
@@ -100,7 +100,7 @@ class Column(_Part, frozen=True):
     fields: tuple["Column", ...] = ()
 
 
-class Load(_Part, frozen=True):
+class Load(_Table, frozen=True):
     """What the run loads and appends.
 
     Attributes:
@@ -122,7 +122,7 @@ class Load(_Part, frozen=True):
     csv_header: bool = True
 
 
-class Consumer(_Part, frozen=True):
+class Consumer(_Table, frozen=True):
     """A consumer as its file describes it.
 
     Attributes:

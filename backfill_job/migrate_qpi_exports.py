@@ -21,22 +21,22 @@ if __name__ == "__main__" and find_spec("backfill_job") is None:
 
 from backfill_job.consumer import add_consumer_argument, named_consumer
 from backfill_job.copying.execution import execute
-from backfill_job.copying.lane import Limits
+from backfill_job.copying.lane import LaneLimits
 from backfill_job.copying.on_record import OnRecord, begin_comparison
 from backfill_job.copying.options import CopyOptions, add_pace_arguments, governor_from
 from backfill_job.copying.progress import showing_progress
 from backfill_job.copying.result import RunResult
 from backfill_job.dry_run.analyse import analyse
 from backfill_job.dry_run.estimate import (
-    Compared,
     Estimate,
-    compare,
+    EstimatedFigure,
+    beside_actual,
     estimate,
     estimate_by_bytes,
     work_of,
 )
 from backfill_job.dry_run.inventory import Inventory
-from backfill_job.dry_run.plan import Step
+from backfill_job.dry_run.plan import PlanStep
 from backfill_job.dry_run.quiet_hour import QuietHour
 from backfill_job.run.arguments import add_session_arguments
 from backfill_job.run.command import Command, ExitCode, ProcessIO, add_migration_arguments, migration_from
@@ -197,7 +197,7 @@ def _dry_run(run: Run, arguments: argparse.Namespace) -> ExitCode:
         run.say(
             "No migration has begun, and the destination is not empty: --begin allows to overwrite what differs."
         )
-    if begun and not findings.steps[Step.COPY].objects + findings.steps[Step.OVERWRITE].objects:
+    if begun and not findings.steps[PlanStep.COPY].objects + findings.steps[PlanStep.OVERWRITE].objects:
         run.say(next_line(command_line(run.migration, "verify")))
     else:
         execute = ("--execute", *(("--begin",) if begin_too else ()))
@@ -261,7 +261,7 @@ def _execute(run: Run, arguments: argparse.Namespace) -> ExitCode:
         run.object_lines() as lines,
         showing_progress(run.console, run.log, total=expected) as progress,
     ):
-        limits = Limits(in_flight=arguments.in_flight)
+        limits = LaneLimits(in_flight=arguments.in_flight)
         governor = governor_from(arguments, run.settings.task_count)
         result = execute(
             run,
@@ -296,7 +296,7 @@ def _execute(run: Run, arguments: argparse.Namespace) -> ExitCode:
 
 def _question(findings: Inventory) -> str:
     """What the operator is asked: how many objects are copied, and how many are overwritten."""
-    copy, overwrite = findings.steps[Step.COPY].objects, findings.steps[Step.OVERWRITE].objects
+    copy, overwrite = findings.steps[PlanStep.COPY].objects, findings.steps[PlanStep.OVERWRITE].objects
     if not copy and not overwrite:
         return "Nothing is to be copied. Compare the two paths?"
     if not overwrite:
@@ -338,18 +338,18 @@ def _run_report(
     }
 
 
-def _compared(result: RunResult, arguments: argparse.Namespace, *, tasks: int) -> list[Compared]:
+def _compared(result: RunResult, arguments: argparse.Namespace, *, tasks: int) -> list[EstimatedFigure]:
     """The estimate from the listings beside the actual figures; without the time if the run was ungoverned."""
     expected = estimate(
         result.work, speed=OBJECTS_PER_SECOND, tasks=tasks, ceiling=arguments.max_writes_per_second
     )
-    found = compare(expected, result.operations.class_a, result.operations.class_b, result.copying_s)
+    found = beside_actual(expected, result.operations.class_a, result.operations.class_b, result.copying_s)
     return [line for line in found if not (line.what == "seconds" and arguments.ungoverned)]
 
 
 def _composed_lines(report: Mapping[str, Any], *, again: str, status: str) -> list[str]:
     """The lines for the operator from the report of all tasks; `again` and `status` are commands."""
-    compared = [Compared(**line) for line in report["estimate"]]
+    compared = [EstimatedFigure(**line) for line in report["estimate"]]
     result = RunResult.from_json(report)
     off = (f"  {each}" for each in compared if report["elapsed_s"] > LONG and each.far_off)
     return [

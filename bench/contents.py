@@ -20,7 +20,7 @@ from typing import Any
 import uvloop
 
 import local_gcs
-from backfill_job.contents.check import Scope, check_contents
+from backfill_job.contents.check import ContentsScope, check_contents
 from backfill_job.contents.lines import LineChecker
 from backfill_job.contents.reader import LIMITS
 from backfill_job.copying.diff import DiffLine, merge_pages
@@ -148,7 +148,7 @@ async def read_and_check(
         limits = replace(LIMITS, in_flight=in_flight)
         async with AsyncApi(endpoint=url) as api:
             found = await check_contents(
-                batches(), api, MIGRATION, Scope.parse("all"), stop=Stop(), limits=limits
+                batches(), api, MIGRATION, ContentsScope.parse("all"), stop=Stop(), limits=limits
             )
         if found.objects != len(pairs) or not found.clean:
             raise ValueError(f"not what was expected: {found}")

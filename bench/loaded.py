@@ -18,7 +18,7 @@ import duckdb
 
 import local_gcs
 from demo.data import DemoObject, one_submission
-from demo.writer import load
+from demo.writer import upload_all
 from shared.migration import Environment, qpi_exports
 
 PATHS = qpi_exports(Environment.DEV)
@@ -52,7 +52,7 @@ def main() -> None:
         local_gcs.running(buckets=[PATHS.source.bucket, PATHS.destination.bucket]) as server,
     ):
         folder = Path(name)
-        load(server.url, PATHS.source, objects)
+        upload_all(server.url, PATHS.source, objects)
         rows = folder / "rows.jsonl"
         rows.write_bytes(
             b"".join(each.data for each in objects if each.relative.partition("/")[0] not in lost)

@@ -30,7 +30,7 @@ import aiohttp
 import local_gcs
 from demo.data import DemoObject
 from demo.function import FunctionProcess, running_function
-from demo.writer import load
+from demo.writer import upload_all
 from shared.migration import Environment, qpi_exports
 
 MIGRATION = qpi_exports(Environment.DEV)
@@ -118,7 +118,7 @@ def one_function(name: str, events: int, connections: int, seed: int) -> dict[st
         figures = {"new": measured(server, function, first[FIRST:], connections)}
         figures["duplicate"] = measured(server, function, first[FIRST:], connections)
         newer = (DemoObject(relative_name(item), b"newer\n", "application/json", NEVER) for item in first)
-        load(server.url, MIGRATION.source, newer)
+        upload_all(server.url, MIGRATION.source, newer)
         figures["overwritten"] = measured(server, function, asyncio.run(listed(server.url)), connections)
         return figures
 

@@ -21,7 +21,7 @@ from typing import Any
 from demo.data import PROJECT, Audit, a_fortnight, generate, written
 from demo.function import FunctionProcess, running_function
 from demo.stage import MIGRATION, TABLE, Stage, night
-from demo.writer import LiveWriter, live_writer, load
+from demo.writer import LiveWriter, live_writer, upload_all
 from local_gcs.waiting import wait_until
 from shared.migration import Location
 from shared.state import Signatory
@@ -71,7 +71,7 @@ def tell(stage: Stage, objects: int, rate: float) -> Iterator[str]:
     stage.say(
         "1. A local Cloud Storage, and years of exports in it", f"{url}, in memory; gone when this ends"
     )
-    loaded = load(url, MIGRATION.source, generate(objects, until=datetime.now(UTC).date()))
+    loaded = upload_all(url, MIGRATION.source, generate(objects, until=datetime.now(UTC).date()))
     stage.print(f"{counted(loaded, 'object')} under {MIGRATION.source.uri}")
     with _both_mirrors(stage) as mirrors:
         _move(stage, mirrors, rate)

@@ -28,7 +28,7 @@ from demo.data import DemoObject, one_submission
 from local_gcs.waiting import wait_until
 from shared.migration import Location
 
-__all__ = ["Acknowledged", "LiveWriter", "live_writer", "load"]
+__all__ = ["Acknowledged", "LiveWriter", "live_writer", "upload_all"]
 
 LOADS_AT_ONCE = 64
 LANES = 32
@@ -43,7 +43,7 @@ LOOK = 0.2
 """Seconds between two looks at what waits for the mirrors."""
 
 
-def load(url: str, location: Location, objects: Iterable[DemoObject]) -> int:
+def upload_all(url: str, location: Location, objects: Iterable[DemoObject]) -> int:
     """Upload objects below a prefix; returns how many.
 
     Raises:

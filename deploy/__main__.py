@@ -18,7 +18,7 @@ from deploy.facts import questions
 from deploy.parts import function_steps, job_steps, release, scheduler_steps
 from deploy.project import project_steps, table
 from deploy.steps import Failed, Runs, Step, perform, script, with_gcloud
-from deploy.values import Values, read_values
+from deploy.values import EnvironmentValues, read_values
 from shared.command_line import OneLineParser, as_program, one_line
 from shared.errors import MigrationError, UsageError
 from shared.migration import Environment
@@ -60,7 +60,7 @@ def main(argv: Sequence[str] | None = None, run: Runs = with_gcloud, folder: Pat
     return 0
 
 
-def steps_of(values: Values, what: Sequence[str], tag: str) -> Iterator[Step]:
+def steps_of(values: EnvironmentValues, what: Sequence[str], tag: str) -> Iterator[Step]:
     """The steps of the named groups, in the given order.
 
     Raises:
@@ -85,7 +85,7 @@ def steps_of(values: Values, what: Sequence[str], tag: str) -> Iterator[Step]:
                 yield from scheduler_steps(values)
 
 
-def _check(values: Values, run: Runs, *, printing: bool) -> int:
+def _check(values: EnvironmentValues, run: Runs, *, printing: bool) -> int:
     if printing:
         sys.stdout.write("".join(f"{shlex.join(words)}\n" for words in questions(values).values()))
         return 0

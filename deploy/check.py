@@ -15,11 +15,11 @@ from backfill_job.access import Need, access, needs_of, same_member
 from backfill_job.bucket_settings import bucket_checks
 from backfill_job.check import Check, Standing, failed, not_run, passed
 from backfill_job.rights import Part
-from deploy.facts import Facts, Unreadable, ask, field, policy_command, questions, role_command
+from deploy.facts import Facts, UnreadableFact, ask_project, field, policy_command, questions, role_command
 from deploy.parts import DELIVERIES, FINALIZED, function_steps, job_steps, release, scheduler_steps
 from deploy.project import ACCOUNTS, DEAD_LETTERS, SERVICES, gcloud, project_steps
-from deploy.steps import Ensure, Run, Runs, Step, Words
-from deploy.values import Values
+from deploy.steps import Ensure, RunCommand, Runs, Step, Words
+from deploy.values import EnvironmentValues
 from shared.text import counted
 
 __all__ = ["check", "checks_of", "exit_code", "lines_of"]
@@ -42,31 +42,31 @@ UNBOUND_AGENTS = {
 Google grants these roles with the first use of each service (IAM documentation, "Service agents"). A policy that is written as a
 whole, as some infrastructure code does, takes them away."""
 
-_Judge = Callable[[Values, Facts], Iterator[Check]]
+_Judge = Callable[[EnvironmentValues, Facts], Iterator[Check]]
 
 _WORST_FIRST = (Standing.FAIL, Standing.NOT_RUN, Standing.PASS, Standing.NOT_APPLICABLE)
 
 
-def check(values: Values, run: Runs) -> list[Check]:
+def check(values: EnvironmentValues, run: Runs) -> list[Check]:
     """Ask the project, and judge it: the worst first."""
-    facts = ask(questions(values), run)
+    facts = ask_project(questions(values), run)
     kinds = {(one.kind, one.name) for one in _bindings(values, facts) if one.kind != "projects"}
     asked = [(kind, name) for kind, name in sorted(kinds) if _there(facts, values, kind, name)]
     more = {f"{kind} {name}": policy_command(values, kind, name) for kind, name in asked}
     roles = _names(facts, _ROLES)
     names = [_name_of(step) for step in _made_by(values)[_ROLES]]
-    there = [] if isinstance(roles, Unreadable) else [name for name in names if name in roles]
+    there = [] if isinstance(roles, UnreadableFact) else [name for name in names if name in roles]
     more |= {f"{_ROLES} {name}": role_command(values, name) for name in there}
-    return checks_of(values, {**facts, **ask(more, run)})
+    return checks_of(values, {**facts, **ask_project(more, run)})
 
 
-def checks_of(values: Values, facts: Facts) -> list[Check]:
+def checks_of(values: EnvironmentValues, facts: Facts) -> list[Check]:
     """Every check of these facts: the worst first, and those with advice before those without."""
     found = [one for name, judge in _SUBJECTS.items() for one in _judged(name, judge, values, facts)]
     return sorted(found, key=lambda one: (_WORST_FIRST.index(one.standing), not one.next_step))
 
 
-def _judged(name: str, judge: _Judge, values: Values, facts: Facts) -> list[Check]:
+def _judged(name: str, judge: _Judge, values: EnvironmentValues, facts: Facts) -> list[Check]:
     """The checks of one subject; an answer of another form, as of another version of gcloud, makes it NOT RUN."""
     try:
         return [*judge(values, facts)]
@@ -93,14 +93,14 @@ def lines_of(checks: Sequence[Check]) -> Iterator[str]:
     yield ", ".join(f"{count} {standing.value}" for standing, count in counts.items() if count)
 
 
-def _unreadable(name: str, fact: Unreadable) -> Check:
+def _unreadable(name: str, fact: UnreadableFact) -> Check:
     step = "ask somebody who may read it to run this check: an owner of the project reads everything"
     return not_run(name, fact.why, "gcloud auth login" if "gcloud auth login" in fact.why else step)
 
 
-def _services(values: Values, facts: Facts) -> Iterator[Check]:
+def _services(values: EnvironmentValues, facts: Facts) -> Iterator[Check]:
     found = facts["services"]
-    if isinstance(found, Unreadable):
+    if isinstance(found, UnreadableFact):
         yield _unreadable("APIs", found)
         return
     enabled = {str(field(one, "config", "name")).partition(".")[0] for one in found}
@@ -115,14 +115,14 @@ def _services(values: Values, facts: Facts) -> Iterator[Check]:
 # --- buckets ---------------------------------------------------------------------------------------------------------
 
 
-def _buckets(values: Values, facts: Facts) -> Iterator[Check]:
+def _buckets(values: EnvironmentValues, facts: Facts) -> Iterator[Check]:
     sides = (
         ("legacy", values.migration.source.bucket, values.legacy_location, "LEGACY_LOCATION"),
         ("new", values.migration.destination.bucket, values.new_location, "NEW_LOCATION"),
     )
     for side, bucket, location, value in sides:
         found = facts[f"{side} bucket"]
-        if isinstance(found, Unreadable):
+        if isinstance(found, UnreadableFact):
             if found.absent:
                 step = f"create it, or correct the environment: {shlex.join(gcloud(values, 'storage buckets list'))}"
                 yield failed(f"{side} bucket", f"gs://{bucket} does not exist", step)
@@ -137,13 +137,13 @@ def _buckets(values: Values, facts: Facts) -> Iterator[Check]:
             seen = f"the bucket is in {at}, {value} says {location}: its trigger would be refused"
             yield failed(name, seen, f"write {value}={at} into deploy/{values.env.value}.env")
     legacy, new = facts["legacy bucket"], facts["new bucket"]
-    if not isinstance(legacy, Unreadable) and not isinstance(new, Unreadable):
+    if not isinstance(legacy, UnreadableFact) and not isinstance(new, UnreadableFact):
         yield from bucket_checks(legacy, new, values.migration)
 
 
-def _project(side: str, values: Values, facts: Facts, number: str) -> Check:
+def _project(side: str, values: EnvironmentValues, facts: Facts, number: str) -> Check:
     name, project = f"{side} bucket: project", facts["project"]
-    if isinstance(project, Unreadable):
+    if isinstance(project, UnreadableFact):
         return _unreadable(name, project)
     if number == str(project.get("projectNumber")):
         return passed(name, values.project)
@@ -155,9 +155,9 @@ def _project(side: str, values: Values, facts: Facts, number: str) -> Check:
 # --- what an owner sets up -------------------------------------------------------------------------------------------
 
 
-def _names(facts: Facts, kind: str) -> set[str] | Unreadable:
+def _names(facts: Facts, kind: str) -> set[str] | UnreadableFact:
     found = facts["functions" if kind == "run services" else kind]
-    if isinstance(found, Unreadable):
+    if isinstance(found, UnreadableFact):
         return found
     if kind == "run jobs":
         return {str(field(one, "metadata", "name")) for one in found}
@@ -169,16 +169,16 @@ def _last(name: Any) -> str:
     return str(name).rpartition("/")[2]
 
 
-def _there(facts: Facts, values: Values, kind: str, name: str) -> bool:
+def _there(facts: Facts, values: EnvironmentValues, kind: str, name: str) -> bool:
     """Whether a thing may be asked for its policy: it is there, or this is not known."""
     if kind == "storage buckets":
         found = facts[_bucket_fact(values, name)]
-        return not isinstance(found, Unreadable) or not found.absent
+        return not isinstance(found, UnreadableFact) or not found.absent
     names = _names(facts, kind)
-    return isinstance(names, Unreadable) or name in names
+    return isinstance(names, UnreadableFact) or name in names
 
 
-def _bucket_fact(values: Values, name: str) -> str:
+def _bucket_fact(values: EnvironmentValues, name: str) -> str:
     source, destination = values.migration.source.bucket, values.migration.destination.bucket
     sides = {source: "legacy bucket", destination: "new bucket"}
     return sides.get(name.removeprefix("gs://"), "staging bucket")
@@ -187,7 +187,7 @@ def _bucket_fact(values: Values, name: str) -> str:
 _ACCOUNTS, _ROLES, _SUBSCRIPTIONS = "iam service-accounts", "iam roles", "pubsub subscriptions"
 
 
-def _made_by(values: Values) -> dict[str, list[Ensure]]:
+def _made_by(values: EnvironmentValues) -> dict[str, list[Ensure]]:
     """The steps that create something, by its kind."""
     found: dict[str, list[Ensure]] = {}
     for step in project_steps(values):
@@ -200,12 +200,12 @@ def _name_of(step: Ensure) -> str:
     return step.create[step.create.index("create") + 1]
 
 
-def _made(values: Values, facts: Facts) -> Iterator[Check]:
+def _made(values: EnvironmentValues, facts: Facts) -> Iterator[Check]:
     """Accounts, roles, repository, topic and the rest: one line a kind, and one for each that is missing or not as it was made."""
     for kind, steps in _made_by(values).items():
         title = kind.split()[-1].replace("service-accounts", "accounts")
         names = _made_names(facts, kind)
-        if isinstance(names, Unreadable):
+        if isinstance(names, UnreadableFact):
             yield _unreadable(title, names)
             continue
         found = [
@@ -218,7 +218,7 @@ def _made(values: Values, facts: Facts) -> Iterator[Check]:
         yield from found or [passed(title, f"{len(steps)} there: {', '.join(map(_name_of, steps))}")]
 
 
-def _changed(kind: str, title: str, step: Ensure, values: Values, facts: Facts) -> Check | None:
+def _changed(kind: str, title: str, step: Ensure, values: EnvironmentValues, facts: Facts) -> Check | None:
     name = _name_of(step)
     if kind == _ROLES:
         return _changed_role(title, step, facts)
@@ -237,7 +237,7 @@ def _changed(kind: str, title: str, step: Ensure, values: Values, facts: Facts) 
 
 def _changed_role(title: str, step: Ensure, facts: Facts) -> Check | None:
     name, role = _name_of(step), facts[f"{_ROLES} {_name_of(step)}"]
-    if isinstance(role, Unreadable):
+    if isinstance(role, UnreadableFact):
         return _unreadable(title, role)
     wanted = set(_flags(step.create)["permissions"].split(","))
     held = set(role.get("includedPermissions") or ())
@@ -255,14 +255,14 @@ def _flags(words: Words) -> dict[str, str]:
     return dict(word.removeprefix("--").split("=", 1) for word in words if "=" in word)
 
 
-def _made_names(facts: Facts, kind: str) -> set[str] | Unreadable:
+def _made_names(facts: Facts, kind: str) -> set[str] | UnreadableFact:
     if kind == "storage buckets":
         found = facts["staging bucket"]
-        if isinstance(found, Unreadable):
+        if isinstance(found, UnreadableFact):
             return set() if found.absent else found
         return {f"gs://{found.get('name')}"}
     names = _names(facts, kind)
-    return names if isinstance(names, Unreadable) else {name.partition("@")[0] for name in names}
+    return names if isinstance(names, UnreadableFact) else {name.partition("@")[0] for name in names}
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,14 +296,14 @@ class _Binding:
         )
 
 
-def _bindings(values: Values, facts: Facts) -> Iterator[_Binding]:
+def _bindings(values: EnvironmentValues, facts: Facts) -> Iterator[_Binding]:
     """Every binding that the deployment makes: an owner's, and those of a build for what it has built."""
     project = facts["project"]
-    number = "$NUMBER" if isinstance(project, Unreadable) else str(project.get("projectNumber"))
+    number = "$NUMBER" if isinstance(project, UnreadableFact) else str(project.get("projectNumber"))
     agent = f"service-{number}@gs-project-accounts.iam.gserviceaccount.com"
     steps: list[Step] = [*project_steps(values), *job_steps(values, "TAG"), *function_steps(values, "")]
     for step in steps:
-        if not isinstance(step, Run) or "add-iam-policy-binding" not in step.command:
+        if not isinstance(step, RunCommand) or "add-iam-policy-binding" not in step.command:
             continue
         named = (word.replace("$NUMBER", number) for word in step.command)
         words = tuple(word.replace("$STORAGE_AGENT", agent) for word in named)
@@ -315,7 +315,7 @@ def _bindings(values: Values, facts: Facts) -> Iterator[_Binding]:
         yield _Binding(kind, name, flags["role"], flags["member"], expression, words)
 
 
-def _bound(values: Values, facts: Facts) -> Iterator[Check]:
+def _bound(values: EnvironmentValues, facts: Facts) -> Iterator[Check]:
     """The bindings: one line a policy, and one for each binding that it lacks."""
     by_policy: dict[str, list[_Binding]] = {}
     for binding in _bindings(values, facts):
@@ -323,16 +323,18 @@ def _bound(values: Values, facts: Facts) -> Iterator[Check]:
             by_policy.setdefault(binding.fact, []).append(binding)
     for fact, wanted in by_policy.items():
         policy, title = facts[fact], f"rights: {wanted[0].title}"
-        if isinstance(policy, Unreadable):
+        if isinstance(policy, UnreadableFact):
             yield _unreadable(title, policy)
             continue
         yield from _bound_in(policy, title, wanted, facts)
-        if wanted[0].kind in {"storage buckets", "projects"} and not isinstance(facts["project"], Unreadable):
+        if wanted[0].kind in {"storage buckets", "projects"} and not isinstance(
+            facts["project"], UnreadableFact
+        ):
             yield from _beside(policy, title, wanted, values)
 
 
 def _beside(
-    policy: Mapping[str, Any], title: str, wanted: Sequence[_Binding], values: Values
+    policy: Mapping[str, Any], title: str, wanted: Sequence[_Binding], values: EnvironmentValues
 ) -> Iterator[Check]:
     """What our own accounts hold on data beside that: of an older version, or given by hand. It is advice."""
     own = {values.member(name) for name in ACCOUNTS}
@@ -355,7 +357,7 @@ def _bound_in(
 ) -> Iterator[Check]:
     project = facts["project"]
     judged = [one for one in wanted if "$NUMBER" not in f"{one.member} {one.expression}"]
-    if isinstance(project, Unreadable) and len(judged) < len(wanted):
+    if isinstance(project, UnreadableFact) and len(judged) < len(wanted):
         yield _unreadable(f"{title}, Google's own accounts", project)
     missing = [one for one in judged if not one.is_in(policy)]
     for one in missing:
@@ -365,11 +367,11 @@ def _bound_in(
         yield passed(title, counted(len(judged), "binding"))
 
 
-def _agents(values: Values, facts: Facts) -> Iterator[Check]:
+def _agents(values: EnvironmentValues, facts: Facts) -> Iterator[Check]:
     """Google's own accounts that run builds, functions, triggers and schedules; the others have bindings of ours."""
     name, project, policy = "Google's agents", facts["project"], facts["project policy"]
     for fact in (project, policy):
-        if isinstance(fact, Unreadable):
+        if isinstance(fact, UnreadableFact):
             yield _unreadable(name, fact)
             return
     number = project["projectNumber"]
@@ -378,7 +380,7 @@ def _agents(values: Values, facts: Facts) -> Iterator[Check]:
     jobs = _names(facts, "run jobs")
     if not missing:
         yield passed(name, f"{len(UNBOUND_AGENTS)} with their roles")
-    elif not isinstance(jobs, Unreadable) and values.name(Part.BACKFILL.value) not in jobs:
+    elif not isinstance(jobs, UnreadableFact) and values.name(Part.BACKFILL.value) not in jobs:
         roles = ", ".join(one.role for one in missing)
         yield Check(name, Standing.NOT_APPLICABLE, f"not yet, before the first build: {roles}")
     else:
@@ -386,20 +388,20 @@ def _agents(values: Values, facts: Facts) -> Iterator[Check]:
             yield failed(name, f"{one.member} lacks {one.role}", shlex.join(one.command))
 
 
-def _agent(values: Values, number: Any, domain: str, role: str) -> _Binding:
+def _agent(values: EnvironmentValues, number: Any, domain: str, role: str) -> _Binding:
     member = f"serviceAccount:service-{number}@{domain}.iam.gserviceaccount.com"
     flags = (f"--member={member}", f"--role={role}", "--condition=None")
     command = gcloud(values, "projects add-iam-policy-binding", values.project, *flags)
     return _Binding("projects", values.project, role, member, "", command)
 
 
-def _build_region(values: Values, facts: Facts) -> Iterator[Check]:
+def _build_region(values: EnvironmentValues, facts: Facts) -> Iterator[Check]:
     name, builds = "Cloud Build's region", facts["builds"]
-    if not isinstance(builds, Unreadable) and builds:
+    if not isinstance(builds, UnreadableFact) and builds:
         yield passed(name, f"a build has succeeded in {values.region}")
     elif values.region in UNRESTRICTED_BUILDS:
         yield passed(name, f"{values.region} is open to every project")
-    elif isinstance(builds, Unreadable):
+    elif isinstance(builds, UnreadableFact):
         yield _unreadable(name, builds)
     else:
         seen = f"no build has succeeded in {values.region}, which Cloud Build refuses to some new projects"
@@ -410,7 +412,7 @@ def _build_region(values: Values, facts: Facts) -> Iterator[Check]:
 # --- the writer and the consumer -------------------------------------------------------------------------------------
 
 
-def _accesses(values: Values, facts: Facts) -> Iterator[Check]:
+def _accesses(values: EnvironmentValues, facts: Facts) -> Iterator[Check]:
     for title, members, consumer in (("writer", values.writer, False), ("consumer", values.consumer, True)):
         for member in members.split(","):
             for need in needs_of(values.migration, consumer=consumer):
@@ -419,9 +421,9 @@ def _accesses(values: Values, facts: Facts) -> Iterator[Check]:
 
 def _access(name: str, member: str, need: Need, facts: Facts) -> Check:
     policy, project = facts.get(f"storage buckets gs://{need.at.bucket}"), facts["project policy"]
-    if policy is None or isinstance(policy, Unreadable):
-        return _unreadable(name, policy or Unreadable("the bucket does not exist", absent=True))
-    whole = None if isinstance(project, Unreadable) else project
+    if policy is None or isinstance(policy, UnreadableFact):
+        return _unreadable(name, policy or UnreadableFact("the bucket does not exist", absent=True))
+    whole = None if isinstance(project, UnreadableFact) else project
     found = access(member, need, policy, whole)
     if not found.missing:
         return passed(name, f"{member} may {need.what}")
@@ -442,12 +444,12 @@ def _access(name: str, member: str, need: Need, facts: Facts) -> Check:
 # --- what a build puts there -----------------------------------------------------------------------------------------
 
 
-def _built(values: Values, facts: Facts) -> Iterator[Check]:
+def _built(values: EnvironmentValues, facts: Facts) -> Iterator[Check]:
     jobs, functions = _names(facts, "run jobs"), _names(facts, "run services")
     for title, names in (("jobs", jobs), ("functions", functions)):
-        if isinstance(names, Unreadable):
+        if isinstance(names, UnreadableFact):
             yield _unreadable(title, names)
-    if isinstance(jobs, Unreadable) or isinstance(functions, Unreadable):
+    if isinstance(jobs, UnreadableFact) or isinstance(functions, UnreadableFact):
         return
     own = {words[4]: words for words in _deployments(job_steps(values, "TAG"), "run jobs deploy")}
     if not own.keys() & jobs and not any(values.name(part.value) in functions for part in Part):
@@ -459,9 +461,9 @@ def _built(values: Values, facts: Facts) -> Iterator[Check]:
     yield from _monitoring(values, facts)
 
 
-def _nothing_built(values: Values, facts: Facts) -> Check:
+def _nothing_built(values: EnvironmentValues, facts: Facts) -> Check:
     """Triggers are listed everywhere, and the rest in one region: with another REGION a project looks as if it were empty."""
-    triggers = () if isinstance(facts["triggers"], Unreadable) else facts["triggers"]
+    triggers = () if isinstance(facts["triggers"], UnreadableFact) else facts["triggers"]
     mirror = values.name(Part.MIRROR.value)
     elsewhere = [one["name"] for one in triggers if _last(one.get("name")).startswith(mirror)]
     if elsewhere:
@@ -486,7 +488,7 @@ def _differences(*pairs: tuple[str, Any, Any]) -> str:
     )
 
 
-def _jobs(own: Mapping[str, Words], values: Values, facts: Facts) -> Iterator[Check]:
+def _jobs(own: Mapping[str, Words], values: EnvironmentValues, facts: Facts) -> Iterator[Check]:
     found = {str(field(one, "metadata", "name")): one for one in facts["run jobs"]}
     reds = []
     for name, words in own.items():
@@ -510,7 +512,7 @@ def _jobs(own: Mapping[str, Words], values: Values, facts: Facts) -> Iterator[Ch
         yield passed("jobs", f"{len(own)} there, with their accounts and arguments")
 
 
-def _monitoring(values: Values, facts: Facts) -> Iterator[Check]:
+def _monitoring(values: EnvironmentValues, facts: Facts) -> Iterator[Check]:
     """Metrics, alerts and dashboard by their names; that the alerts notify the channel is a line of its own."""
     wanted = {
         "metrics": {f"qpi_exports_{path.stem}" for path in (MONITORING / "metrics").glob("*.yaml")},
@@ -519,7 +521,7 @@ def _monitoring(values: Values, facts: Facts) -> Iterator[Check]:
     }
     for kind, names in wanted.items():
         found = facts[kind]
-        if isinstance(found, Unreadable):
+        if isinstance(found, UnreadableFact):
             yield _unreadable(kind, found)
             continue
         present = {_last(one.get("name")) for one in found}
@@ -542,22 +544,22 @@ def _policy(alert: Mapping[str, Any]) -> str:
     return str(field(alert, "userLabels", "policy"))
 
 
-def _submit(values: Values) -> str:
+def _submit(values: EnvironmentValues) -> str:
     return f"submit the build for {values.env.value} (docs/deploy.md, step 3)"
 
 
-def _deploy(values: Values, part: Part) -> str:
+def _deploy(values: EnvironmentValues, part: Part) -> str:
     """The command of the build that deploys a function; in a checkout, its sources are the checkout's."""
     return shlex.join(_deployment(values, part, release(MONITORING.parent)))
 
 
-def _deployment(values: Values, part: Part, source: str = "") -> Words:
+def _deployment(values: EnvironmentValues, part: Part, source: str = "") -> Words:
     deployments = _deployments(function_steps(values, source), "functions deploy")
     (found,) = [words for words in deployments if words[3] == values.name(part.value)]
     return found
 
 
-def _functions(values: Values, facts: Facts) -> Iterator[Check]:
+def _functions(values: EnvironmentValues, facts: Facts) -> Iterator[Check]:
     functions = {_last(one.get("name")): one for one in facts["functions"]}
     locations = {Part.MIRROR: values.legacy_location, Part.REVERSE: values.new_location, Part.STATUS: ""}
     for part, location in locations.items():
@@ -585,7 +587,9 @@ def _functions(values: Values, facts: Facts) -> Iterator[Check]:
             yield from _dead_letters(part, found.get("eventTrigger") or {}, values, facts)
 
 
-def _trigger(part: Part, location: str, trigger: Mapping[str, Any], values: Values, facts: Facts) -> Check:
+def _trigger(
+    part: Part, location: str, trigger: Mapping[str, Any], values: EnvironmentValues, facts: Facts
+) -> Check:
     name, deploy, flags = f"trigger of {part.value}", _deploy(values, part), _flags(_deployment(values, part))
     if trigger.get("retryPolicy") != "RETRY_POLICY_RETRY":
         return failed(name, "redelivery is off: an event that fails once is lost", deploy)
@@ -599,17 +603,19 @@ def _trigger(part: Part, location: str, trigger: Mapping[str, Any], values: Valu
     if differs:
         return failed(name, differs, deploy)
     triggers = facts["triggers"]
-    if isinstance(triggers, Unreadable):
+    if isinstance(triggers, UnreadableFact):
         return _unreadable(name, triggers)
     if not any(one.get("name") == trigger.get("trigger") for one in triggers):
         return failed(name, "it does not exist: no event reaches the function", deploy)
     return passed(name, f"in {location}, for new objects of gs://{filters['bucket']}")
 
 
-def _dead_letters(part: Part, trigger: Mapping[str, Any], values: Values, facts: Facts) -> Iterator[Check]:
+def _dead_letters(
+    part: Part, trigger: Mapping[str, Any], values: EnvironmentValues, facts: Facts
+) -> Iterator[Check]:
     name, listed, triggers = f"dead letters of {part.value}", facts["pubsub subscriptions"], facts["triggers"]
     for fact in (listed, triggers):
-        if isinstance(fact, Unreadable):
+        if isinstance(fact, UnreadableFact):
             yield _unreadable(name, fact)
             return
     own = [one for one in triggers if one.get("name") == trigger.get("trigger")]
@@ -630,9 +636,9 @@ def _dead_letters(part: Part, trigger: Mapping[str, Any], values: Values, facts:
     yield failed(name, "the subscription has no dead-letter policy, or another", shlex.join(command))
 
 
-def _schedules(values: Values, facts: Facts) -> Iterator[Check]:
+def _schedules(values: EnvironmentValues, facts: Facts) -> Iterator[Check]:
     listed = facts["schedules"]
-    if isinstance(listed, Unreadable):
+    if isinstance(listed, UnreadableFact):
         yield _unreadable("schedules", listed)
         return
     found = {_last(one.get("name")): one for one in listed}
@@ -660,10 +666,10 @@ def _schedules(values: Values, facts: Facts) -> Iterator[Check]:
             yield passed(title, f"{flags['schedule']}, enabled")
 
 
-def _channel(values: Values, facts: Facts) -> Iterator[Check]:
+def _channel(values: EnvironmentValues, facts: Facts) -> Iterator[Check]:
     name, found = "notification channel", facts["channel"]
     listed = shlex.join(gcloud(values, "beta monitoring channels list")[:-1])
-    if isinstance(found, Unreadable):
+    if isinstance(found, UnreadableFact):
         if found.absent:
             yield failed(name, f"CHANNEL names {values.channel}, which does not exist", listed)
         else:

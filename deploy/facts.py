@@ -10,17 +10,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from deploy.project import gcloud, staging
-from deploy.steps import Answer, Runs, Words
-from deploy.values import Values
+from deploy.steps import CommandEnd, Runs, Words
+from deploy.values import EnvironmentValues
 
-__all__ = ["Facts", "Unreadable", "ask", "field", "policy_command", "questions", "role_command"]
+__all__ = ["Facts", "UnreadableFact", "ask_project", "field", "policy_command", "questions", "role_command"]
 
 AT_ONCE = 8
 """Processes of gcloud at once; each takes a second or two of a processor."""
 
 
 @dataclass(frozen=True, slots=True)
-class Unreadable:
+class UnreadableFact:
     """A question without an answer.
 
     Attributes:
@@ -33,10 +33,10 @@ class Unreadable:
 
 
 Facts = Mapping[str, Any]
-"""Answers by the question's name: parsed JSON, or `Unreadable`."""
+"""Answers by the question's name: parsed JSON, or `UnreadableFact`."""
 
 
-def questions(values: Values) -> dict[str, Words]:
+def questions(values: EnvironmentValues) -> dict[str, Words]:
     """What to ask first: everything but the policies of things that may not exist yet."""
     region, where = f"--region={values.region}", f"--location={values.region}"
     source, destination = values.migration.source.bucket, values.migration.destination.bucket
@@ -69,14 +69,14 @@ def questions(values: Values) -> dict[str, Words]:
     return {name: (*words, "--format=json") for name, words in asked.items()}
 
 
-def policy_command(values: Values, kind: str, name: str) -> Words:
+def policy_command(values: EnvironmentValues, kind: str, name: str) -> Words:
     """Reads the policy of one thing; `kind` is as in the binding's command, as ``pubsub topics``."""
     places = {"artifacts": f"--location={values.region}", "run": f"--region={values.region}"}
     where = [places[kind.split(maxsplit=1)[0]]] if kind.split(maxsplit=1)[0] in places else []
     return (*gcloud(values, f"{kind} get-iam-policy", name, *where), "--format=json")
 
 
-def role_command(values: Values, role_id: str) -> Words:
+def role_command(values: EnvironmentValues, role_id: str) -> Words:
     """Reads a custom role with its permissions, which a listing of roles leaves out."""
     return (*gcloud(values, "iam roles describe", role_id), "--format=json")
 
@@ -88,27 +88,29 @@ def field(found: Any, *path: str) -> Any:
     return found
 
 
-def ask(asked: Mapping[str, Words], run: Runs) -> dict[str, Any]:
+def ask_project(asked: Mapping[str, Words], run: Runs) -> dict[str, Any]:
     """Ask all questions side by side."""
     with ThreadPoolExecutor(AT_ONCE) as pool:
         answers = zip(asked.items(), pool.map(run, asked.values()), strict=True)
         return {name: _read(words, answer) for (name, words), answer in answers}
 
 
-def _read(words: Words, answer: Answer) -> Any:
+def _read(words: Words, answer: CommandEnd) -> Any:
     """The answer: a list of objects where the command lists, and else one object."""
     said = " ".join(answer.err.split())
     if answer.code:
         why = said or f"gcloud ended with {answer.code} and no message"
-        return Unreadable(why, "NOT_FOUND" in why or "not found: 404" in why or "could not be found" in why)
+        return UnreadableFact(
+            why, "NOT_FOUND" in why or "not found: 404" in why or "could not be found" in why
+        )
     if "unreachable" in said:  # gcloud lists what it could reach, warns, and ends with 0
-        return Unreadable(f"a part is missing: {said}", absent=False)
+        return UnreadableFact(f"a part is missing: {said}", absent=False)
     try:
         found = json.loads(answer.out)
     except ValueError:
-        return Unreadable("gcloud's answer is not JSON", absent=False)
+        return UnreadableFact("gcloud's answer is not JSON", absent=False)
     lists = "list" in words
     whole = isinstance(found, list) and all(isinstance(one, dict) for one in found) if lists else found
     if isinstance(found, list if lists else dict) and (lists or found) and whole:
         return found
-    return Unreadable("gcloud's answer has another form", absent=False)
+    return UnreadableFact("gcloud's answer has another form", absent=False)

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from backfill_job.rights import Area, Part, location_of
 from deploy.project import BUILD, DEAD_LETTERS, FUNCTION_BUILD, SCHEDULER, TRIGGER, gcloud
-from deploy.steps import Ask, Ensure, Run, Step
-from deploy.values import Values
+from deploy.steps import Ask, Ensure, RunCommand, Step
+from deploy.values import EnvironmentValues
 
 __all__ = ["begin_step", "function_steps", "image", "job_steps", "release", "scheduler_steps", "uploaded"]
 
@@ -30,7 +30,7 @@ The mirror itself gives up later. So when such an event comes back from the dead
 has copied it."""
 
 
-def image(values: Values, tag: str) -> str:
+def image(values: EnvironmentValues, tag: str) -> str:
     """The jobs' image."""
     return f"{values.repository}/job:{tag}"
 
@@ -45,7 +45,7 @@ class _Job:
     timeout: str
 
 
-def _jobs(values: Values) -> tuple[_Job, ...]:
+def _jobs(values: EnvironmentValues) -> tuple[_Job, ...]:
     env, reports = f"--env={values.env.value}", location_of(Area.OWN, values.migration).uri + "reports"
     follow = ("--follow-deletions",) if values.mirror_deletes else ()
     copy, delete = ("migrate", env, "--execute", "--yes", *follow), ("delete", env, "--dry-run")
@@ -59,10 +59,10 @@ def _jobs(values: Values) -> tuple[_Job, ...]:
     )
 
 
-def job_steps(values: Values, tag: str) -> Iterator[Step]:
+def job_steps(values: EnvironmentValues, tag: str) -> Iterator[Step]:
     """The jobs: one image for all, one account for each."""
     for job in _jobs(values):
-        yield Run(
+        yield RunCommand(
             gcloud(
                 values,
                 *("run jobs deploy", values.name(job.name), f"--region={values.region}"),
@@ -82,13 +82,13 @@ def job_steps(values: Values, tag: str) -> Iterator[Step]:
         yield _on_run(values, "jobs", name, values.member(SCHEDULER), "roles/run.invoker")
 
 
-def begin_step(values: Values) -> Step:
+def begin_step(values: EnvironmentValues) -> Step:
     """Begins the migration on record, in the backfill's account: `backfill_job.commands.begin`. A whole record stays as it is.
 
     It waits for the end of the execution, and fails where the record is damaged, or where a person must name the phase.
     """
     begin = ("begin", f"--env={values.env.value}", f"--by={values.account(BUILD)}")
-    return Run(
+    return RunCommand(
         gcloud(
             values,
             *("run", "jobs", "execute", values.name(Part.BACKFILL.value), f"--region={values.region}"),
@@ -98,7 +98,7 @@ def begin_step(values: Values) -> Step:
     )
 
 
-def function_steps(values: Values, source: str) -> Iterator[Step]:
+def function_steps(values: EnvironmentValues, source: str) -> Iterator[Step]:
     """The mirrors with their triggers and dead letters, and the status page.
 
     Without the migration's record a mirror answers each event with an error. So the first step begins the migration, and no
@@ -141,7 +141,7 @@ def function_steps(values: Values, source: str) -> Iterator[Step]:
     yield _on_run(values, "services", Part.STATUS.value, values.operators, "roles/run.invoker")
 
 
-def scheduler_steps(values: Values) -> Iterator[Step]:
+def scheduler_steps(values: EnvironmentValues) -> Iterator[Step]:
     """The sweeps: recent days often, everything at night. And the verification that records a day after the cutover."""
     for name, (job, schedule) in values.schedules.items():
         at = f"--location={values.region}"
@@ -180,7 +180,7 @@ def release(root: Path) -> str:
     return digest.hexdigest()[:40]
 
 
-def _function(values: Values, part: Part, source: str, *flags: str) -> Ensure:
+def _function(values: EnvironmentValues, part: Part, source: str, *flags: str) -> Ensure:
     """Deploys a function unless its label says that it is up to date: a deployment takes minutes and makes a new revision."""
     name = values.name(part.value)
     words = (
@@ -200,7 +200,7 @@ def _function(values: Values, part: Part, source: str, *flags: str) -> Ensure:
     )
 
 
-def _dead_letters(values: Values, part: Part) -> Iterator[Step]:
+def _dead_letters(values: EnvironmentValues, part: Part) -> Iterator[Step]:
     """Sets the dead-letter topic of the subscription that Eventarc made for a mirror."""
     trigger, subscription = f"{part.name}_TRIGGER", f"{part.name}_SUBSCRIPTION"
     function = (values.name(part.value), "--gen2", f"--region={values.region}")
@@ -210,9 +210,9 @@ def _dead_letters(values: Values, part: Part) -> Iterator[Step]:
     yield Ask(subscription, gcloud(values, "eventarc triggers describe", *transport))
     topic = f"--dead-letter-topic=projects/{values.project}/topics/{values.name(DEAD_LETTERS)}"
     deliveries = f"--max-delivery-attempts={DELIVERIES}"
-    yield Run(gcloud(values, "pubsub subscriptions update", f"${subscription}", topic, deliveries))
+    yield RunCommand(gcloud(values, "pubsub subscriptions update", f"${subscription}", topic, deliveries))
 
 
-def _on_run(values: Values, kind: str, name: str, member: str, role: str) -> Run:
+def _on_run(values: EnvironmentValues, kind: str, name: str, member: str, role: str) -> RunCommand:
     binding = (values.name(name), f"--region={values.region}", f"--member={member}", f"--role={role}")
-    return Run(gcloud(values, f"run {kind} add-iam-policy-binding", *binding))
+    return RunCommand(gcloud(values, f"run {kind} add-iam-policy-binding", *binding))

@@ -6,8 +6,8 @@ A build has no permission for any of this. It only deploys new versions into it.
 from collections.abc import Iterator
 
 from backfill_job.rights import RIGHTS, Area, Part, Role, location_of
-from deploy.steps import Ask, Ensure, Run, Step, Words
-from deploy.values import Values
+from deploy.steps import Ask, Ensure, RunCommand, Step, Words
+from deploy.values import EnvironmentValues
 
 __all__ = [
     "ACCOUNTS",
@@ -98,17 +98,19 @@ OPERATOR_ROLES = (
 """Roles on the project for the people who run the migration."""
 
 
-def gcloud(values: Values, command: str, *words: str) -> Words:
+def gcloud(values: EnvironmentValues, command: str, *words: str) -> Words:
     """A gcloud command in the environment's project; the names of the command are separated by spaces."""
     return ("gcloud", *command.split(), *words, f"--project={values.project}", "--quiet")
 
 
-def project_steps(values: Values) -> Iterator[Step]:
+def project_steps(values: EnvironmentValues) -> Iterator[Step]:
     """Everything an owner sets up."""
     yield from _prerequisites(values)
-    yield Run(gcloud(values, "services enable", *(f"{name}.googleapis.com" for name in SERVICES)))
+    yield RunCommand(gcloud(values, "services enable", *(f"{name}.googleapis.com" for name in SERVICES)))
     for service in AGENTS:
-        yield Run(gcloud(values, "beta services identity create", f"--service={service}.googleapis.com"))
+        yield RunCommand(
+            gcloud(values, "beta services identity create", f"--service={service}.googleapis.com")
+        )
     yield from _places(values)
     yield from _accounts(values)
     yield from _roles(values)
@@ -117,7 +119,7 @@ def project_steps(values: Values) -> Iterator[Step]:
     yield from _people(values)
 
 
-def table(values: Values) -> Iterator[str]:
+def table(values: EnvironmentValues) -> Iterator[str]:
     """The table of accounts and rights in ``docs/deploy.md``, line by line."""
     yield "| account | where | may |"
     yield "|---|---|---|"
@@ -132,7 +134,7 @@ def table(values: Values) -> Iterator[str]:
         yield f"| `{values.name(name)}` | the project | {', '.join(f'`{role}`' for role in roles)} |"
 
 
-def _prerequisites(values: Values) -> Iterator[Step]:
+def _prerequisites(values: EnvironmentValues) -> Iterator[Step]:
     """Both buckets must be in the project, and have uniform access. Cloud Storage refuses a condition on any other bucket.
 
     Eventarc brings a bucket's events only within the bucket's own project.
@@ -146,7 +148,7 @@ def _prerequisites(values: Values) -> Iterator[Step]:
         yield Ask(name, gcloud(values, "storage buckets list", found, "--format=value(name)"), missing)
 
 
-def _places(values: Values) -> Iterator[Step]:
+def _places(values: EnvironmentValues) -> Iterator[Step]:
     at, sources = f"--location={values.region}", staging(values)
     found = ("--filter=name~/qpi-exports$", "--format=value(name)")
     yield Ensure(
@@ -167,7 +169,7 @@ def _places(values: Values) -> Iterator[Step]:
         )
 
 
-def _accounts(values: Values) -> Iterator[Step]:
+def _accounts(values: EnvironmentValues) -> Iterator[Step]:
     for name, title in ACCOUNTS.items():
         listed = (f"--filter=email={values.account(name)}", "--format=value(email)")
         yield Ensure(
@@ -176,7 +178,7 @@ def _accounts(values: Values) -> Iterator[Step]:
         )
 
 
-def _roles(values: Values) -> Iterator[Step]:
+def _roles(values: EnvironmentValues) -> Iterator[Step]:
     for role_id, permissions in (*((role.role_id, role.permissions) for role in Role), PAUSE):
         title = f"QPI exports: {role_id.removeprefix('qpiExports').lower()}"
         what = (role_id, f"--permissions={','.join(permissions)}", f"--title={title}", "--stage=GA")
@@ -187,7 +189,7 @@ def _roles(values: Values) -> Iterator[Step]:
         )
 
 
-def _storage_bindings(values: Values) -> Iterator[Step]:
+def _storage_bindings(values: EnvironmentValues) -> Iterator[Step]:
     """Which part holds which role where: in a whole bucket, or with a condition that limits the role to a prefix."""
     for right in RIGHTS:
         at = location_of(right.area, values.migration)
@@ -199,7 +201,7 @@ def _storage_bindings(values: Values) -> Iterator[Step]:
         yield _bind(values, "storage buckets", f"gs://{at.bucket}", member, role, condition)
 
 
-def _project_bindings(values: Values) -> Iterator[Step]:
+def _project_bindings(values: EnvironmentValues) -> Iterator[Step]:
     for name, roles in PROJECT_ROLES.items():
         for role in roles:
             yield _on_project(values, values.member(name), role)
@@ -229,7 +231,7 @@ def _project_bindings(values: Values) -> Iterator[Step]:
             yield _on_account(values, name, values.member(BUILD), "roles/iam.serviceAccountUser")
 
 
-def _people(values: Values) -> Iterator[Step]:
+def _people(values: EnvironmentValues) -> Iterator[Step]:
     people, dead_letters = values.operators, values.name(DEAD_LETTERS)
     for role in BUILDER_ROLES:
         if values.builders != people or role not in OPERATOR_ROLES:
@@ -248,20 +250,20 @@ def _people(values: Values) -> Iterator[Step]:
     yield _bind(values, "pubsub subscriptions", dead_letters, people, "roles/pubsub.subscriber")
 
 
-def staging(values: Values) -> str:
+def staging(values: EnvironmentValues) -> str:
     """The bucket of the sources of builds."""
     return f"{values.project}-qpi-exports-build"
 
 
-def _on_project(values: Values, member: str, role: str, condition: str = "None") -> Run:
+def _on_project(values: EnvironmentValues, member: str, role: str, condition: str = "None") -> RunCommand:
     words = ("gcloud", "projects", "add-iam-policy-binding", values.project)
-    return Run((*words, f"--member={member}", f"--role={role}", f"--condition={condition}", "--quiet"))
+    return RunCommand((*words, f"--member={member}", f"--role={role}", f"--condition={condition}", "--quiet"))
 
 
-def _on_account(values: Values, part: Part | str, member: str, role: str) -> Run:
+def _on_account(values: EnvironmentValues, part: Part | str, member: str, role: str) -> RunCommand:
     return _bind(values, "iam service-accounts", values.account(part), member, role)
 
 
-def _bind(values: Values, kind: str, name: str, member: str, role: str, *where: str) -> Run:
+def _bind(values: EnvironmentValues, kind: str, name: str, member: str, role: str, *where: str) -> RunCommand:
     binding = (name, f"--member={member}", f"--role={role}", *where)
-    return Run(gcloud(values, f"{kind} add-iam-policy-binding", *binding))
+    return RunCommand(gcloud(values, f"{kind} add-iam-policy-binding", *binding))

@@ -2,7 +2,7 @@
 
 Every step is idempotent. There are three kinds:
 
-- `Run`: a command that describes the wanted result.
+- `RunCommand`: a command that describes the wanted result.
 - `Ensure`: a command that only creates, and before it a listing that shows whether the thing exists.
 - `Ask`: a command whose output later steps use as ``$NAME``.
 
@@ -26,11 +26,11 @@ from shared.errors import MigrationError
 from shared.text import counted
 
 __all__ = [
-    "Answer",
     "Ask",
+    "CommandEnd",
     "Ensure",
     "Failed",
-    "Run",
+    "RunCommand",
     "Runs",
     "Step",
     "Words",
@@ -66,7 +66,7 @@ class Failed(MigrationError):
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class RunCommand:
     """A command that may run again."""
 
     command: Words
@@ -101,11 +101,11 @@ class Ask:
     missing: str = "an empty answer"
 
 
-Step = Run | Ensure | Ask
+Step = RunCommand | Ensure | Ask
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class CommandEnd:
     """How a command ended."""
 
     code: int
@@ -113,7 +113,7 @@ class Answer:
     err: str
 
 
-Runs = Callable[[Words], Answer]
+Runs = Callable[[Words], CommandEnd]
 Says = Callable[[str], None]
 Pauses = Callable[[float], None]
 """What runs a command, takes a line for a person, and waits some seconds."""
@@ -124,12 +124,12 @@ def script(steps: Iterable[Step]) -> Iterator[str]:
     yield "set -euo pipefail"
     found = [*steps]
     yield _PATIENT
-    binds = any(isinstance(step, Run) and _BINDING in step.command for step in found)
+    binds = any(isinstance(step, RunCommand) and _BINDING in step.command for step in found)
     if binds:
         yield _BIND
     for step in found:
         match step:
-            case Run(command):
+            case RunCommand(command):
                 yield f"{'bind ' if _BINDING in command else ''}{_line(command)}"
             case Ask(name, command, missing):
                 yield f'{name}="$({_line(command)})"\n: "${{{name}:?{missing}}}"'
@@ -196,9 +196,9 @@ def perform(steps: Iterable[Step], run: Runs, say: Says, pause: Pauses = time.sl
     binder = _Binder(run, say, pause)
     for step in steps:
         match step:
-            case Run(command) if _BINDING in command:
+            case RunCommand(command) if _BINDING in command:
                 binder.bind(_filled(command, answers))
-            case Run(command):
+            case RunCommand(command):
                 _change(command, answers, run, say)
             case Ask(name, command, missing):
                 answers[name] = _result(command, answers, run)
@@ -217,7 +217,7 @@ def perform(steps: Iterable[Step], run: Runs, say: Says, pause: Pauses = time.sl
 def _patient(run: Runs, say: Says, pause: Pauses) -> Runs:
     """Runs a command, and repeats it while a service or an agent is not ready yet."""
 
-    def patiently(words: Words) -> Answer:
+    def patiently(words: Words) -> CommandEnd:
         for _ in range(PATIENCE // PAUSE):
             answer = run(words)
             if not answer.code or not any(said in answer.err for said in _NOT_READY_YET):
@@ -257,7 +257,7 @@ class _Binder:
             self._pause(PAUSE)
 
 
-def with_gcloud(words: Words, limit: float = READING_SECONDS) -> Answer:
+def with_gcloud(words: Words, limit: float = READING_SECONDS) -> CommandEnd:
     """Run one command as a process. gcloud enables no service that the command happens to need.
 
     Args:
@@ -272,8 +272,10 @@ def with_gcloud(words: Words, limit: float = READING_SECONDS) -> Answer:
     except OSError as error:
         raise Failed(f"{words[0]} cannot be run ({error.strerror}); install the Google Cloud CLI") from error
     except subprocess.TimeoutExpired:
-        return Answer(NO_ANSWER, "", f"no answer within {counted(limit, 'second')}")
-    return Answer(done.returncode, *(text.decode(errors="replace") for text in (done.stdout, done.stderr)))
+        return CommandEnd(NO_ANSWER, "", f"no answer within {counted(limit, 'second')}")
+    return CommandEnd(
+        done.returncode, *(text.decode(errors="replace") for text in (done.stdout, done.stderr))
+    )
 
 
 def _change(command: Words, answers: Mapping[str, str], run: Runs, say: Says) -> None:
@@ -289,7 +291,7 @@ def _result(command: Words, answers: Mapping[str, str], run: Runs) -> str:
     return answer.out.strip()
 
 
-def _failure(words: Words, answer: Answer) -> Failed:
+def _failure(words: Words, answer: CommandEnd) -> Failed:
     why = " ".join(answer.err.split()) or "no message"
     return Failed(f"{shlex.join(words)}: ended with {answer.code}: {why}")
 

@@ -12,7 +12,7 @@ from shared.env_file import MEMBERS, OPERATOR_FORMS, deployed_name, read_env_fil
 from shared.errors import UsageError
 from shared.migration import Environment, Migration, qpi_exports
 
-__all__ = ["Values", "read_values"]
+__all__ = ["EnvironmentValues", "read_values"]
 
 _LOCATION = r"[a-z]+[0-9]*(?:-[a-z]+[0-9]+)?"
 """A region, a multi-region (``eu``) or a predefined dual-region (``eur4``), in the small letters of a trigger's location."""
@@ -43,7 +43,7 @@ _DEFAULTS = {"MIRROR_DELETES": "false", "VERIFY_SCHEDULE": "30 8 * * *"}
 
 
 @dataclass(frozen=True, slots=True)
-class Values:
+class EnvironmentValues:
     """One environment's values.
 
     Attributes:
@@ -111,7 +111,7 @@ class Values:
         return f"{self.region}-docker.pkg.dev/{self.project}/qpi-exports"
 
 
-def read_values(env: Environment, folder: Path) -> Values:
+def read_values(env: Environment, folder: Path) -> EnvironmentValues:
     """Read an environment's file.
 
     Raises:
@@ -125,9 +125,9 @@ def read_values(env: Environment, folder: Path) -> Values:
         raise UsageError(f"{path.name}: no value for {missing}")
     texts = {
         field.name: found[field.name.upper()]
-        for field in fields(Values)
+        for field in fields(EnvironmentValues)
         if field.name not in {"env", "tasks", "mirror_deletes"}
     }
-    return Values(
+    return EnvironmentValues(
         env=env, tasks=int(found["TASKS"]), mirror_deletes=found["MIRROR_DELETES"] == "true", **texts
     )

@@ -9,8 +9,8 @@ from typing import Any
 import uvloop
 
 from local_gcs.calls import parse_object
-from local_gcs.errors import Refused
-from local_gcs.events import RetryPolicy
+from local_gcs.errors import RequestRefused
+from local_gcs.events import DeliveryRetries
 from local_gcs.faults import FaultPlan
 from local_gcs.server import CannotStart, Options, serve
 from shared.command_line import OneLineParser, as_program, one_line
@@ -41,7 +41,7 @@ def parse_arguments(arguments: Sequence[str]) -> Options:
     """The options of a command line; a wrong one ends the process with status 2 and one line."""
     parser = _parser()
     given = parser.parse_args(arguments)
-    retry = RetryPolicy(given.event_first_pause, given.event_longest_pause, given.event_attempts)
+    retry = DeliveryRetries(given.event_first_pause, given.event_longest_pause, given.event_attempts)
     if not 0 <= given.port <= 65535:  # noqa: PLR2004 - the range of ports
         parser.error(f"argument --port: {given.port} is not between 0 and 65535")
     if retry.attempts < 1 or retry.first_pause < 0 or retry.longest_pause < 0:
@@ -57,7 +57,7 @@ def _faults(parser: argparse.ArgumentParser, given: argparse.Namespace) -> Fault
         if given.max_rewrite_bytes_per_call is not None:
             plan["max_rewrite_bytes_per_call"] = given.max_rewrite_bytes_per_call
         return FaultPlan.of(plan)
-    except Refused as refused:
+    except RequestRefused as refused:
         parser.error(f"argument --faults: {refused.message}")
 
 

@@ -19,16 +19,16 @@ from multidict import CIMultiDict, CIMultiDictProxy, istr
 from local_gcs.calls import (
     Call,
     Method,
-    Part,
+    MultipartPart,
     Reply,
-    Wire,
+    Transfer,
     boundary_of,
     parse_headers,
     parse_query,
-    refusal,
+    refused_reply,
     split_parts,
 )
-from local_gcs.errors import Refused, invalid, not_found
+from local_gcs.errors import RequestRefused, invalid, not_found
 from local_gcs.faults import NO_HIT, Faults, Hit, RetryTests
 from local_gcs.media import UploadsApi
 from local_gcs.model import Storage, require_metageneration
@@ -201,17 +201,17 @@ def batch(call: Call, dispatch: Dispatch) -> Reply:
     if len(parts) > MOST_PARTS:
         raise invalid(f"The batch request has {len(parts)} calls, of which at most {MOST_PARTS} are allowed.")
     boundary = f"batch_{token_hex(12)}"
-    body, wire = bytearray(), Wire.WHOLE
+    body, wire = bytearray(), Transfer.WHOLE
     for part in parts:
         reply = _do(part, dispatch)
-        if reply.wire is not Wire.WHOLE:
+        if reply.wire is not Transfer.WHOLE:
             wire = reply.wire
         body += f"--{boundary}\r\n".encode() + _rendered(part, reply)
     body += f"--{boundary}--\r\n".encode()
     return Reply(200, bytes(body), f"multipart/mixed; boundary={boundary}", wire=wire)
 
 
-def _do(part: Part, dispatch: Dispatch) -> Reply:
+def _do(part: MultipartPart, dispatch: Dispatch) -> Reply:
     head, _, body = part.body.replace(b"\r\n", b"\n").partition(b"\n\n")
     line, _, fields = head.partition(b"\n")
     words = line.decode("utf-8", "surrogateescape").split(" ")
@@ -225,7 +225,7 @@ def _do(part: Part, dispatch: Dispatch) -> Reply:
     return dispatch(words[0], target, CIMultiDict(parse_headers(fields)), body.rstrip(b"\n"))
 
 
-def _rendered(part: Part, reply: Reply) -> bytes:
+def _rendered(part: MultipartPart, reply: Reply) -> bytes:
     identifier = part.headers.get("content-id", "")
     head = "Content-Type: application/http\r\n"
     if identifier:
@@ -288,29 +288,29 @@ class Api:
             """Takes a step. The one that answers is counted, and its answer may be lost."""
             try:
                 reply = step()
-            except Refused as refused:
+            except RequestRefused as refused:
                 # Google sends the message of a failed read of content as text.
                 media = verb == "GET" and (path.startswith("/download/") or "alt=media" in query)
-                reply = refusal(refused, as_text=media)
+                reply = refused_reply(refused, as_text=media)
             except Exception:  # noqa: BLE001 - a defect here must show as a 500 and a traceback, not as a hung client
                 traceback.print_exc(file=sys.stderr)
                 message = "local_gcs has a defect: see its standard error."
-                reply = refusal(Refused(500, "internalError", message))
+                reply = refused_reply(RequestRefused(500, "internalError", message))
             if reply.rest is not None:
                 rest = reply.rest
                 reply.rest = lambda: take(rest)
                 return reply
             if hit.connection:
-                reply.wire = Wire.TRUNCATED if hit.connection == "truncate" else Wire.RESET
+                reply.wire = Transfer.TRUNCATED if hit.connection == "truncate" else Transfer.RESET
                 reply.cut = hit.cut
-            self.stats.count(method, str(reply.status) if reply.wire is Wire.WHOLE else reply.wire.value)
+            self.stats.count(method, str(reply.status) if reply.wire is Transfer.WHOLE else reply.wire.value)
             return reply
 
         return take(first)
 
     def _answer(self, call: Call) -> Reply:
         if call.headers.get("Authorization") == f"Bearer {SPOILT_TOKEN}":
-            raise Refused(401, "authError", "Invalid Credentials")
+            raise RequestRefused(401, "authError", "Invalid Credentials")
         check_request(call.method, call.params, call.headers)
         if self._storage.requester_pays:
             self._require_payer(call)

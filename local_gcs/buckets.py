@@ -19,14 +19,14 @@ from sortedcontainers import SortedDict
 
 from local_gcs.calls import Whole
 from local_gcs.discovery import check_fields, check_names, google, not_modelled
-from local_gcs.errors import Refused, invalid
-from local_gcs.objects import ObjectVersion, check_bucket_name, check_storage_class, parse
+from local_gcs.errors import RequestRefused, invalid
+from local_gcs.objects import ObjectVersion, check_bucket_name, check_storage_class, parse_moment
 
 __all__ = [
     "DELETE",
     "Bucket",
+    "BucketSettings",
     "LifecycleRule",
-    "Settings",
     "Shelf",
     "due_action",
     "locked_resource",
@@ -99,11 +99,11 @@ class _Condition:
 
 
 def _old(time: str | None, days: int, now: datetime) -> bool:
-    return time is not None and now - parse(time) >= timedelta(days=days)
+    return time is not None and now - parse_moment(time) >= timedelta(days=days)
 
 
 def _before(time: str | None, day: date) -> bool:
-    return time is not None and parse(time).date() < day
+    return time is not None and parse_moment(time).date() < day
 
 
 CONDITIONS: Mapping[str, _Condition] = {
@@ -153,7 +153,7 @@ DUAL_REGIONS = frozenset({"ASIA1", "EUR4", "EUR5", "EUR7", "EUR8", "NAM4"})
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class BucketSettings:
     """The effect of a bucket's configuration on its objects.
 
     Attributes:
@@ -173,7 +173,7 @@ class Settings:
     lifecycle: tuple[LifecycleRule, ...]
 
     @classmethod
-    def of(cls, resource: dict[str, Any]) -> "Settings":
+    def of(cls, resource: dict[str, Any]) -> "BucketSettings":
         """The settings that a bucket resource states. Refuses with 400: a field has the wrong shape, or is not modelled."""
 
         def stated(policy: str, name: str) -> Any:
@@ -247,7 +247,7 @@ class Bucket:
 
     name: str
     resource: dict[str, Any]
-    settings: Settings
+    settings: BucketSettings
     live: "SortedDict[str, ObjectVersion]" = field(default_factory=SortedDict)
     noncurrent: Shelf = field(default_factory=Shelf)
     soft_deleted: Shelf = field(default_factory=Shelf)
@@ -331,7 +331,7 @@ def patched_resource(
 
 def locked_resource(resource: dict[str, Any], *, now: str) -> dict[str, Any]:
     """A bucket resource whose retention policy is locked. Refuses with 400: it has no retention policy."""
-    if not Settings.of(resource).retention_seconds:
+    if not BucketSettings.of(resource).retention_seconds:
         raise invalid(f"Bucket '{resource['name']}' does not have a retention policy.")
     changed = patched_resource(resource, {}, now=now)
     changed["retentionPolicy"]["isLocked"] = True
@@ -361,14 +361,14 @@ def _checked(resource: dict[str, Any], before: dict[str, Any], *, now: str) -> d
     old_retention, retention = before.get("retentionPolicy") or {}, resource.get("retentionPolicy")
     if isinstance(retention, dict):
         resource["retentionPolicy"] = {**retention, "isLocked": bool(old_retention.get("isLocked"))}
-    settings = Settings.of(resource)
+    settings = BucketSettings.of(resource)
     seconds = settings.soft_delete_seconds
     if seconds and not SHORTEST_SOFT_DELETE <= seconds <= LONGEST_SOFT_DELETE:
         raise invalid("Soft delete retention duration must be 0, or between 7 and 90 days.")
     if old_retention.get("isLocked") and settings.retention_seconds < int(old_retention["retentionPeriod"]):
         verb = "reduce the retention duration of" if settings.retention_seconds else "remove"
         message = f"Cannot {verb} a locked Retention Policy for bucket '{resource['name']}'."
-        raise Refused(403, "forbidden", message)
+        raise RequestRefused(403, "forbidden", message)
     for field_name, period, number in (
         ("softDeletePolicy", "retentionDurationSeconds", seconds),
         ("retentionPolicy", "retentionPeriod", settings.retention_seconds),

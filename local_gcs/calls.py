@@ -12,22 +12,22 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 import orjson
 
-from local_gcs.errors import Refused, invalid
-from local_gcs.objects import Conditions, decode, integer, parse_conditions
+from local_gcs.errors import RequestRefused, invalid
+from local_gcs.objects import Conditions, decode_segment, integer, parse_conditions
 
 __all__ = [
     "Amount",
     "Call",
     "Method",
-    "Part",
+    "MultipartPart",
     "Reply",
+    "Transfer",
     "Whole",
-    "Wire",
     "boundary_of",
     "parse_headers",
     "parse_object",
     "parse_query",
-    "refusal",
+    "refused_reply",
     "split_parts",
     "stated",
 ]
@@ -35,7 +35,7 @@ __all__ = [
 JSON = "application/json; charset=UTF-8"
 
 
-class Wire(Enum):
+class Transfer(Enum):
     """How an answer travels."""
 
     WHOLE = "whole"
@@ -100,7 +100,7 @@ class Reply:
     body: bytes = b""
     content_type: str = JSON
     headers: dict[str, str] = field(default_factory=dict)
-    wire: Wire = Wire.WHOLE
+    wire: Transfer = Transfer.WHOLE
     cut: int | None = None
     rest: "Callable[[], Reply] | None" = None
     pause: float = 0.0
@@ -110,7 +110,7 @@ Method = Callable[[Call], Reply]
 """One method of the API."""
 
 
-def refusal(refused: Refused, *, as_text: bool = False) -> Reply:
+def refused_reply(refused: RequestRefused, *, as_text: bool = False) -> Reply:
     """The answer to a request that is refused: an error body, or its message alone."""
     if refused.status == 304:  # noqa: PLR2004 - an answer of this status has no body
         return Reply(304)
@@ -154,7 +154,7 @@ def parse_query(query: str) -> dict[str, str]:
         name, _, value = pair.partition("=")
         if not name:
             continue
-        text = decode(value.replace("+", " ")) if "+" in value or "%" in value else value
+        text = decode_segment(value.replace("+", " ")) if "+" in value or "%" in value else value
         params[name] = f"{params[name]}\n{text}" if name == "permissions" and name in params else text
     return params
 
@@ -163,7 +163,7 @@ def parse_query(query: str) -> dict[str, str]:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class MultipartPart:
     """One part: header fields with names in lower case, and the content without the boundary's line end."""
 
     headers: dict[str, str]
@@ -181,7 +181,7 @@ def boundary_of(content_type: str) -> bytes:
     return boundary.strip("'").encode()
 
 
-def split_parts(body: bytes, boundary: bytes) -> list[Part]:
+def split_parts(body: bytes, boundary: bytes) -> list[MultipartPart]:
     """The parts of a multipart body. Refuses with 400: it does not end with the boundary."""
     mark = b"\n--" + boundary
     pieces = (b"\n" + body).split(mark)
@@ -190,16 +190,16 @@ def split_parts(body: bytes, boundary: bytes) -> list[Part]:
     return [_part(piece) for piece in pieces[1:-1]]
 
 
-def _part(piece: bytes) -> Part:
+def _part(piece: bytes) -> MultipartPart:
     """A part from the text between two boundaries: a line end, headers, an empty line, the body."""
     piece = piece.removesuffix(b"\r").partition(b"\n")[2]
     if piece.startswith((b"\n", b"\r\n")):
-        return Part({}, piece.partition(b"\n")[2])
+        return MultipartPart({}, piece.partition(b"\n")[2])
     ends = [(at, len(mark)) for mark in (b"\r\n\r\n", b"\n\n") if (at := piece.find(mark)) >= 0]
     if not ends:
-        return Part(parse_headers(piece), b"")
+        return MultipartPart(parse_headers(piece), b"")
     at, length = min(ends)
-    return Part(parse_headers(piece[:at]), piece[at + length :])
+    return MultipartPart(parse_headers(piece[:at]), piece[at + length :])
 
 
 def parse_headers(block: bytes) -> dict[str, str]:

@@ -12,9 +12,9 @@ from typing import Any
 
 import msgspec
 
-from local_gcs.errors import Refused
+from local_gcs.errors import RequestRefused
 
-__all__ = ["Google", "GoogleMethod", "check_fields", "check_names", "google", "not_modelled"]
+__all__ = ["DiscoveryExtract", "GoogleMethod", "check_fields", "check_names", "google", "not_modelled"]
 
 
 class GoogleMethod(msgspec.Struct, frozen=True):
@@ -43,7 +43,7 @@ class GoogleMethod(msgspec.Struct, frozen=True):
         return self.http.partition(" ")[2]
 
 
-class Google(msgspec.Struct, frozen=True):
+class DiscoveryExtract(msgspec.Struct, frozen=True):
     """The extract.
 
     Attributes:
@@ -62,15 +62,15 @@ class Google(msgspec.Struct, frozen=True):
 
 
 @cache
-def google() -> Google:
+def google() -> DiscoveryExtract:
     """The extract, read once."""
     extract = files("local_gcs").joinpath("google_storage_v1.json").read_bytes()
-    return msgspec.json.decode(extract, type=Google)
+    return msgspec.json.decode(extract, type=DiscoveryExtract)
 
 
-def not_modelled(what: str, *, location: str = "") -> Refused:
+def not_modelled(what: str, *, location: str = "") -> RequestRefused:
     """400: Google's service has it, this server does not model it; to ignore it would be a wrong answer."""
-    return Refused(400, "notModelled", f"local_gcs does not model {what}.", location=location)
+    return RequestRefused(400, "notModelled", f"local_gcs does not model {what}.", location=location)
 
 
 def check_fields(resource: Mapping[str, Any], schema: str, modelled: frozenset[str]) -> None:
@@ -101,8 +101,8 @@ def check_names(value: Any, shape: Any) -> None:
             check_names(part, inner)
 
 
-def _unknown(name: str) -> Refused:
-    return Refused(400, "invalid", f"Unknown field: {name}", location=name)
+def _unknown(name: str) -> RequestRefused:
+    return RequestRefused(400, "invalid", f"Unknown field: {name}", location=name)
 
 
 def _is_off(value: Any) -> bool:

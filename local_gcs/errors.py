@@ -1,11 +1,11 @@
 """Refusals: the error that Cloud Storage answers with instead of doing what a request asks.
 
-The model raises `Refused`. The HTTP layer renders it as the error body of the JSON API (Cloud Storage documentation,
+The model raises `RequestRefused`. The HTTP layer renders it as the error body of the JSON API (Cloud Storage documentation,
 "HTTP status and error codes for JSON"). In this package "refuses with 404" says that a function raises it with this status.
 """
 
 __all__ = [
-    "Refused",
+    "RequestRefused",
     "bucket_missing",
     "condition_failed",
     "invalid",
@@ -15,7 +15,7 @@ __all__ = [
 ]
 
 
-class Refused(Exception):
+class RequestRefused(Exception):
     """A request that is refused with an HTTP status.
 
     Attributes:
@@ -37,32 +37,32 @@ class Refused(Exception):
         return {"error": {"code": self.status, "message": self.message, "errors": [detail]}}
 
 
-def object_missing(bucket: str, name: str) -> Refused:
+def object_missing(bucket: str, name: str) -> RequestRefused:
     """404: no such object, or no such version of it."""
-    return Refused(404, "notFound", f"No such object: {bucket}/{name}")
+    return RequestRefused(404, "notFound", f"No such object: {bucket}/{name}")
 
 
-def bucket_missing() -> Refused:
+def bucket_missing() -> RequestRefused:
     """404: no such bucket."""
-    return Refused(404, "notFound", "The specified bucket does not exist.")
+    return RequestRefused(404, "notFound", "The specified bucket does not exist.")
 
 
-def not_found() -> Refused:
+def not_found() -> RequestRefused:
     """404: no such resource."""
-    return Refused(404, "notFound", "Not Found")
+    return RequestRefused(404, "notFound", "Not Found")
 
 
-def condition_failed() -> Refused:
+def condition_failed() -> RequestRefused:
     """412: a generation or metageneration condition does not hold."""
     message = "At least one of the pre-conditions you specified did not hold."
-    return Refused(412, "conditionNotMet", message, location="If-Match")
+    return RequestRefused(412, "conditionNotMet", message, location="If-Match")
 
 
-def not_modified() -> Refused:
+def not_modified() -> RequestRefused:
     """304: a read asked for something newer, and there is nothing newer."""
-    return Refused(304, "notModified", "Not Modified", location="If-None-Match")
+    return RequestRefused(304, "notModified", "Not Modified", location="If-None-Match")
 
 
-def invalid(message: str, *, location: str = "", reason: str = "invalid") -> Refused:
+def invalid(message: str, *, location: str = "", reason: str = "invalid") -> RequestRefused:
     """400: the request is invalid."""
-    return Refused(400, reason, message, location=location)
+    return RequestRefused(400, reason, message, location=location)

@@ -26,10 +26,10 @@ import orjson
 from local_gcs.calls import stated
 from local_gcs.errors import invalid
 from local_gcs.faults import Faults
-from local_gcs.model import Change, ChangeKind
+from local_gcs.model import ChangeKind, ObjectChange
 from local_gcs.resources import Renderer
 
-__all__ = ["Publisher", "RetryPolicy", "Subscription"]
+__all__ = ["DeliveryRetries", "Publisher", "Subscription"]
 
 TYPE = "google.cloud.storage.object.v1."
 TYPES = tuple(TYPE + kind.value for kind in ChangeKind)
@@ -49,7 +49,7 @@ PRINTABLE = "!#$&'()*+,-./:;<=>?@[\\]^_`{|}~"
 
 
 @dataclass(frozen=True, slots=True)
-class RetryPolicy:
+class DeliveryRetries:
     """Pauses, in seconds, and attempts of a failed delivery.
 
     Attributes:
@@ -95,7 +95,7 @@ class Subscription(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise invalid(f"form: of {', '.join(FORMS)}")
         return msgspec.structs.replace(made, types=types)
 
-    def wants(self, change: Change) -> bool:
+    def wants(self, change: ObjectChange) -> bool:
         """Whether the subscriber wants a change."""
         if self.bucket not in {None, change.version.bucket}:
             return False
@@ -105,7 +105,7 @@ class Subscription(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 @dataclass(slots=True)
 class _Delivery:
     identifier: str
-    change: Change
+    change: ObjectChange
     failed: int = 0
     error: str = ""
 
@@ -134,7 +134,7 @@ class _Subscriber:
 class Publisher:
     """Delivers events; lives on one event loop, from `start` to `stop`."""
 
-    def __init__(self, *, renderer: Renderer, faults: Faults, policy: RetryPolicy) -> None:
+    def __init__(self, *, renderer: Renderer, faults: Faults, policy: DeliveryRetries) -> None:
         self._renderer = renderer
         self._faults = faults
         self._policy = policy
@@ -188,13 +188,13 @@ class Publisher:
 
     # ---------------------------------------------------------------- publishing
 
-    def publish(self, change: Change) -> None:
+    def publish(self, change: ObjectChange) -> None:
         """Sends a change to all subscribers that want it; a listener of the storage."""
         for subscriber in self._subscribers.values():
             if subscriber.subscription.wants(change):
                 self._send(subscriber, change)
 
-    def _send(self, subscriber: _Subscriber, change: Change) -> None:
+    def _send(self, subscriber: _Subscriber, change: ObjectChange) -> None:
         self._counts["published"] += 1
         faults, random = self._faults.plan.events, self._faults.random
         if faults.drop and random.random() < faults.drop:

@@ -40,7 +40,7 @@ import msgspec
 import orjson
 
 from local_gcs.calls import Amount, Call, Reply, Whole, stated
-from local_gcs.errors import Refused, not_found
+from local_gcs.errors import RequestRefused, not_found
 from local_gcs.resources import json_reply
 from local_gcs.routing import is_meant, known_method
 
@@ -188,7 +188,7 @@ class Hit:
     """
 
     connection: str = ""
-    refused: Refused | None = None
+    refused: RequestRefused | None = None
     answer: Reply | None = None
     cut: int | None = None
 
@@ -255,7 +255,7 @@ class Faults:
                     f"The object {bucket}/{name} exceeded the rate limit for object mutation operations (create, "
                     "update, and delete). Please reduce your request rate."
                 )
-                return Hit(refused=Refused(429, "rateLimitExceeded", message))
+                return Hit(refused=RequestRefused(429, "rateLimitExceeded", message))
         self._written.update(dict.fromkeys(names, now))
         return None
 
@@ -273,7 +273,7 @@ def _hit(
     if status in CONNECTION:
         return Hit(connection=str(status), cut=cut)
     usual_reason, usual_message = REASONS.get(int(status), ("unknown", f"Status {status} on demand."))
-    return Hit(refused=Refused(int(status), reason or usual_reason, message or usual_message))
+    return Hit(refused=RequestRefused(int(status), reason or usual_reason, message or usual_message))
 
 
 # -------------------------------------------------------------------- scripts of a client
@@ -323,7 +323,9 @@ class RetryTests:
             return Hit(connection=SCRIPTED[instruction])
         found = INSTRUCTION.fullmatch(instruction)
         if found and found["status"]:
-            return Hit(refused=Refused(int(found["status"]), "retryTest", "The retry test asked for this."))
+            return Hit(
+                refused=RequestRefused(int(found["status"]), "retryTest", "The retry test asked for this.")
+            )
         return Hit(connection="truncate", cut=int(found["kibibytes"]) * 1024 if found else None)
 
     def insert(self, call: Call) -> Reply:

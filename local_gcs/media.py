@@ -19,7 +19,7 @@ from urllib.parse import urlencode
 from multidict import istr
 
 from local_gcs.calls import Call, Reply, boundary_of, parse_object, split_parts
-from local_gcs.errors import Refused, invalid
+from local_gcs.errors import RequestRefused, invalid
 from local_gcs.model import Storage
 from local_gcs.objects import Conditions, Content, ObjectVersion
 from local_gcs.resources import Renderer, draft_of, etag, object_reply
@@ -131,7 +131,7 @@ class UploadsApi:
             if session.length not in {"", str(total)}:
                 raise invalid("The size differs from X-Upload-Content-Length.")
             session.version = self._store(session, bytes(session.data), call.headers)
-        except Refused:
+        except RequestRefused:
             del self._sessions[identifier]
             raise
         session.data.clear()
@@ -159,7 +159,7 @@ class UploadsApi:
         if end - begin != len(call.body) or (total is not None and end > total):
             raise invalid("Content-Range does not match the length of the body.")
         if begin > len(session.data):
-            raise Refused(503, "backendError", "Invalid request. There is a gap before this range.")
+            raise RequestRefused(503, "backendError", "Invalid request. There is a gap before this range.")
         if streamed and total is None:
             total = end
         if not streamed and end != total and (end - begin) % QUANTUM:
@@ -176,7 +176,7 @@ class UploadsApi:
 
     def _session(self, identifier: str) -> _Upload:
         if identifier not in self._sessions:
-            raise Refused(404, "notFound", "No such upload session.")
+            raise RequestRefused(404, "notFound", "No such upload session.")
         return self._sessions[identifier]
 
 
@@ -233,7 +233,7 @@ def download(version: ObjectVersion, headers: Mapping[str, str]) -> Reply:
         return reply
     first, last = _bounds(*wanted.groups(), size=size)
     if first >= size or first > last:
-        raise Refused(
+        raise RequestRefused(
             416, "requestedRangeNotSatisfiable", "Request range not satisfiable", location="If-Range"
         )
     answer["Content-Range"] = f"bytes {first}-{last}/{size}"

@@ -13,13 +13,13 @@ from typing import Any
 from local_gcs.buckets import (
     DELETE,
     Bucket,
-    Settings,
+    BucketSettings,
     due_action,
     locked_resource,
     new_resource,
     patched_resource,
 )
-from local_gcs.errors import Refused, bucket_missing, invalid, not_modified, object_missing
+from local_gcs.errors import RequestRefused, bucket_missing, invalid, not_modified, object_missing
 from local_gcs.objects import (
     NO_HOLDS,
     NONE,
@@ -35,7 +35,7 @@ from local_gcs.objects import (
     stamp,
 )
 
-__all__ = ["Change", "ChangeKind", "ComposeSource", "Storage", "require_metageneration"]
+__all__ = ["ChangeKind", "ComposeSource", "ObjectChange", "Storage", "require_metageneration"]
 
 MOST_COMPONENTS = 32
 
@@ -50,7 +50,7 @@ class ChangeKind(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class ObjectChange:
     """One change; the version is that after it."""
 
     kind: ChangeKind
@@ -75,7 +75,7 @@ class Storage:
         self._generations = generations
         self.buckets: dict[str, Bucket] = {}
         self.requester_pays: set[str] = set()
-        self.listeners: list[Callable[[Change], None]] = []
+        self.listeners: list[Callable[[ObjectChange], None]] = []
 
     def now(self) -> str:
         """The current time as Cloud Storage writes it."""
@@ -96,8 +96,8 @@ class Storage:
         name = resource["name"]
         if name in self.buckets:
             message = "Your previous request to create the named bucket succeeded and you already own it."
-            raise Refused(409, "conflict", message)
-        bucket = self.buckets[name] = Bucket(name, resource, Settings.of(resource))
+            raise RequestRefused(409, "conflict", message)
+        bucket = self.buckets[name] = Bucket(name, resource, BucketSettings.of(resource))
         self._note_payer(bucket)
         return bucket
 
@@ -118,7 +118,7 @@ class Storage:
         return bucket
 
     def _reconfigure(self, bucket: Bucket, resource: dict[str, Any]) -> None:
-        before, settings = bucket.settings, Settings.of(resource)
+        before, settings = bucket.settings, BucketSettings.of(resource)
         bucket.resource, bucket.settings = resource, settings
         self._note_payer(bucket)
         if before.retention_seconds != settings.retention_seconds:
@@ -136,7 +136,7 @@ class Storage:
         bucket = self.bucket(name)
         require_metageneration(bucket, conditions)
         if bucket.live or bucket.noncurrent:
-            raise Refused(409, "conflict", "The bucket you tried to delete is not empty.")
+            raise RequestRefused(409, "conflict", "The bucket you tried to delete is not empty.")
         del self.buckets[name]
         self.requester_pays.discard(name)
 
@@ -208,7 +208,7 @@ class Storage:
             for name, content, attributes in objects
         }
         if bucket.live and not bucket.live.keys().isdisjoint(fresh):
-            raise Refused(409, "conflict", "Some of these objects exist.")
+            raise RequestRefused(409, "conflict", "Some of these objects exist.")
         bucket.live.update(fresh)
         return len(fresh)
 
@@ -376,7 +376,7 @@ class Storage:
         """Deletes a version by rule; whether that was possible."""
         try:
             self._remove(bucket, version, archiving=True)
-        except Refused:
+        except RequestRefused:
             return False
         return True
 
@@ -384,7 +384,7 @@ class Storage:
 
     def _tell(self, kind: ChangeKind, version: ObjectVersion, time: str) -> None:
         for listener in self.listeners:
-            listener(Change(kind, version, time))
+            listener(ObjectChange(kind, version, time))
 
     def _shelve(self, bucket: Bucket, version: ObjectVersion, now: str) -> None:
         if bucket.settings.versioning:
@@ -414,14 +414,14 @@ class Storage:
                 f"Object '{version.bucket}/{version.name}' is under active {kind} hold and cannot be deleted, "
                 "overwritten or archived until hold is removed."
             )
-            raise Refused(403, "objectUnderActiveHold", message)
+            raise RequestRefused(403, "objectUnderActiveHold", message)
         expires = version.retention_expires
         if expires and expires > self.now() and not (replacing and bucket.settings.versioning):
             message = (
                 f"Object '{version.bucket}/{version.name}' is subject to bucket's retention policy or object "
                 f"retention and cannot be deleted or overwritten until {expires}"
             )
-            raise Refused(403, "retentionPolicyNotMet", message)
+            raise RequestRefused(403, "retentionPolicyNotMet", message)
 
     @staticmethod
     def _retained(bucket: Bucket, version: ObjectVersion) -> ObjectVersion:
@@ -446,6 +446,6 @@ def require_metageneration(bucket: Bucket, conditions: Conditions, *, reading: b
     if reading and unwanted == bucket.metageneration:
         raise not_modified()
     if wanted not in {None, bucket.metageneration} or unwanted == bucket.metageneration:
-        raise Refused(
+        raise RequestRefused(
             412, "conditionNotMet", "At least one of the pre-conditions you specified did not hold."
         )

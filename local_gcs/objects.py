@@ -44,12 +44,12 @@ __all__ = [
     "check_object_name",
     "check_storage_class",
     "custom_time",
-    "decode",
+    "decode_segment",
     "integer",
     "later",
     "ordered",
-    "parse",
     "parse_conditions",
+    "parse_moment",
     "stamp",
     "successor",
     "unordered",
@@ -87,7 +87,7 @@ def check_bucket_name(name: object) -> str:
     return name
 
 
-def decode(segment: str) -> str:
+def decode_segment(segment: str) -> str:
     """Decodes a percent-encoded path segment or query value. Refuses with 400: it, or a lone surrogate, is not UTF-8."""
     if "%" not in segment and segment.isascii():
         return segment
@@ -121,7 +121,7 @@ def stamp(moment: datetime) -> str:
     return moment.isoformat(timespec="milliseconds")[:-6] + "Z"
 
 
-def parse(text: str) -> datetime:
+def parse_moment(text: str) -> datetime:
     """The moment that a text names; UTC if it names no zone.
 
     Raises:
@@ -140,7 +140,7 @@ def custom_time(text: str) -> str:
     given = RFC_3339.fullmatch(text)
     if not given:
         raise ValueError(text)
-    moment = parse(text)
+    moment = parse_moment(text)
     if given["zone"] == "Z" and len(given["fraction"] or "") <= MICROSECONDS:
         return text
     return moment.isoformat(timespec="microseconds" if moment.microsecond else "seconds")[:-6] + "Z"
@@ -148,7 +148,7 @@ def custom_time(text: str) -> str:
 
 def later(text: str, *, seconds: float) -> str:
     """The time so many seconds after another."""
-    return stamp(parse(text) + timedelta(seconds=seconds))
+    return stamp(parse_moment(text) + timedelta(seconds=seconds))
 
 
 # -------------------------------------------------------------------- generations

@@ -27,14 +27,14 @@ from multidict import istr
 from local_gcs.buckets import Bucket
 from local_gcs.calls import Call, Reply
 from local_gcs.discovery import check_fields, google
-from local_gcs.errors import Refused, condition_failed, invalid, not_modified
+from local_gcs.errors import RequestRefused, condition_failed, invalid, not_modified
 from local_gcs.objects import (
     Contexts,
     Draft,
     ObjectVersion,
     check_storage_class,
     custom_time,
-    parse,
+    parse_moment,
 )
 
 __all__ = [
@@ -158,7 +158,7 @@ def _frozen(tree: dict[str, Any]) -> Selection:
     return Selection({name: _frozen(subtree) for name, subtree in tree.items()} or None)
 
 
-def _malformed(text: str) -> Refused:
+def _malformed(text: str) -> RequestRefused:
     return invalid(f"Invalid field selection {text}", location="fields", reason="invalidParameter")
 
 
@@ -347,7 +347,7 @@ def patched_draft(old: Draft, resource: dict[str, Any]) -> Draft:
     }
     if "customTime" in resource:
         wanted, before = _custom_time(resource), attributes.custom_time
-        if before and (not wanted or parse(wanted) < parse(before)):
+        if before and (not wanted or parse_moment(wanted) < parse_moment(before)):
             raise invalid("Custom time cannot be removed or set to an earlier time.", location="customTime")
         changes["custom_time"] = wanted
     if "metadata" in resource:

@@ -23,7 +23,7 @@ from local_gcs.errors import invalid
 from local_gcs.model import Storage
 from local_gcs.objects import NONE, Conditions, Draft, ObjectVersion
 
-__all__ = ["Begun", "Progress", "RewriteRequest", "Rewriter"]
+__all__ = ["PendingRewrite", "Progress", "RewriteRequest", "Rewriter"]
 
 MEBIBYTE = 1024 * 1024
 MOST_TOKENS = 10_000
@@ -67,7 +67,7 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
-class Begun:
+class PendingRewrite:
     """A call between its two steps, or a rewrite between two calls: what was read, and copied by earlier calls."""
 
     request: RewriteRequest
@@ -88,11 +88,11 @@ class Rewriter:
 
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
-        self._steps: OrderedDict[str, Begun] = OrderedDict()
+        self._steps: OrderedDict[str, PendingRewrite] = OrderedDict()
         self.limit: int | None = None
         self.gap: Callable[[], float] = float
 
-    def begin(self, request: RewriteRequest, token: str = "") -> Begun:
+    def begin(self, request: RewriteRequest, token: str = "") -> PendingRewrite:
         """Takes the first step of a call: checks everything, and reads the source.
 
         The token is that of the previous call; it is empty for the first. Refuses with 400 for an unusable token,
@@ -103,16 +103,16 @@ class Rewriter:
             raise invalid(message, location="maxBytesRewrittenPerCall")
         source, written = self._source(request, token)
         self._destination(request)
-        return Begun(request, source, written)
+        return PendingRewrite(request, source, written)
 
-    def finish(self, begun: Begun) -> Progress:
+    def finish(self, begun: PendingRewrite) -> Progress:
         """Takes the second step: commits, or remembers its progress. Refuses with 404, 412 or 403."""
         request, source, written = begun.request, begun.source, begun.written
         bucket = self._destination(request)
         size = source.content.size
         written = min([size, *[written + limit for limit in (request.chunk, self.limit) if limit]])
         if written < size:
-            return Progress(written, size, token=self._remember(Begun(request, source, written)))
+            return Progress(written, size, token=self._remember(PendingRewrite(request, source, written)))
         return Progress(size, size, self._commit(bucket, request, source))
 
     def rewrite(self, request: RewriteRequest, token: str = "") -> Progress:
@@ -146,7 +146,7 @@ class Rewriter:
             draft = replace(draft, contexts=source.contexts)
         return self._storage.put(bucket, request.name, source.content, draft)
 
-    def _remember(self, step: Begun) -> str:
+    def _remember(self, step: PendingRewrite) -> str:
         token = secrets.token_urlsafe(24)
         self._steps[token] = step
         if len(self._steps) > MOST_TOKENS:

@@ -15,8 +15,8 @@ from operator import itemgetter
 from multidict import istr
 
 from local_gcs.discovery import GoogleMethod, google, not_modelled
-from local_gcs.errors import Refused, invalid, not_found
-from local_gcs.objects import OF_OBJECT, OF_SOURCE, decode
+from local_gcs.errors import RequestRefused, invalid, not_found
+from local_gcs.objects import OF_OBJECT, OF_SOURCE, decode_segment
 from local_gcs.resources import parse_fields
 
 __all__ = ["MODELLED", "WITHOUT_EFFECT", "Target", "check_request", "is_meant", "known_method", "resolve"]
@@ -145,11 +145,11 @@ def resolve(verb: str, path: str) -> Target:
     route = _route(verb, segments)
     if route is None:
         if any(_route(other, segments) for other in VERBS):
-            raise Refused(405, "methodNotAllowed", "Method Not Allowed")
+            raise RequestRefused(405, "methodNotAllowed", "Method Not Allowed")
         raise not_found()
     if route.method not in SERVED:
         raise not_modelled(f"the method {route.method}")
-    return route.method, tuple([decode(segments[n]) for n in route.names])
+    return route.method, tuple([decode_segment(segments[n]) for n in route.names])
 
 
 def _route(verb: str, segments: list[str]) -> _Route | None:

@@ -41,9 +41,9 @@ import orjson
 from aiohttp import web
 
 from local_gcs.api import Api
-from local_gcs.calls import Reply, Whole, Wire, parse_object, parse_query, refusal, stated
-from local_gcs.errors import Refused, not_found
-from local_gcs.events import Publisher, RetryPolicy, Subscription
+from local_gcs.calls import Reply, Transfer, Whole, parse_object, parse_query, refused_reply, stated
+from local_gcs.errors import RequestRefused, not_found
+from local_gcs.events import DeliveryRetries, Publisher, Subscription
 from local_gcs.faults import FaultPlan, Faults
 from local_gcs.model import Storage
 from local_gcs.objects import Attributes, Content, ordered, stamp, unordered
@@ -143,7 +143,7 @@ class Options:
     seed: int = 0
     events: Sequence[str] = ()
     faults: FaultPlan = field(default_factory=FaultPlan)
-    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    retry: DeliveryRetries = field(default_factory=DeliveryRetries)
     until_stdin_closes: bool = False
 
 
@@ -196,7 +196,7 @@ class Server:
         while reply.rest is not None:
             await asyncio.sleep(reply.pause)
             reply = reply.rest()
-        if reply.wire is Wire.WHOLE:
+        if reply.wire is Transfer.WHOLE:
             return _response(reply)
         return await _broken(request, reply)
 
@@ -208,8 +208,8 @@ class Server:
             if method is None:
                 raise not_found()
             return Reply(body=orjson.dumps(method(parse_object(body) if body else parse_query(query))))
-        except Refused as refused:
-            return refusal(refused)
+        except RequestRefused as refused:
+            return refused_reply(refused)
 
     def _now(self) -> datetime:
         return datetime.now(UTC) + self._ahead
@@ -237,7 +237,7 @@ async def _broken(request: web.BaseRequest, reply: Reply) -> web.StreamResponse:
     transport = request.transport
     if transport is None:
         return response
-    if reply.wire is Wire.RESET or not reply.body:
+    if reply.wire is Transfer.RESET or not reply.body:
         transport.abort()
         return response
     half = web.StreamResponse(status=reply.status, headers=response.headers)
@@ -271,7 +271,7 @@ async def _run(server: Server, options: Options, listener: socket, announce: Cal
             server.storage.create_bucket({"name": name})
         for address in options.events:
             server.publisher.subscribe(Subscription.of({"url": address}))
-    except Refused as refused:
+    except RequestRefused as refused:
         raise CannotStart(refused.message) from refused
     stop = _stop_signal(options)
     runner = web.ServerRunner(_web_server(server), shutdown_timeout=QUICK)

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import TextIO
 
 from monitoring.checks import problems
-from monitoring.differences import Action, Change, changes
-from monitoring.files import Resources, Values, load
-from monitoring.services import Project, Services, wanted_of
+from monitoring.differences import ResourceAction, ResourceChange, changes
+from monitoring.files import ProjectValues, Resources, load_files
+from monitoring.services import MonitoredProject, Services, wanted_of
 from shared.command_line import OneLineParser, as_program, one_line
 from shared.env_file import DEPLOYED, deployed_name
 from shared.errors import MigrationError, UsageError
@@ -98,8 +98,8 @@ def resources_of(arguments: argparse.Namespace) -> Resources:
     where = (arguments.env, arguments.project, arguments.region, arguments.runbook)
     given = ("mirror_service", "reverse_service", "jobs", "deletion_account")
     names = {name: getattr(arguments, name) for name in given}
-    values = Values.of(*where, tasks=arguments.tasks, **names)
-    resources = load(values.by_name())
+    values = ProjectValues.of(*where, tasks=arguments.tasks, **names)
+    resources = load_files(values.by_name())
     found = problems(resources, _runbook())
     if found:
         more = f" (and {len(found) - 3} more)" if len(found) > 3 else ""  # noqa: PLR2004 -- a line's worth
@@ -123,21 +123,25 @@ def _apply(
     for channel in channels:
         if not channel.startswith("projects/") or "/notificationChannels/" not in channel:
             raise UsageError(f"--channel {channel} is not projects/P/notificationChannels/N")
-    project = Project(connect(), arguments.project, arguments.env, sleep)
+    project = MonitoredProject(connect(), arguments.project, arguments.env, sleep)
     found = changes(wanted_of(resources, arguments.env, channels), project.existing())
     for change in found:
         _tell(change, stdout)
-        if not arguments.dry_run and change.wanted and change.action in {Action.CREATE, Action.UPDATE}:
+        if (
+            not arguments.dry_run
+            and change.wanted
+            and change.action in {ResourceAction.CREATE, ResourceAction.UPDATE}
+        ):
             project.put(change.wanted, change.existing)
     counts = Counter(change.action for change in found)
-    summary = ", ".join(f"{counts[action]} {action.value}" for action in Action if counts[action])
+    summary = ", ".join(f"{counts[action]} {action.value}" for action in ResourceAction if counts[action])
     print(f"{summary}{'; nothing was changed' if arguments.dry_run else ''}", file=stdout)
 
 
-def _tell(change: Change, stdout: TextIO) -> None:
-    if change.action is Action.LEFT_OVER and change.existing is not None:
+def _tell(change: ResourceChange, stdout: TextIO) -> None:
+    if change.action is ResourceAction.LEFT_OVER and change.existing is not None:
         print(f"left over: {change.existing.name}; no file makes it any more: delete it by hand", file=stdout)
-    elif change.action is not Action.NOTHING and change.wanted is not None:
+    elif change.action is not ResourceAction.NOTHING and change.wanted is not None:
         print(f"{change.action.value} {change.wanted.kind} {change.wanted.key}", file=stdout)
         for line in change.lines():
             print(f"  {line}", file=stdout)

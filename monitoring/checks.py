@@ -12,8 +12,8 @@ from typing import Any
 
 from monitoring import log_filter
 from monitoring.files import Resource, Resources, user_metric
-from monitoring.query import GROUP, LEGEND, Selector, groups, metric_filter, promql, seconds, selectors
-from monitoring.vocabulary import RESOURCE_LABELS, Catalog, Metric, Points, event_fields, is_number
+from monitoring.query import GROUP, LEGEND, Selector, groups, metric_filter, promql, seconds_of, selectors
+from monitoring.vocabulary import RESOURCE_LABELS, Catalog, Metric, Points, event_fields, is_counted_field
 from shared.errors import UsageError
 from shared.events_log import Event
 
@@ -184,7 +184,7 @@ def _extractor_problems(content: Mapping[str, Any]) -> Iterator[str]:
         yield "a distribution, and nothing else, has a value extractor and buckets"
     elif distribution:
         match = _EXTRACT.fullmatch(content["valueExtractor"])
-        if match is None or not is_number(match[1]):
+        if match is None or not is_counted_field(match[1]):
             yield f"{content['valueExtractor']} gives no number"
             return
         missing = {event for event in events if match[1] not in event_fields().get(event, ())}
@@ -264,7 +264,7 @@ def _alert_problems(alert: Resource, catalog: Catalog, known: set[str]) -> Itera
             yield f"no {key}"
     if "notificationChannels" in content or "userLabels" in content:
         yield "channels and labels are put in when it is applied"
-    if seconds(content.get("alertStrategy", {}).get("autoClose", "0s")) < MIN_AUTO_CLOSE:
+    if seconds_of(content.get("alertStrategy", {}).get("autoClose", "0s")) < MIN_AUTO_CLOSE:
         yield f"autoClose is at least {MIN_AUTO_CLOSE}s"
     for condition in content.get("conditions", ()):
         for problem in _condition_problems(condition, content, catalog):
@@ -307,14 +307,14 @@ def _condition_problems(
             query = {"timeSeriesFilter": {"filter": threshold["filter"], "aggregation": aggregation}}
             yield from query_problems(query, catalog, one_resource=True)
             yield from _duration_problems(threshold.get("duration", "0s"))
-            if not MIN_ALIGNMENT <= seconds(aggregation["alignmentPeriod"]) <= MAX_ALIGNMENT:
+            if not MIN_ALIGNMENT <= seconds_of(aggregation["alignmentPeriod"]) <= MAX_ALIGNMENT:
                 yield f"alignmentPeriod is {MIN_ALIGNMENT}s to {MAX_ALIGNMENT}s"
         case _:
             yield "this kind of condition is not checked; use one that is"
 
 
 def _duration_problems(duration: str) -> Iterator[str]:
-    if seconds(duration) % 60:
+    if seconds_of(duration) % 60:
         yield f"duration {duration} is not a multiple of 60s"
 
 

@@ -17,10 +17,10 @@ import yaml
 
 from shared.errors import UsageError
 
-__all__ = ["Action", "Change", "Existing", "Wanted", "changes", "fingerprint"]
+__all__ = ["Existing", "ResourceAction", "ResourceChange", "Wanted", "changes", "fingerprint"]
 
 
-class Action(Enum):
+class ResourceAction(Enum):
     """What happens to one resource."""
 
     CREATE = "create"
@@ -64,7 +64,7 @@ class Existing:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class ResourceChange:
     """What has to be done with one resource.
 
     Attributes:
@@ -72,13 +72,13 @@ class Change:
         existing: None for a resource that is created.
     """
 
-    action: Action
+    action: ResourceAction
     wanted: Wanted | None
     existing: Existing | None = None
 
     def lines(self) -> list[str]:
         """The difference as a unified diff of YAML; empty where nothing is changed."""
-        if self.action not in {Action.CREATE, Action.UPDATE} or self.wanted is None:
+        if self.action not in {ResourceAction.CREATE, ResourceAction.UPDATE} or self.wanted is None:
             return []
         before: Any = {}
         if self.existing is not None:
@@ -97,7 +97,7 @@ def fingerprint(content: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def changes(wanted: Iterable[Wanted], existing: Iterable[Existing]) -> list[Change]:
+def changes(wanted: Iterable[Wanted], existing: Iterable[Existing]) -> list[ResourceChange]:
     """Compare; gives one change for each resource, in the order of `wanted`, and then what is left over.
 
     Raises:
@@ -111,13 +111,13 @@ def changes(wanted: Iterable[Wanted], existing: Iterable[Existing]) -> list[Chan
             )
         there[one.kind, one.key] = one
     found = [_change(one, there.pop((one.kind, one.key), None)) for one in wanted]
-    left = [Change(Action.LEFT_OVER, None, one) for one in there.values() if one.managed]
+    left = [ResourceChange(ResourceAction.LEFT_OVER, None, one) for one in there.values() if one.managed]
     return found + left
 
 
-def _change(wanted: Wanted, existing: Existing | None) -> Change:
+def _change(wanted: Wanted, existing: Existing | None) -> ResourceChange:
     if existing is None:
-        return Change(Action.CREATE, wanted)
+        return ResourceChange(ResourceAction.CREATE, wanted)
     if not existing.managed:
         raise UsageError(
             f"{existing.name} is there, and this software did not make it; it is not touched: rename or delete it"
@@ -126,7 +126,7 @@ def _change(wanted: Wanted, existing: Existing | None) -> Change:
         _refuse_another_type(wanted, existing)
     same = existing.fingerprint == fingerprint(wanted.content)
     same = same and _like(existing.content, wanted.content) == wanted.content
-    return Change(Action.NOTHING if same else Action.UPDATE, wanted, existing)
+    return ResourceChange(ResourceAction.NOTHING if same else ResourceAction.UPDATE, wanted, existing)
 
 
 def _refuse_another_type(wanted: Wanted, existing: Existing) -> None:

@@ -25,7 +25,7 @@ from shared.env_file import DEPLOYED, deployed_name
 from shared.errors import UsageError
 from shared.migration import Environment, Location, qpi_exports
 
-__all__ = ["Resource", "Resources", "Values", "checked", "load", "user_metric"]
+__all__ = ["ProjectValues", "Resource", "Resources", "checked", "load_files", "user_metric"]
 
 MESSAGES: Mapping[str, Any] = {"metrics": LogMetric, "alerts": monitoring_v3.AlertPolicy, "": Dashboard}
 """The message that a file must be, by its folder."""
@@ -35,7 +35,7 @@ _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@%~-]*")
 
 
 @dataclass(frozen=True, slots=True)
-class Values:
+class ProjectValues:
     """What differs between projects and environments.
 
     Attributes:
@@ -67,7 +67,7 @@ class Values:
         paths: tuple[Location, Location] | None = None,
         tasks: int = 1,
         **names: str,
-    ) -> "Values":
+    ) -> "ProjectValues":
         """The values of an environment.
 
         Args:
@@ -83,7 +83,7 @@ class Values:
         usual["deletion_account"] = f"{deployed_name('deletion', env)}@{project}.iam.gserviceaccount.com"
         named = usual | {name: value for name, value in names.items() if value}
         buckets = (source.bucket, source.prefix, destination.bucket)
-        return Values(env, project, region, *buckets, tasks=tasks, runbook=runbook, **named)
+        return ProjectValues(env, project, region, *buckets, tasks=tasks, runbook=runbook, **named)
 
     def by_name(self) -> dict[str, str]:
         """The values under the names that files use.
@@ -124,7 +124,7 @@ def user_metric(name: str) -> str:
     return f"logging.googleapis.com/user/{name}"
 
 
-def load(values: Mapping[str, str], root: Traversable | None = None) -> Resources:
+def load_files(values: Mapping[str, str], root: Traversable | None = None) -> Resources:
     """Read all files of a folder, by default this package's; each is a valid message of its API.
 
     Raises:

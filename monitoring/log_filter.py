@@ -13,7 +13,7 @@ from typing import Any
 
 from shared.errors import UsageError
 
-__all__ = ["SEVERITIES", "Comparison", "Filter", "comparisons", "matches", "named", "parse", "value_at"]
+__all__ = ["SEVERITIES", "FieldComparison", "Filter", "comparisons", "matches", "named", "parse", "value_at"]
 
 SEVERITIES = ("DEFAULT", "DEBUG", "INFO", "NOTICE", "WARNING", "ERROR", "CRITICAL", "ALERT", "EMERGENCY")
 
@@ -38,7 +38,7 @@ _ORDER: Mapping[str, Callable[[Any, Any], bool]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class FieldComparison:
     """A field compared with one or several values; one that fits is enough."""
 
     field: str
@@ -67,7 +67,7 @@ class Some:
     parts: tuple["Filter", ...]
 
 
-Filter = Comparison | Negation | Every | Some
+Filter = FieldComparison | Negation | Every | Some
 
 
 def parse(text: str) -> Filter:
@@ -76,17 +76,17 @@ def parse(text: str) -> Filter:
     Raises:
         UsageError: It is empty, or not in the part of the language that is understood.
     """
-    reader = _Reader(text)
+    reader = _FilterReader(text)
     found = reader.conjunction()
     if reader.kind:
         raise reader.refusal()
     return found
 
 
-def comparisons(found: Filter) -> Iterator[Comparison]:
+def comparisons(found: Filter) -> Iterator[FieldComparison]:
     """Every comparison in a filter."""
     match found:
-        case Comparison():
+        case FieldComparison():
             yield found
         case Negation(part):
             yield from comparisons(part)
@@ -95,7 +95,7 @@ def comparisons(found: Filter) -> Iterator[Comparison]:
                 yield from comparisons(part)
 
 
-def named(compared: Iterable[Comparison], field: str) -> set[str]:
+def named(compared: Iterable[FieldComparison], field: str) -> set[str]:
     """The values that comparisons name for a field."""
     return {value for one in compared if one.field == field for value in one.values}
 
@@ -103,7 +103,7 @@ def named(compared: Iterable[Comparison], field: str) -> set[str]:
 def matches(found: Filter, entry: Mapping[str, Any]) -> bool:
     """Whether a filter takes a log entry: nested mappings."""
     match found:
-        case Comparison(field, op, values):
+        case FieldComparison(field, op, values):
             value = value_at(entry, field)
             return value is not None and any(_compare(field, value, op, wanted) for wanted in values)
         case Negation(part):
@@ -139,7 +139,7 @@ def _compare(field: str, value: Any, op: str, wanted: str) -> bool:
         return False
 
 
-class _Reader:
+class _FilterReader:
     def __init__(self, text: str) -> None:
         self._text = text
         self._at = 0
@@ -183,14 +183,14 @@ class _Reader:
             raise self.refusal()
         op = self._take()
         if self.symbol != "(":
-            return Comparison(field, op, (self._value(field),))
+            return FieldComparison(field, op, (self._value(field),))
         self._next()
         values = [self._value(field)]
         while self._is_word("OR"):
             self._next()
             values.append(self._value(field))
         self._expect(")")
-        return Comparison(field, op, tuple(values))
+        return FieldComparison(field, op, tuple(values))
 
     def _value(self, field: str) -> str:
         if self.kind not in {"text", "word"}:

@@ -26,7 +26,7 @@ __all__ = [
     "groups",
     "metric_filter",
     "promql",
-    "seconds",
+    "seconds_of",
     "selector",
     "selectors",
 ]
@@ -171,7 +171,7 @@ def groups(found: Expr) -> set[str]:
     return {label for modifier in modifiers if modifier for label in modifier.labels}
 
 
-def seconds(duration: str) -> float:
+def seconds_of(duration: str) -> float:
     """A duration in the API's JSON form, such as ``300s``."""
     return float(duration.removesuffix("s"))
 

@@ -21,7 +21,7 @@ from monitoring.differences import Existing, Wanted, fingerprint
 from monitoring.files import Resources, checked
 from shared.errors import MigrationError, UsageError
 
-__all__ = ["MANAGED_BY", "Project", "Services", "wanted_of"]
+__all__ = ["MANAGED_BY", "MonitoredProject", "Services", "wanted_of"]
 
 MANAGED_BY = "qpi-exports-migration"
 
@@ -90,7 +90,7 @@ def wanted_of(resources: Resources, env: str, channels: tuple[str, ...]) -> list
 
 
 @dataclass(frozen=True, slots=True)
-class Project:
+class MonitoredProject:
     """One project's resources for one environment."""
 
     services: Services

@@ -23,15 +23,15 @@ from datetime import UTC, date, datetime, time, timedelta
 from enum import Enum
 
 from shared.phase import Phase
-from shared.state import DayPart, Kind, Light, State
+from shared.state import DayPart, EntryKind, Light, State
 from shared.text import counted
 
 __all__ = [
     "EQUAL",
     "GREEN_DAYS",
     "KEY",
-    "Day",
     "GreenDays",
+    "SoakDay",
     "Square",
     "day_of",
     "green_days",
@@ -65,7 +65,7 @@ KEY = ", ".join(f"{letter} {square.value}" for square, letter in LETTERS.items()
 
 
 @dataclass(frozen=True, slots=True)
-class Day:
+class SoakDay:
     """One day after the cutover, with the parts of the verification that decided it; none where it is missing."""
 
     day: date
@@ -83,7 +83,7 @@ class Day:
 class GreenDays:
     """The days from the first whole one after the cutover up to today, or up to yesterday while today has no verification."""
 
-    days: tuple[Day, ...] = ()
+    days: tuple[SoakDay, ...] = ()
 
     @property
     def in_a_row(self) -> int:
@@ -94,7 +94,7 @@ class GreenDays:
         )
 
     @property
-    def shown(self) -> tuple[Day, ...]:
+    def shown(self) -> tuple[SoakDay, ...]:
         """The last of them, for people."""
         return self.days[-SHOWN:]
 
@@ -162,22 +162,22 @@ def _judged(state: State) -> Iterator[tuple[datetime, tuple[DayPart, ...]]]:
     """The verifications that began and ended since the cutover, and before a deletion: when each began, and its parts."""
     number = state.cutover_entry
     history = () if number is None else state.history[number + 1 :]
-    begun = {entry.change for entry in history if entry.kind is Kind.COMPARING}
+    begun = {entry.change for entry in history if entry.kind is EntryKind.COMPARING}
     for entry in history:
         found = entry.comparison
         if entry.day and found is not None and found.begun in begun and entry.phase is Phase.CUT_OVER:
             yield found.began, entry.day
 
 
-def _of_day(day: date, verifications: list[tuple[DayPart, ...]]) -> Day:
+def _of_day(day: date, verifications: list[tuple[DayPart, ...]]) -> SoakDay:
     """The red verification decides, or else the green one, or else the last."""
     if not verifications:
-        return Day(day, Square.MISSING)
+        return SoakDay(day, Square.MISSING)
     squares = [square_of(parts) for parts in verifications]
     for square in (Square.RED, Square.GREEN):
         if square in squares:
-            return Day(day, square, verifications[squares.index(square)])
-    return Day(day, squares[-1], verifications[-1])
+            return SoakDay(day, square, verifications[squares.index(square)])
+    return SoakDay(day, squares[-1], verifications[-1])
 
 
 def _first_whole_day(cutover: datetime) -> date:

@@ -29,8 +29,8 @@ __all__ = [
     "LAYOUTS_VERSION",
     "Classified",
     "Gap",
-    "Kind",
     "Layout",
+    "ObjectKind",
     "answers_folder",
     "classify",
     "file_type",
@@ -41,7 +41,7 @@ _JSONL = ".jsonl"
 _ONE_DAY = timedelta(days=1)
 
 
-class Kind(Enum):
+class ObjectKind(Enum):
     """The kind of an object, by its name."""
 
     ANSWERS = "answers"
@@ -66,7 +66,7 @@ class Layout:
     """One known form of names below the prefix; its template has holes (`_HOLES`) for its day and for what varies."""
 
     template: str
-    kind: Kind
+    kind: ObjectKind
     since: str
 
     @property
@@ -82,13 +82,17 @@ class Layout:
         return filled.replace("{N}", str(number)).replace("{anything}", anything)
 
 
-_ANSWERS = Layout("qpi_answers_{YYYYMMDD}/user_id_{N}.jsonl", Kind.ANSWERS, "today, one submission an object")
+_ANSWERS = Layout(
+    "qpi_answers_{YYYYMMDD}/user_id_{N}.jsonl", ObjectKind.ANSWERS, "today, one submission an object"
+)
 
 LAYOUTS = (
     _ANSWERS,
-    Layout("qpi_answers_{YYYYMMDD}/{anything}", Kind.STRAY, "whatever else lies in a day's folder"),
-    Layout("qpi_answers_{YYYYMMDD}.jsonl", Kind.FLAT_ANSWERS, "before the folders, a day's submissions"),
-    Layout("qpi_questions_{YYYYMMDD}.csv", Kind.QUESTIONS, "before the folders"),
+    Layout("qpi_answers_{YYYYMMDD}/{anything}", ObjectKind.STRAY, "whatever else lies in a day's folder"),
+    Layout(
+        "qpi_answers_{YYYYMMDD}.jsonl", ObjectKind.FLAT_ANSWERS, "before the folders, a day's submissions"
+    ),
+    Layout("qpi_questions_{YYYYMMDD}.csv", ObjectKind.QUESTIONS, "before the folders"),
 )
 """The first row that matches applies."""
 
@@ -111,7 +115,7 @@ class Classified:
         impossible_date: The text at the place of the date, if that day does not exist; else empty.
     """
 
-    kind: Kind
+    kind: ObjectKind
     day: date | None
     critical: bool
     impossible_date: str = ""
@@ -137,7 +141,7 @@ def classify(relative: str, size: int) -> Classified:
         relative: The name below the prefix; empty for the prefix's own placeholder.
         size: Bytes. It only tells placeholders from objects with the name of one.
     """
-    kind, text = Kind.UNKNOWN, ""
+    kind, text = ObjectKind.UNKNOWN, ""
     for known, pattern in _PATTERNS:
         if match := pattern.fullmatch(relative):
             kind, text = known, match[1]
@@ -145,9 +149,9 @@ def classify(relative: str, size: int) -> Classified:
     day = _day(text) if text else None
     impossible = "" if day else text
     if size == 0 and (not relative or relative.endswith("/")):
-        return Classified(Kind.PLACEHOLDER, day, critical=False, impossible_date=impossible)
+        return Classified(ObjectKind.PLACEHOLDER, day, critical=False, impossible_date=impossible)
     critical = relative[-len(_JSONL) :].lower() == _JSONL
-    return Classified(kind if day else Kind.UNKNOWN, day, critical, impossible)
+    return Classified(kind if day else ObjectKind.UNKNOWN, day, critical, impossible)
 
 
 def file_type(relative: str) -> str:

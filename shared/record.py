@@ -50,7 +50,7 @@ __all__ = [
     "TRIES",
     "Begin",
     "Record",
-    "Standing",
+    "RecordStanding",
     "begin",
     "changeable",
     "not_adopted",
@@ -65,7 +65,7 @@ TRIES = 30
 """An update gives up after so many attempts. At each of them another program's change was faster."""
 
 
-class Standing(Enum):
+class RecordStanding(Enum):
     """How far a migration's record is there."""
 
     NONE = "none"
@@ -77,14 +77,14 @@ class Standing(Enum):
 class Record:
     """The record as it was read; where there is none, the initial state and 0 as the head's generation."""
 
-    standing: Standing
+    standing: RecordStanding
     state: State
     generation: int
 
     @property
     def exists(self) -> bool:
         """Whether there is one."""
-        return self.standing is not Standing.NONE
+        return self.standing is not RecordStanding.NONE
 
 
 def read_record(
@@ -117,7 +117,7 @@ def read_state(
         StorageError: It could not be read.
     """
     record = read_record(store, migration, pause)
-    if record.standing is Standing.NONE:
+    if record.standing is RecordStanding.NONE:
         raise not_begun(migration)
     return record.state
 
@@ -140,11 +140,11 @@ def changeable(record: Record, migration: Migration) -> State:
         PhaseUnknown: There is no record, or it is of version 1.
     """
     match record.standing:
-        case Standing.NONE:
+        case RecordStanding.NONE:
             raise not_begun(migration)
-        case Standing.VERSION_1:
+        case RecordStanding.VERSION_1:
             raise not_adopted(migration)
-        case Standing.WHOLE:
+        case RecordStanding.WHOLE:
             return record.state
 
 
@@ -430,18 +430,18 @@ def _checked_record(
 ) -> Record:
     """The record, where head and history agree."""
     if head is None and not listed:
-        return Record(Standing.NONE, State.initial(migration), ABSENT)
+        return Record(RecordStanding.NONE, State.initial(migration), ABSENT)
     generation, contents = head or (ABSENT, None)
     content, phases = head_and_phases(contents, listed, migration)
     state = _state_in(content, migration)
     if state.version == 1:
-        return Record(Standing.VERSION_1, state, generation)
+        return Record(RecordStanding.VERSION_1, state, generation)
     check_lengths(len(state.history), len(phases), migration)
     for number, (entry, phase, each) in enumerate(zip(state.history, phases, listed, strict=True), 1):
         contents = state.entry_bytes(entry)
         if entry.phase is not phase or each.crc32c != crc32c_of(contents):
             raise disagreement(migration, f"entry {number} of the history is not what the head tells")
-    return Record(Standing.WHOLE, state, generation)
+    return Record(RecordStanding.WHOLE, state, generation)
 
 
 def _write(store: RecordStore, migration: Migration, state: State, generation: int, kept: int) -> None:

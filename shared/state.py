@@ -38,14 +38,15 @@ __all__ = [
     "SHA256",
     "UNFIT",
     "VERSION",
-    "Begun",
+    "BegunDeletion",
     "ComparisonRecord",
     "DayPart",
+    "EntryKind",
     "Erasure",
     "HistoryEntry",
-    "Kind",
     "Light",
     "Overridden",
+    "PrincipalUse",
     "ReadersRecord",
     "RunRecord",
     "SeenPrincipal",
@@ -53,7 +54,6 @@ __all__ = [
     "Signatory",
     "Site",
     "State",
-    "Use",
     "check_folded",
     "foreign_readers",
     "too_few",
@@ -126,7 +126,7 @@ class RunRecord:
     certificate_sha256: Sha256 | None = None
 
 
-class Kind(Enum):
+class EntryKind(Enum):
     """What an entry of the history is about."""
 
     BEGUN = "begun"
@@ -146,7 +146,7 @@ class Kind(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Begun:
+class BegunDeletion:
     """A manifest that a deletion began with, and the SHA-256 of its head."""
 
     name: _Line
@@ -198,7 +198,7 @@ class Erasure:
     names: tuple[_Digest, ...]
 
 
-class Use(Enum):
+class PrincipalUse(Enum):
     """What a principal did with objects of the legacy path."""
 
     READ = "read"
@@ -216,7 +216,7 @@ class SeenPrincipal:
     """
 
     name: _Line
-    use: Use
+    use: PrincipalUse
     count: Count
     last: _Moment
 
@@ -338,14 +338,14 @@ class HistoryEntry:
     at: _Moment
     by: _Line
     change: _Line
-    kind: Kind
+    kind: EntryKind
     phase: Phase
     was: Phase | None = None
     signatory: Signatory | None = None
     signed: _Moment | None = None
     note: _MaybeEmpty = ""
     void: tuple[_Line, ...] = ()
-    manifest: Begun | None = None
+    manifest: BegunDeletion | None = None
     overridden: tuple[Overridden, ...] = ()
     before: _MaybeEmpty = ""
     run: _MaybeEmpty = ""
@@ -366,7 +366,7 @@ class HistoryEntry:
         if self.erasure is not None:
             return f"erasure of {counted(len(self.erasure.names), 'name')}"
         said = self._said
-        if self.kind is Kind.NOTE:
+        if self.kind is EntryKind.NOTE:
             return said  # whole: a sentence of version 1
         if self.void:
             said += f"; to be signed anew: {', '.join(self.void)}"
@@ -384,29 +384,29 @@ class HistoryEntry:
         name = self.signatory.value if self.signatory else ""
         signed = utc_text(self.signed) if self.signed else ""
         match self.kind:
-            case Kind.BEGUN:
+            case EntryKind.BEGUN:
                 return f"migration begun in phase {self.phase.value}"
-            case Kind.PHASE:
+            case EntryKind.PHASE:
                 return f"phase {self.was.value if self.was else ''} to {self.phase.value}"
-            case Kind.SIGN_OFF:
+            case EntryKind.SIGN_OFF:
                 return f"sign-off {name}"
-            case Kind.SIGNED_AGAIN:
+            case EntryKind.SIGNED_AGAIN:
                 return f"sign-off {name} again, the one of {signed} stands"
-            case Kind.WITHDRAWN:
+            case EntryKind.WITHDRAWN:
                 return f"sign-off {name} of {signed} withdrawn"
-            case Kind.DELETION_GOES_ON:
+            case EntryKind.DELETION_GOES_ON:
                 return "deletion goes on"
-            case Kind.COMPARING:
+            case EntryKind.COMPARING:
                 return f"comparison begun by run {self.run}"
-            case Kind.COMPARED:
+            case EntryKind.COMPARED:
                 return "comparison ended"
-            case Kind.SITES_SEEN:
+            case EntryKind.SITES_SEEN:
                 return "places that read the legacy path:"
-            case Kind.SITES_ACCEPTED:
+            case EntryKind.SITES_ACCEPTED:
                 return "accepted" if self.sites else "accepted that no code reads either path"
-            case Kind.READER_ACKNOWLEDGED:
+            case EntryKind.READER_ACKNOWLEDGED:
                 return f"acknowledged on the legacy path {self.principal}"
-            case Kind.NOTE | Kind.ERASURE | Kind.READERS_SEEN:
+            case EntryKind.NOTE | EntryKind.ERASURE | EntryKind.READERS_SEEN:
                 return self.note
 
     def content(self) -> dict[str, Any]:
@@ -444,17 +444,17 @@ class State:
         phase, since = Phase.DUAL_WRITE, None
         signoffs: dict[tuple[Signatory, str], SignOff] = {}
         for entry in history:
-            if entry.kind is Kind.BEGUN and since is None:
+            if entry.kind is EntryKind.BEGUN and since is None:
                 since = entry.at
             phase = entry.phase
-            if entry.kind is Kind.PHASE:
+            if entry.kind is EntryKind.PHASE:
                 since = entry.at
                 signoffs = {} if phase is Phase.ROLLED_BACK else signoffs
             if entry.signatory is not None:
                 key = (entry.signatory, entry.by)
-                if entry.kind is Kind.SIGN_OFF:
+                if entry.kind is EntryKind.SIGN_OFF:
                     signoffs[key] = SignOff(entry.signatory, entry.by, entry.at, entry.note)
-                elif entry.kind is Kind.WITHDRAWN:
+                elif entry.kind is EntryKind.WITHDRAWN:
                     signoffs.pop(key, None)
         return replace(
             self, phase=phase, since=since, signoffs=tuple(signoffs.values()), history=tuple(history)
@@ -489,7 +489,7 @@ class State:
     @property
     def decisions(self) -> tuple[HistoryEntry, ...]:
         """People's entries of the history, oldest first."""
-        commands = {Kind.COMPARING, Kind.COMPARED, Kind.SITES_SEEN, Kind.READERS_SEEN}
+        commands = {EntryKind.COMPARING, EntryKind.COMPARED, EntryKind.SITES_SEEN, EntryKind.READERS_SEEN}
         return tuple(entry for entry in self.history if entry.kind not in commands)
 
     @property
@@ -498,7 +498,7 @@ class State:
         found: dict[str, Site] = {}
         for entry in self.history:
             for site in entry.sites:
-                if entry.kind is Kind.SITES_SEEN:
+                if entry.kind is EntryKind.SITES_SEEN:
                     found[site.name] = site
                 elif not site.reads:
                     found.pop(site.name, None)
@@ -507,7 +507,7 @@ class State:
     def acceptance(self, site: Site | None) -> HistoryEntry | None:
         """The entry by which a person accepted a place that reads elsewhere; for None, that there is no consumer."""
         for entry in reversed(self.history):
-            if entry.kind is not Kind.SITES_ACCEPTED:
+            if entry.kind is not EntryKind.SITES_ACCEPTED:
                 continue
             if site is None and not entry.sites:
                 return entry
@@ -525,14 +525,14 @@ class State:
     @property
     def acknowledged(self) -> dict[str, HistoryEntry]:
         """By name, the principals that a person acknowledged on the legacy path since the source of truth last changed."""
-        acknowledged = Kind.READER_ACKNOWLEDGED
+        acknowledged = EntryKind.READER_ACKNOWLEDGED
         return {entry.principal: entry for entry in self._since_truth if entry.kind is acknowledged}
 
     @property
     def _since_truth(self) -> tuple[HistoryEntry, ...]:
         """The entries after the last cutover or rollback: who may read the legacy path before a cutover may not after it."""
         changes = {Phase.CUT_OVER, Phase.ROLLED_BACK}
-        last = self._last(lambda entry: entry.kind is Kind.PHASE and entry.phase in changes)
+        last = self._last(lambda entry: entry.kind is EntryKind.PHASE and entry.phase in changes)
         return self.history[last + 1 :]
 
     def _last(self, fits: Callable[[HistoryEntry], bool]) -> int:
@@ -569,7 +569,7 @@ class State:
             (
                 entry
                 for entry in reversed(self.history[after + 1 :])
-                if entry.kind is Kind.COMPARING and entry.change not in ended
+                if entry.kind is EntryKind.COMPARING and entry.change not in ended
             ),
             None,
         )
@@ -586,7 +586,7 @@ class State:
             (
                 number
                 for number, entry in enumerate(self.history)
-                if entry.kind is Kind.PHASE and entry.phase is Phase.DELETING
+                if entry.kind is EntryKind.PHASE and entry.phase is Phase.DELETING
             ),
             0,
         )
@@ -595,7 +595,7 @@ class State:
 
     def in_this_phase(self, comparison: ComparisonRecord) -> bool:
         """Whether a comparison began after the phase did: by the order of the history, which needs no clock."""
-        phase = self._last(lambda entry: entry.kind in {Kind.BEGUN, Kind.PHASE})
+        phase = self._last(lambda entry: entry.kind in {EntryKind.BEGUN, EntryKind.PHASE})
         return self._begun.get(comparison.begun, -1) > phase
 
     def ran_in_this_phase(self, run: str, started: datetime) -> bool:
@@ -654,7 +654,9 @@ class State:
     def _begun(self) -> dict[str, int]:
         """Where in the history each comparison began, by the id of that change."""
         return {
-            entry.change: number for number, entry in enumerate(self.history) if entry.kind is Kind.COMPARING
+            entry.change: number
+            for number, entry in enumerate(self.history)
+            if entry.kind is EntryKind.COMPARING
         }
 
     @property
@@ -674,7 +676,7 @@ class State:
             (
                 number
                 for number, entry in reversed([*enumerate(self.history)])
-                if entry.phase is Phase.CUT_OVER and (entry.kind is Kind.PHASE or number == 0)
+                if entry.phase is Phase.CUT_OVER and (entry.kind is EntryKind.PHASE or number == 0)
             ),
             None,
         )
@@ -686,7 +688,7 @@ class State:
         return None if number is None or self.phase.before_cutover else self.history[number].at
 
     @property
-    def manifests(self) -> tuple[Begun, ...]:
+    def manifests(self) -> tuple[BegunDeletion, ...]:
         """The manifests that deletions began with, oldest first."""
         return tuple(entry.manifest for entry in self.history if entry.manifest is not None)
 
@@ -759,7 +761,7 @@ def foreign_readers(state: State, since: datetime) -> tuple[SeenPrincipal, ...] 
     """
     since = max(since, state.legacy_ended or since)
     looks, known = state.readers, state.acknowledged
-    seen: dict[tuple[str, Use], SeenPrincipal] = {}
+    seen: dict[tuple[str, PrincipalUse], SeenPrincipal] = {}
     for look in reversed(looks):
         seen |= {(each.name, each.use): each for each in look.principals if each.last >= since}
     found = tuple(each for each in seen.values() if each.name not in known)
@@ -829,7 +831,9 @@ def check_folded(state: State) -> None:
         ValueError: It says something else.
     """
     for number, (entry, after) in enumerate(pairwise(state.history), 2):
-        if after.phase is not entry.phase and (after.kind is not Kind.PHASE or after.was is not entry.phase):
+        if after.phase is not entry.phase and (
+            after.kind is not EntryKind.PHASE or after.was is not entry.phase
+        ):
             raise ValueError(
                 f"entry {number} of its history sets a phase that does not follow the phase before"
             )

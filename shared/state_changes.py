@@ -23,9 +23,9 @@ from shared.state import (
     UNFIT,
     ComparisonRecord,
     DayPart,
+    EntryKind,
     Erasure,
     HistoryEntry,
-    Kind,
     ReadersRecord,
     RunRecord,
     Signatory,
@@ -98,7 +98,7 @@ class Stamp:
 
 def begun(state: State, phase: Phase, stamp: Stamp, note: str = "") -> State:
     """Begin the migration, in its first phase or in the one that a person names for a record that was lost."""
-    return _noted(replace(state, phase=phase), stamp, Kind.BEGUN, note=_line("the note", note, MAX_NOTE))
+    return _noted(replace(state, phase=phase), stamp, EntryKind.BEGUN, note=_line("the note", note, MAX_NOTE))
 
 
 def with_phase(state: State, phase: Phase, stamp: Stamp, **details: Any) -> State:
@@ -121,12 +121,12 @@ def with_phase(state: State, phase: Phase, stamp: Stamp, **details: Any) -> Stat
     void: tuple[str, ...] = ()
     if phase is Phase.ROLLED_BACK:
         void = tuple(f"{signoff.name.value} by {signoff.by}" for signoff in state.signoffs)
-    return _noted(replace(state, phase=phase), stamp, Kind.PHASE, was=state.phase, void=void, **details)
+    return _noted(replace(state, phase=phase), stamp, EntryKind.PHASE, was=state.phase, void=void, **details)
 
 
 def deletion_goes_on(state: State, stamp: Stamp, **details: Any) -> State:
     """Note that a further manifest deletes what an earlier deletion left; `details` as in `with_phase`."""
-    return _noted(state, stamp, Kind.DELETION_GOES_ON, **details)
+    return _noted(state, stamp, EntryKind.DELETION_GOES_ON, **details)
 
 
 def sign_off(state: State, name: Signatory, stamp: Stamp, note: str = "") -> State:
@@ -141,8 +141,8 @@ def sign_off(state: State, name: Signatory, stamp: Stamp, note: str = "") -> Sta
     _require_cutover_ahead(state)
     earlier = _signoff_of(state, name, stamp.by)
     if earlier is not None:
-        return _noted(state, stamp, Kind.SIGNED_AGAIN, signatory=name, signed=earlier.at, note=note)
-    return _noted(state, stamp, Kind.SIGN_OFF, signatory=name, note=note)
+        return _noted(state, stamp, EntryKind.SIGNED_AGAIN, signatory=name, signed=earlier.at, note=note)
+    return _noted(state, stamp, EntryKind.SIGN_OFF, signatory=name, note=note)
 
 
 def withdraw(state: State, name: Signatory, stamp: Stamp, note: str = "") -> State:
@@ -159,14 +159,14 @@ def withdraw(state: State, name: Signatory, stamp: Stamp, note: str = "") -> Sta
         raise UsageError(
             f"{stamp.by} has not signed off {name.value}, so there is nothing to withdraw; signed by: {signed}"
         )
-    return _noted(state, stamp, Kind.WITHDRAWN, signatory=name, signed=earlier.at, note=note)
+    return _noted(state, stamp, EntryKind.WITHDRAWN, signatory=name, signed=earlier.at, note=note)
 
 
 def comparing(state: State, stamp: Stamp, run: str, *, shared: bool = False) -> State:
     """Record that a full comparison begins. Where tasks share the run (`shared`), the first of them records it for all."""
     if shared and under_way(state, stamp.by, run) is not None:
         return state
-    return _noted(state, stamp, Kind.COMPARING, run=_fit(run))
+    return _noted(state, stamp, EntryKind.COMPARING, run=_fit(run))
 
 
 def under_way(state: State, by: str, run: str) -> HistoryEntry | None:
@@ -176,7 +176,7 @@ def under_way(state: State, by: str, run: str) -> HistoryEntry | None:
         (
             entry
             for entry in reversed(state.history)
-            if entry.kind is Kind.COMPARING
+            if entry.kind is EntryKind.COMPARING
             and (entry.by, entry.run) == (by, _fit(run))
             and entry.change not in ended
         ),
@@ -189,7 +189,7 @@ def compared(state: State, stamp: Stamp, found: ComparisonRecord, day: Iterable[
     if any(each.begun == found.begun for each in state.comparisons):
         return state
     parts = tuple(replace(part, evidence=_fit(part.evidence)) for part in day)
-    return _noted(state, stamp, Kind.COMPARED, comparison=replace(found, run=_fit(found.run)), day=parts)
+    return _noted(state, stamp, EntryKind.COMPARED, comparison=replace(found, run=_fit(found.run)), day=parts)
 
 
 def sites_seen(state: State, stamp: Stamp, sites: Iterable[Site]) -> State:
@@ -208,7 +208,7 @@ def sites_seen(state: State, stamp: Stamp, sites: Iterable[Site]) -> State:
         raise UsageError(
             f"more than {MAX_SITES} places read the legacy path; name only the consumers' code, or leave out with --skip"
         )
-    return _noted(state, stamp, Kind.SITES_SEEN, sites=new)
+    return _noted(state, stamp, EntryKind.SITES_SEEN, sites=new)
 
 
 def sites_accepted(state: State, stamp: Stamp, sites: Iterable[Site], reason: str) -> State:
@@ -218,12 +218,12 @@ def sites_accepted(state: State, stamp: Stamp, sites: Iterable[Site], reason: st
         UsageError: The reason or the person's name is not one line of plain text.
     """
     note = _line("the reason", reason, MAX_NOTE, least=1)
-    return _noted(state, stamp, Kind.SITES_ACCEPTED, sites=tuple(sites), note=note)
+    return _noted(state, stamp, EntryKind.SITES_ACCEPTED, sites=tuple(sites), note=note)
 
 
 def erased(state: State, stamp: Stamp, erasure: Erasure) -> State:
     """Record that a person erases names."""
-    return _noted(state, stamp, Kind.ERASURE, erasure=erasure)
+    return _noted(state, stamp, EntryKind.ERASURE, erasure=erasure)
 
 
 def readers_seen(state: State, stamp: Stamp, found: ReadersRecord, own: Iterable[str] = ()) -> State:
@@ -247,7 +247,7 @@ def readers_seen(state: State, stamp: Stamp, found: ReadersRecord, own: Iterable
             raise UsageError(f"the name of a principal, {shown(each.name)}, begins or ends with a space")
     named = ", ".join(sorted(set(own)))
     note = _fit(f"left out as the migration's own: {named}") if named else ""
-    return _noted(state, stamp, Kind.READERS_SEEN, readers=found, note=note)
+    return _noted(state, stamp, EntryKind.READERS_SEEN, readers=found, note=note)
 
 
 def reader_acknowledged(state: State, stamp: Stamp, principal: str, reason: str = "") -> State:
@@ -265,7 +265,7 @@ def reader_acknowledged(state: State, stamp: Stamp, principal: str, reason: str 
         raise UsageError(
             f"--acknowledge {shown(principal)}: no such principal is on record in this phase; to be acknowledged: {there}"
         )
-    return _noted(state, stamp, Kind.READER_ACKNOWLEDGED, principal=principal, note=note)
+    return _noted(state, stamp, EntryKind.READER_ACKNOWLEDGED, principal=principal, note=note)
 
 
 def with_run(state: State, record: RunRecord) -> State:
@@ -301,7 +301,7 @@ def with_run(state: State, record: RunRecord) -> State:
     return replace(grown, runs=tuple(run for run in grown.runs if run not in dropped))
 
 
-def _noted(state: State, stamp: Stamp, kind: Kind, **details: Any) -> State:
+def _noted(state: State, stamp: Stamp, kind: EntryKind, **details: Any) -> State:
     stamp = _checked(stamp)
     return state.with_entry(HistoryEntry(stamp.at, stamp.by, stamp.change, kind, state.phase, **details))
 

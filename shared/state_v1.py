@@ -16,9 +16,9 @@ from msgspec import Meta
 from shared.json_io import convert
 from shared.phase import VERSION_1_CHANGE, Phase
 from shared.state import (
-    Begun,
+    BegunDeletion,
+    EntryKind,
     HistoryEntry,
-    Kind,
     Overridden,
     RunRecord,
     Signatory,
@@ -34,11 +34,11 @@ _TEAM = r"sign-off (?P<team>[a-z-]+)"
 _NOTE = r"(?:: (?P<note>.+))?"
 
 _SENTENCES = {
-    Kind.PHASE: rf"{VERSION_1_CHANGE}(?:; to be signed anew: (?P<void>.+))?{_MANIFEST}",
-    Kind.DELETION_GOES_ON: rf"deletion goes on{_MANIFEST}",
-    Kind.SIGNED_AGAIN: rf"{_TEAM} again, the one of (?P<signed>\S+) stands{_NOTE}",
-    Kind.WITHDRAWN: rf"{_TEAM} of (?P<signed>\S+) withdrawn{_NOTE}",
-    Kind.SIGN_OFF: rf"{_TEAM}{_NOTE}",
+    EntryKind.PHASE: rf"{VERSION_1_CHANGE}(?:; to be signed anew: (?P<void>.+))?{_MANIFEST}",
+    EntryKind.DELETION_GOES_ON: rf"deletion goes on{_MANIFEST}",
+    EntryKind.SIGNED_AGAIN: rf"{_TEAM} again, the one of (?P<signed>\S+) stands{_NOTE}",
+    EntryKind.WITHDRAWN: rf"{_TEAM} of (?P<signed>\S+) withdrawn{_NOTE}",
+    EntryKind.SIGN_OFF: rf"{_TEAM}{_NOTE}",
 }
 """The sentences that version 1 wrote, by the kind of entry that they tell of."""
 
@@ -107,7 +107,7 @@ def _entry(old: _Entry, phase: Phase) -> HistoryEntry:
         found = re.fullmatch(pattern, old.what)
         if found:
             return _with_fields(HistoryEntry(old.at, old.by, old.change, kind, phase), found.groupdict())
-    return HistoryEntry(old.at, old.by, old.change, Kind.NOTE, phase, note=old.what)
+    return HistoryEntry(old.at, old.by, old.change, EntryKind.NOTE, phase, note=old.what)
 
 
 def _with_fields(entry: HistoryEntry, parts: Mapping[str, str | None]) -> HistoryEntry:
@@ -120,7 +120,7 @@ def _with_fields(entry: HistoryEntry, parts: Mapping[str, str | None]) -> Histor
     if parts.get("signed"):
         entry = replace(entry, signed=datetime.fromisoformat(parts["signed"] or ""))
     if parts.get("name"):
-        manifest = Begun(
+        manifest = BegunDeletion(
             parts["name"] or "", parts["sha256"] or "", int((parts["objects"] or "").replace(",", ""))
         )
         over = tuple(Overridden(check, reason) for check, reason in _OVERRIDDEN.findall(parts["over"] or ""))

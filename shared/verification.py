@@ -26,9 +26,9 @@ __all__ = [
     "NO_OBJECTS",
     "OF_NAMES",
     "CertificateSums",
-    "Contents",
-    "Day",
+    "ContentsFound",
     "DayState",
+    "DayTotals",
     "Example",
     "Lag",
     "LagBucket",
@@ -38,8 +38,8 @@ __all__ = [
     "Problem",
     "Remark",
     "Severity",
-    "Side",
     "SideFacts",
+    "SideTotals",
     "Sides",
     "Verdict",
     "Verification",
@@ -125,7 +125,7 @@ class Level(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Side:
+class SideTotals:
     """One side's totals.
 
     Attributes:
@@ -138,8 +138,8 @@ class Side:
     empty_jsonl: Count
     digest: Sha256
 
-    def __add__(self, other: "Side") -> "Side":
-        return Side(
+    def __add__(self, other: "SideTotals") -> "SideTotals":
+        return SideTotals(
             self.objects + other.objects,
             self.bytes + other.bytes,
             self.jsonl + other.jsonl,
@@ -153,19 +153,19 @@ def digest_of(digests: Iterable[int]) -> str:
     return f"{sum(digests) % 2**256:064x}"
 
 
-NO_OBJECTS = Side(0, 0, 0, 0, digest_of(()))
+NO_OBJECTS = SideTotals(0, 0, 0, 0, digest_of(()))
 
 
 @dataclass(frozen=True, slots=True)
 class Sides:
     """Both sides' totals."""
 
-    source: Side
-    destination: Side
+    source: SideTotals
+    destination: SideTotals
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Day:
+class DayTotals:
     """A day's objects.
 
     Attributes:
@@ -175,17 +175,19 @@ class Day:
     """
 
     day: date | None = None
-    source: Side
-    destination: Side
+    source: SideTotals
+    destination: SideTotals
     verdicts: Mapping[Verdict, Count]
     verdict: DayState
 
     @staticmethod
-    def of(day: date | None, source: Side, destination: Side, verdicts: Mapping[Verdict, int]) -> "Day":
+    def of(
+        day: date | None, source: SideTotals, destination: SideTotals, verdicts: Mapping[Verdict, int]
+    ) -> "DayTotals":
         """A day by its figures."""
         some = {verdict: verdicts[verdict] for verdict in _BY_NAME if verdicts.get(verdict)}
         worst = next((state for verdict, state in _WORST_FIRST if verdict in some), DayState.EQUAL)
-        return Day(
+        return DayTotals(
             day=day,
             source=source,
             destination=destination,
@@ -193,10 +195,12 @@ class Day:
             verdict=worst if some else DayState.ABSENT,
         )
 
-    def __add__(self, other: "Day") -> "Day":
+    def __add__(self, other: "DayTotals") -> "DayTotals":
         """The figures of both, for the first one's day."""
         verdicts = Counter(self.verdicts) + Counter(other.verdicts)
-        return Day.of(self.day, self.source + other.source, self.destination + other.destination, verdicts)
+        return DayTotals.of(
+            self.day, self.source + other.source, self.destination + other.destination, verdicts
+        )
 
 
 _BY_NAME = sorted(Verdict, key=lambda verdict: verdict.value)
@@ -325,7 +329,7 @@ class Example:
 
 
 @dataclass(frozen=True, slots=True)
-class Contents:
+class ContentsFound:
     """What reading the JSONL objects found.
 
     Attributes:
@@ -447,13 +451,13 @@ class Verification:
     narrowed: str | None
     counts: Mapping[Verdict, Count]
     totals: Sides
-    days: tuple[Day, ...]
-    undated: Day
+    days: tuple[DayTotals, ...]
+    undated: DayTotals
     remarks: tuple[Remark, ...]
     not_kept: tuple[NotKept, ...]
     metadata_differences: Mapping[str, Count]
     lag: Lag | None
-    contents: Contents | None
+    contents: ContentsFound | None
     differences: tuple[NameDifference, ...]
     differences_total: Count
     certificate: CertificateSums | None
@@ -569,7 +573,7 @@ def _check_calendar(found: Verification) -> None:
             raise ValueError(f"days: {day.day} does not follow {before}")
 
 
-def _check_day(day: Day) -> None:
+def _check_day(day: DayTotals) -> None:
     which = "what belongs to no day" if day.day is None else day.day.isoformat()
     unsettled = any(count and not verdict.settled for verdict, count in day.verdicts.items())
     if day.verdict is DayState.EQUAL and unsettled:

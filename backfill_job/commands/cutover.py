@@ -42,7 +42,7 @@ from backfill_job.run.run import Run
 from shared.errors import UsageError
 from shared.migration import Migration
 from shared.phase import Phase
-from shared.state import MIRROR, HistoryEntry, Kind, Overridden, State
+from shared.state import MIRROR, EntryKind, HistoryEntry, Overridden, State
 from shared.text import counted, minute_text, shown
 
 __all__ = ["COMMAND", "first_pass_open"]
@@ -183,7 +183,7 @@ def first_pass_open(state: State) -> bool:
 
 
 def _begins_cutover(entry: HistoryEntry) -> bool:
-    return entry.kind is Kind.PHASE and entry.phase is Phase.CUT_OVER
+    return entry.kind is EntryKind.PHASE and entry.phase is Phase.CUT_OVER
 
 
 def _finish(

@@ -16,7 +16,7 @@ import uvloop
 from rich.console import Console
 
 from backfill_job.deletion.erasing import Erased, Means, deleted_by, erase
-from backfill_job.deletion.traces import Held, Place, Trace, Traces, matching, traces_of
+from backfill_job.deletion.traces import Held, Trace, TracePlace, Traces, matching, traces_of
 from backfill_job.run.arguments import add_by_argument, from_one
 from backfill_job.run.clock import waiting
 from backfill_job.run.command import (
@@ -408,7 +408,7 @@ def _lines(traces: Sequence[Trace]) -> Iterator[str]:
     """A line of 80 columns for each, and under it the whole address with its generation, as ``gcloud storage`` takes it."""
     yield _ROW.format("where", "what", "size", "since", "until").rstrip()
     for each in traces:
-        held = "" if each.place is Place.TEXT else each.held.value
+        held = "" if each.place is TracePlace.TEXT else each.held.value
         since, until = (minute_text(parse_time(at)) if at else "" for at in (each.state.created, each.until))
         yield _ROW.format(each.place.value, held, byte_count(each.state.size), since, until).rstrip()
         yield f"  {shown(each.at.uri)}#{each.state.generation}"

@@ -9,7 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from backfill_job.consumer import add_consumer_argument, named_consumer
-from backfill_job.gate.checks import Limits
+from backfill_job.gate.checks import LagLimits
 from backfill_job.gate.evidence import GateOptions
 from backfill_job.gate.verdict import OVERRIDABLE, run_gate
 from backfill_job.import_test.day import MAX_DAYS
@@ -66,7 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_gate_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments that say what the gate looks at; read them with `gate_options`."""
-    usual = Limits()
+    usual = LagLimits()
     gate = parser.add_argument_group("what the gate looks at")
     gate.add_argument(
         "--repo",
@@ -158,7 +158,7 @@ def gate_options(arguments: argparse.Namespace) -> GateOptions:
         canary=None if arguments.canary is None else arguments.canary.total_seconds(),
         dead_letters=arguments.dead_letters,
         import_test=arguments.import_test,
-        limits=Limits(
+        limits=LagLimits(
             max_age=arguments.max_age,
             lag_p50=arguments.lag_p50.total_seconds(),
             lag_p99=arguments.lag_p99.total_seconds(),

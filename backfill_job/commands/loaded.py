@@ -15,7 +15,7 @@ from backfill_job.consumer import Consumer, add_consumer_paths, loading_consumer
 from backfill_job.import_test.compare import DEFINITION
 from backfill_job.import_test.day import chosen_days, read_folder
 from backfill_job.import_test.engines import READERS, bigquery_table, duckdb_table
-from backfill_job.import_test.loaded import Found, PathDay, TableEngine, loaded_day, loaded_table
+from backfill_job.import_test.loaded import FoundDay, PathDay, TableEngine, loaded_day, loaded_table
 from backfill_job.run.arguments import directory
 from backfill_job.run.command import (
     Command,
@@ -34,7 +34,7 @@ from shared.events_log import Event, EventLog
 from shared.gateway import Gateway
 from shared.loaded import RECORD_NAME, LoadedRecord, LoadedVerdict, calendar
 from shared.migration import Location, Migration
-from shared.record import Standing, read_record
+from shared.record import RecordStanding, read_record
 from shared.text import byte_count, counted, shown
 
 __all__ = ["COMMAND"]
@@ -175,7 +175,7 @@ def _path(wanted: str | None, gateway: Gateway, migration: Migration) -> Locatio
         record = read_record(gateway, migration)
     except (PermissionDenied, BucketNotFound) as error:
         raise UsageError(f"{error}; --path legacy or --path new needs no look at the phase") from error
-    before = record.standing is Standing.NONE or record.state.phase.before_cutover
+    before = record.standing is RecordStanding.NONE or record.state.phase.before_cutover
     return migration.source if before else migration.destination
 
 
@@ -263,7 +263,7 @@ def _bytes(text: str) -> int:
     return int(text)
 
 
-NOTHING = Found()
+NOTHING = FoundDay()
 """What an engine says of a day without a row on either side: nothing."""
 
 COMMAND = Command(NAME, __doc__, EXAMPLES, add_arguments, _run)

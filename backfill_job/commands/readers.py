@@ -18,7 +18,7 @@ from backfill_job.checks import Check, readers_check, show_lines
 from backfill_job.readers.accounts import Accounts, own_accounts
 from backfill_job.readers.cloud_logging import SCOPE, items_from, log_filter
 from backfill_job.readers.entries import items_of
-from backfill_job.readers.screen import report, summary
+from backfill_job.readers.screen import readers_report, readers_summary
 from backfill_job.run.arguments import add_by_argument, members, up_to
 from backfill_job.run.command import (
     BEFORE_ANYTHING,
@@ -39,7 +39,7 @@ from shared.events_log import Event, EventLog
 from shared.gateway import Gateway
 from shared.migration import Migration
 from shared.record import require_begun, update
-from shared.report.next_steps import Target, shown_command
+from shared.report.next_steps import CommandTarget, shown_command
 from shared.state import State, foreign_readers
 from shared.state_changes import Stamp, reader_acknowledged, readers_seen
 from shared.text import counted, minute_text
@@ -123,7 +123,7 @@ def _run(arguments: argparse.Namespace, io: ProcessIO) -> ExitCode:
         state = _recorded(arguments, migration, found) if arguments.record or arguments.acknowledge else None
         check = None if state is None else _check(arguments, migration, state, io)
         good = found is not None and found.clean if check is None else check.passed
-        said = check.evidence if check is not None else "" if found is None else summary(found)
+        said = check.evidence if check is not None else "" if found is None else readers_summary(found)
         if in_cloud_run:  # where alerts read the lines; an operator sees the screen and the exit code
             _log(EventLog({"run": io.run_name(migration), "env": migration.label}), state, said, good=good)
         elif arguments.json:
@@ -144,13 +144,13 @@ def _run(arguments: argparse.Namespace, io: ProcessIO) -> ExitCode:
 def _show(arguments: argparse.Namespace, found: Accounts | None, check: Check | None, io: ProcessIO) -> None:
     console = io.console()
     if found is not None:
-        for line in report(found, _origin(arguments), arguments.audit_log):
+        for line in readers_report(found, _origin(arguments), arguments.audit_log):
             console.print(line, markup=False, soft_wrap=True)
         console.print("")
     if check is not None:
         show_lines(console, [check])
     elif found is not None:
-        said = summary(found)
+        said = readers_summary(found)
         say_verdict(console, f"{said[:1].upper()}{said[1:]}.", good=found.clean)
 
 
@@ -217,7 +217,7 @@ def _recorded(arguments: argparse.Namespace, migration: Migration, found: Accoun
 
 def _check(arguments: argparse.Namespace, migration: Migration, state: State, io: ProcessIO) -> Check:
     """What the gate makes of the record."""
-    return readers_check(state, Target.of(migration), io.clock.now(), audit_log=arguments.audit_log)
+    return readers_check(state, CommandTarget.of(migration), io.clock.now(), audit_log=arguments.audit_log)
 
 
 def _log(log: EventLog, state: State | None, verdict: str, *, good: bool) -> None:

@@ -15,9 +15,9 @@ from backfill_job.checks import references_check
 from backfill_job.references.findings import Finding, ScanResult
 from backfill_job.references.patch import Proposal, checkout_of, propose, unified_diff
 from backfill_job.references.scan import read_settings, scan
-from backfill_job.references.screen import nothing_read, recorded, report
+from backfill_job.references.screen import nothing_read, recorded_readers, references_report
 from backfill_job.references.sites import gone_sites, sites_of, with_accepted
-from backfill_job.references.targets import Kind
+from backfill_job.references.targets import FindingKind
 from backfill_job.run.arguments import add_by_argument, add_checkout_arguments
 from backfill_job.run.command import Command, ExitCode, ProcessIO, add_billing_argument, refuse_two_pairs
 from backfill_job.run.ending import next_line, next_of
@@ -121,13 +121,13 @@ def _run(arguments: argparse.Namespace, io: ProcessIO) -> int:
     result = result if state is None else with_accepted(result, state)
     proposal = propose(result, skip=skip)
     written = "" if arguments.patch is None else _write_patch(arguments.patch, proposal)
-    _say(report(result, proposal, written), io)
+    _say(references_report(result, proposal, written), io)
     if arguments.json is not None:
         _write(arguments.json, _json(result, proposal))
     good = result.clean
     if state is not None:
         check = references_check(result, state)
-        _say(recorded(result, state, check.evidence), io)
+        _say(recorded_readers(result, state, check.evidence), io)
         good = check.passed
     patch = bool(proposal.changes) and not written
     _say([_next(migrations, io, good=good, patch=patch)], io)
@@ -162,7 +162,7 @@ def _recorded(arguments: argparse.Namespace, result: ScanResult, migrations: Seq
         seen, accepted = Stamp(uuid.uuid4().hex, NAME, now), Stamp(uuid.uuid4().hex, arguments.by, now)
 
         def change(before: State) -> State:
-            state = sites_seen(before, seen, sites_of(result, Kind.LEGACY))
+            state = sites_seen(before, seen, sites_of(result, FindingKind.LEGACY))
             if not arguments.accept:
                 return state
             sites = _named(arguments.accept, result, state)
@@ -178,12 +178,12 @@ def _named(names: Sequence[str], result: ScanResult, state: State) -> list[Site]
         UsageError: A name is of no such place.
     """
     if "NONE" in names:
-        if len(names) > 1 or state.sites or result.counts[Kind.MIGRATED]:
+        if len(names) > 1 or state.sites or result.counts[FindingKind.MIGRATED]:
             raise UsageError(
                 "--accept NONE says that there is no consumer; one is on record, or reads the new path"
             )
         return []
-    elsewhere = sites_of(result, Kind.ELSEWHERE)
+    elsewhere = sites_of(result, FindingKind.ELSEWHERE)
     open_ones = [*elsewhere, *gone_sites(result, state)]
     unknown = sorted(set(names) - {site.name for site in open_ones})
     if unknown:

@@ -14,7 +14,7 @@ from backfill_job.copying.on_record import begin_comparison
 from backfill_job.copying.options import add_pace_arguments
 from backfill_job.dry_run.analyse import analyse
 from backfill_job.dry_run.estimate import estimate, work_of
-from backfill_job.dry_run.plan import Step
+from backfill_job.dry_run.plan import PlanStep
 from backfill_job.dry_run.screen import render
 from backfill_job.run.arguments import add_by_argument, add_session_arguments
 from backfill_job.run.command import Command, ExitCode, ProcessIO, add_migration_arguments, migration_from
@@ -123,7 +123,7 @@ def _rehearse(run: Run) -> ExitCode:
     title = "Rehearsal of a rollback: nothing is changed."
     run.console.print(render(findings, costs, back.migration, title=title))
     run.write("rollback-plan.json", {"findings": findings.to_json(), "estimate": costs.to_json()})
-    alone = findings.steps[Step.EXTRA].objects
+    alone = findings.steps[PlanStep.EXTRA].objects
     if alone:
         run.say(_only_legacy(run, alone))
     say_overlaps(run)

@@ -28,7 +28,7 @@ from shared.events_log import Event, EventLog
 from shared.gateway import Gateway
 from shared.migration import Migration
 from shared.record import require_begun, update
-from shared.report.next_steps import Target
+from shared.report.next_steps import CommandTarget
 from shared.state import HistoryEntry, Signatory, State
 from shared.state_changes import MAX_NOTE, Stamp, sign_off, withdraw
 from shared.text import minute_text
@@ -133,7 +133,7 @@ def _show(state: State, entry: HistoryEntry, migration: Migration, io: ProcessIO
     console.print()
     console.print(signoffs_line(state), soft_wrap=True, markup=False)
     missing = state.missing_signoffs if state.phase.before_cutover else ()
-    target = Target.of(migration)
+    target = CommandTarget.of(migration)
     following = (
         target.command("signoff", "--by", "NAME", subject=missing[0].value)
         if missing

@@ -51,7 +51,7 @@ from backfill_job.run.stopping import Stop, stopping_on_signals, until_stopped
 from backfill_job.smoke.clients import impersonated
 from backfill_job.smoke.held import held_permissions, rights_checks
 from backfill_job.smoke.observe import SCOPES, Observer
-from backfill_job.smoke.trial import Way, try_wire
+from backfill_job.smoke.trial import TrialConnection, try_wire
 from shared.env_file import deployed_name
 from shared.errors import Cause, PermissionDenied, UsageError
 from shared.gateway import Gateway
@@ -262,7 +262,7 @@ def _wire(
     _write(file, {"version": 1, **about})  # so that a file that cannot be written is known before
     at = location_of(Area.SMOKE, migration)
     folder = Location(at.bucket, f"{at.prefix}{secrets.token_hex(8)}/")
-    way = Way(io.environ, arguments.billing_project)
+    way = TrialConnection(io.environ, arguments.billing_project)
     versioned = bool((settings["versioning"] or {}).get("enabled"))
     if io.stdout.isatty():
         print(f"wire: up to three minutes, in {folder.uri}, which is removed again", file=io.stderr)

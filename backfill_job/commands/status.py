@@ -30,7 +30,7 @@ from shared.operations import OperationsCounter
 from shared.phase import Phase
 from shared.report.headline import Tone, later_comparison
 from shared.report.loading import Status, Unreadable, read_status
-from shared.report.next_steps import Step, Target
+from shared.report.next_steps import CommandTarget, NextStep
 from shared.report.page import next_of_status, steps_of_status, verdict_of_status
 from shared.report.web import create_app
 from shared.state import State
@@ -94,7 +94,7 @@ def _show(migration: Migration, gateway: Gateway, io: ProcessIO, settings: str) 
         _show_state(data.known_state, console)
         for line in (
             *_comparison_lines(data.known_state),
-            *_readers_lines(data.known_state, Target.of(migration), now),
+            *_readers_lines(data.known_state, CommandTarget.of(migration), now),
             *green_lines(data.known_state, gateway.server_time.now()),
         ):
             console.print(line, markup=False, soft_wrap=True)
@@ -180,7 +180,7 @@ def _comparison_lines(state: State) -> Iterator[str]:
         yield f"not ended: the comparison by {unfinished.by} (run {unfinished.run}), begun {minute_text(unfinished.at)}"
 
 
-def _readers_lines(state: State, target: Target, now: datetime) -> Iterator[str]:
+def _readers_lines(state: State, target: CommandTarget, now: datetime) -> Iterator[str]:
     """What the gate or, after the cutover, the deletion makes of the looks at the audit log; nothing where there is none."""
     if state.readers:
         soak = None if state.phase.before_cutover else timedelta(days=GREEN_DAYS)
@@ -218,7 +218,7 @@ def _verification_lines(status: Status, mixed: Sequence[Remark]) -> Iterator[str
     yield from remark_lines(remarks)
 
 
-def _step_lines(steps: Sequence[Step]) -> Iterator[str]:
+def _step_lines(steps: Sequence[NextStep]) -> Iterator[str]:
     if steps:
         yield "\nwhat to do:"
     for step in steps:

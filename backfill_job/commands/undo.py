@@ -18,7 +18,7 @@ import uvloop
 from backfill_job.checks import Check
 from backfill_job.copying.options import add_pace_arguments, governor_from
 from backfill_job.copying.progress import counting
-from backfill_job.deletion.manifest_store import Found, cloud_ref, find_manifest
+from backfill_job.deletion.manifest_store import FoundManifest, cloud_ref, find_manifest
 from backfill_job.deletion.phases import GOES_ON_IN
 from backfill_job.run.arguments import add_log_arguments, day, report_place
 from backfill_job.run.command import (
@@ -39,7 +39,7 @@ from backfill_job.run.run import Run, open_api
 from backfill_job.undo.options import RestoreOption
 from backfill_job.undo.rehearsal import Rehearsed, rehearse
 from backfill_job.undo.restore import Restored, RestorePlan, Undo, UndoOutcome, UndoResult
-from backfill_job.undo.screen import day_lines, end_lines, next_steps, plan_table, verdict
+from backfill_job.undo.screen import day_lines, end_lines, phase_meaning, plan_table, verdict
 from shared.authority import InPhases
 from shared.decision import Authority
 from shared.errors import MigrationError, UsageError
@@ -150,7 +150,7 @@ def _run(arguments: argparse.Namespace, io: ProcessIO) -> int:
         return _undo(run, arguments, found, state.phase)
 
 
-def _refuse_foreign(arguments: argparse.Namespace, found: Found) -> None:
+def _refuse_foreign(arguments: argparse.Namespace, found: FoundManifest) -> None:
     """Arguments that name a migration, too, must name the manifest's."""
     if arguments.env is None and arguments.source is None and arguments.destination is None:
         return
@@ -162,7 +162,7 @@ def _refuse_foreign(arguments: argparse.Namespace, found: Found) -> None:
         )
 
 
-def _warn_of_unknown(run: Run, found: Found, state: State) -> None:
+def _warn_of_unknown(run: Run, found: FoundManifest, state: State) -> None:
     if found.sha256 not in {begun.sha256 for begun in state.manifests}:
         run.say("WARNING: no deletion of this migration was begun with this very manifest.")
 
@@ -199,7 +199,7 @@ def _rehearse(run: Run) -> ExitCode:
     return ExitCode.DONE if good else ExitCode.NOT_RIGHT
 
 
-def _undo(run: Run, arguments: argparse.Namespace, found: Found, phase: Phase) -> ExitCode:
+def _undo(run: Run, arguments: argparse.Namespace, found: FoundManifest, phase: Phase) -> ExitCode:
     clock = run.io.clock
     if arguments.execute and not arguments.yes:
         _ask(run, arguments, found, phase)
@@ -236,14 +236,14 @@ def _undo(run: Run, arguments: argparse.Namespace, found: Found, phase: Phase) -
             not_there=result.not_there,
             elapsed_s=round((clock.now() - began).total_seconds(), 3),
         )
-        for text in next_steps(phase_after(run, phase), result, run.migration):
+        for text in phase_meaning(phase_after(run, phase), result, run.migration):
             run.say(text)
         _record(run, int(code), verdict(plan, result))
     say_end(run, verdict(plan, result), _next(run, plan, result), good=right)
     return code
 
 
-def _ask(run: Run, arguments: argparse.Namespace, found: Found, phase: Phase) -> None:
+def _ask(run: Run, arguments: argparse.Namespace, found: FoundManifest, phase: Phase) -> None:
     """Show what can be brought back, and ask.
 
     Raises:
@@ -257,7 +257,9 @@ def _ask(run: Run, arguments: argparse.Namespace, found: Found, phase: Phase) ->
         confirm_by_yes(run, f"Bring {objects} back to {legacy}? What is there now is not overwritten.")
 
 
-def _counting(run: Run, found: Found, *, execute: bool) -> AbstractContextManager[Callable[..., None]]:
+def _counting(
+    run: Run, found: FoundManifest, *, execute: bool
+) -> AbstractContextManager[Callable[..., None]]:
     doing = "bringing back" if execute else "looking"
     return counting(run.console, doing, total=found.manifest.objects)
 
@@ -283,7 +285,7 @@ def _next(run: Run, plan: RestorePlan, result: UndoResult | None) -> str:
 async def _planned_or_done(
     run: Run,
     arguments: argparse.Namespace,
-    found: Found,
+    found: FoundManifest,
     phase: Phase,
     report: Callable[[RestoreOption, Restored | None, bool], None],
     *,
@@ -374,7 +376,7 @@ def _of_the_state(gateway: Gateway, arguments: argparse.Namespace) -> str:
     return took[0]
 
 
-def _took(found: Found, day: date) -> bool:
+def _took(found: FoundManifest, day: date) -> bool:
     """Whether a manifest's figures name a day; a manifest without figures may have it."""
     days = found.manifest.facts.get("days")
     return day.isoformat() in days if isinstance(days, dict) else True

@@ -10,14 +10,14 @@ from typing import Any
 
 import uvloop
 
-from backfill_job.contents.check import Scope, check_contents
+from backfill_job.contents.check import ContentsScope, check_contents
 from backfill_job.contents.reader import LIMITS as CONTENTS_LIMITS
 from backfill_job.copying.by_bytes import ByBytes
 from backfill_job.copying.compare import Compared, Comparison, log_comparison, log_erased, more_line
 from backfill_job.copying.diff import DiffLine, diff
 from backfill_job.copying.on_record import OnRecord, begin_comparison
 from backfill_job.copying.progress import counting
-from backfill_job.gate.green_day import ON_ITS_WAY, Seen, judge, measured_since
+from backfill_job.gate.green_day import ON_ITS_WAY, DayEvidence, judge_day, measured_since
 from backfill_job.run.arguments import add_session_arguments, since
 from backfill_job.run.command import Command, ExitCode, ProcessIO, add_migration_arguments, migration_from
 from backfill_job.run.ending import command_line, next_line, say_end
@@ -44,19 +44,19 @@ from shared.errors import (
 )
 from shared.events_log import Event
 from shared.gcs.api import AsyncApi
-from shared.green_days import Day, Square, square_of
+from shared.green_days import SoakDay, Square, square_of
 from shared.loaded import LoadedRecord, read_latest_loaded
 from shared.objects import LEFT_OUT, time_text
 from shared.phase import Phase
-from shared.record import TRIES, Record, Standing, read_state
-from shared.report.next_steps import Target, next_command, next_steps, target_of
+from shared.record import TRIES, Record, RecordStanding, read_state
+from shared.report.next_steps import CommandTarget, next_command, next_steps, target_of
 from shared.report.page import render_report
 from shared.state import ComparisonRecord, Light, RunRecord, State
 from shared.state_changes import with_run
 from shared.text import counted, listed, shown
 from shared.verification import (
     CertificateSums,
-    Contents,
+    ContentsFound,
     Level,
     Remark,
     Verdict,
@@ -95,7 +95,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what.add_argument(
         "--contents",
         type=_scope,
-        default=Scope.parse("none"),
+        default=ContentsScope.parse("none"),
         metavar="none|sample:P|all",
         help="also read JSONL objects and parse them as BigQuery would: none (the default), P percent, or all",
     )
@@ -137,7 +137,7 @@ def _verify(run: Run, arguments: argparse.Namespace) -> ExitCode:
         late=_late_writes(run, state),
         back=_brought_back(run, state),
     )
-    whole = record.standing is Standing.WHOLE
+    whole = record.standing is RecordStanding.WHOLE
     by_bytes = ByBytes(run, run.authority if whole else None, record=whole and not arguments.no_record)
     known = state.newest_comparison
     total = (
@@ -165,7 +165,7 @@ def _begun(run: Run, arguments: argparse.Namespace, record: Record) -> OnRecord 
     Raises:
         UsageError: This account may not record it.
     """
-    if arguments.no_record or arguments.since is not None or record.standing is not Standing.WHOLE:
+    if arguments.no_record or arguments.since is not None or record.standing is not RecordStanding.WHOLE:
         return None
     try:
         return begin_comparison(run)
@@ -198,11 +198,11 @@ def _brought_back(run: Run, state: State) -> BroughtBack:
 
 
 async def _compare(
-    run: Run, scope: Scope, counts: DayCounts, by_bytes: ByBytes, add: Callable[[int], None]
+    run: Run, scope: ContentsScope, counts: DayCounts, by_bytes: ByBytes, add: Callable[[int], None]
 ) -> VerifyResult:
     """List both sides, read the contents in scope, and look again at each name that differs; `add` counts the names."""
     comparison = Comparison(run.migration, run.served(), counts, known=by_bytes.known)
-    contents: Contents | None = None
+    contents: ContentsFound | None = None
     async with (
         open_api(run, CONTENTS_LIMITS.in_flight) as api,
         aclosing(_compared(run, api, comparison, by_bytes, add)) as parts,
@@ -304,9 +304,9 @@ def _verdict(found: Verification) -> str:
 
 def _next(run: Run, found: Verification, record: Record, *, recorded: bool) -> str:
     """The command that follows; what depends on the state, only where the state has this verification."""
-    phase = record.state.phase if record.standing is Standing.WHOLE else None
+    phase = record.state.phase if record.standing is RecordStanding.WHOLE else None
     state = read_state(run.store, run.migration) if recorded else None
-    target = Target.of(run.migration)
+    target = CommandTarget.of(run.migration)
     steps = next_steps(phase, found, target, state=state, now=run.clock.now())
     return next_command(steps, found, target) or command_line(run.migration, "status")
 
@@ -378,11 +378,13 @@ def _record(run: Run, found: Verification, certified: bytes, begun: OnRecord, re
     try:
         run.gateway.put(run.migration.own_ref("certificates", f"{found.run}.json"), certified)
         loaded = _loaded(run) if result.counts.back.cutover else None
-        seen = Seen(result.compared, result.counts.late, result.counts.back, loaded, run.migration.excludes)
+        seen = DayEvidence(
+            result.compared, result.counts.late, result.counts.back, loaded, run.migration.excludes
+        )
         state = begun.ended(
             ours,
             lambda state: with_run(state, record),
-            lambda state: judge(seen, state) if state.phase is Phase.CUT_OVER else (),
+            lambda state: judge_day(seen, state) if state.phase is Phase.CUT_OVER else (),
         )
         _say_day(run, state, ours)
         _replace_latest(run, ours, contents)
@@ -414,7 +416,7 @@ def _say_day(run: Run, state: State, ours: ComparisonRecord) -> None:
     said = "; ".join(
         f"{light.value.replace('_', ' ')}: {', '.join(names)}" for light, names in by_light.items() if names
     )
-    why = Day(day, square, parts).why
+    why = SoakDay(day, square, parts).why
     run.say(f"Day {day}: {square.value} ({said})")
     if why:
         run.say(f"  {why}")
@@ -471,7 +473,7 @@ def _screen_lines(found: Verification) -> list[str]:
     return lines
 
 
-def _contents_lines(contents: Contents) -> list[str]:
+def _contents_lines(contents: ContentsFound) -> list[str]:
     lines = [
         f"  contents ({contents.mode}): {counted(contents.objects, 'object')}, {counted(contents.rows, 'row')} read"
     ]
@@ -490,9 +492,9 @@ def _contents_lines(contents: Contents) -> list[str]:
     return lines
 
 
-def _scope(text: str) -> Scope:
+def _scope(text: str) -> ContentsScope:
     try:
-        return Scope.parse(text)
+        return ContentsScope.parse(text)
     except UsageError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
 

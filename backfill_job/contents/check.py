@@ -26,7 +26,7 @@ from enum import Enum
 from hashlib import blake2b
 
 from backfill_job.contents.lines import ContentsReport, LineProblem
-from backfill_job.contents.reader import LIMITS, Limits, Reading, read_back
+from backfill_job.contents.reader import LIMITS, ObjectRead, ReadLimits, read_back
 from backfill_job.contents.rows import ProblemKind
 from backfill_job.copying.diff import DiffLine
 from backfill_job.run.stopping import Stop
@@ -36,9 +36,9 @@ from shared.gcs.api import AsyncApi
 from shared.migration import Migration
 from shared.objects import CONTENT_DIFFERENCES, ObjectState, differences
 from shared.partitions import classify
-from shared.verification import Contents, Example, Problem
+from shared.verification import ContentsFound, Example, Problem
 
-__all__ = ["Scope", "Side", "Tally", "check_contents", "merged"]
+__all__ = ["ContentsScope", "ContentsTally", "ProblemSide", "check_contents", "merged_contents"]
 
 EXAMPLES_OF_A_KIND = 5
 """Examples of each kind and side that a result shows. All problems are counted."""
@@ -46,7 +46,7 @@ EXAMPLES_OF_A_KIND = 5
 _ORDER = {kind.value: number for number, kind in enumerate(ProblemKind)}
 
 
-class Side(Enum):
+class ProblemSide(Enum):
     """Where a problem arose."""
 
     SOURCE = "source"
@@ -55,12 +55,12 @@ class Side(Enum):
     """Only the destination has it."""
 
 
-class Tally:
+class ContentsTally:
     """Counts while a check runs; its memory does not grow with the objects."""
 
     def __init__(self) -> None:
         self._objects = self._rows = self._bytes = self._changed = 0
-        self._problems: dict[Side, dict[str, Problem]] = {side: {} for side in Side}
+        self._problems: dict[ProblemSide, dict[str, Problem]] = {side: {} for side in ProblemSide}
         self._examples: tuple[Example, ...] = ()
 
     def changed(self) -> None:
@@ -74,7 +74,7 @@ class Tally:
         self._bytes += size
 
     def book(
-        self, name: str, side: Side, counts: Mapping[ProblemKind, int], examples: Iterable[LineProblem]
+        self, name: str, side: ProblemSide, counts: Mapping[ProblemKind, int], examples: Iterable[LineProblem]
     ) -> None:
         """Count the problems of the object `name`: its lines by kind, and the first of them."""
         if not counts:
@@ -84,7 +84,7 @@ class Tally:
         more = (Example(name, side.value, each.line, each.kind, each.detail) for each in examples)
         self._examples = _kept((*self._examples, *more))
 
-    def add(self, part: Contents) -> None:
+    def add(self, part: ContentsFound) -> None:
         """Count what another check found.
 
         Raises:
@@ -94,13 +94,16 @@ class Tally:
         self._rows += part.rows
         self._bytes += part.bytes
         self._changed += part.changed
-        for side, found in ((Side.SOURCE, part.source_problems), (Side.MIGRATION, part.migration_problems)):
+        for side, found in (
+            (ProblemSide.SOURCE, part.source_problems),
+            (ProblemSide.MIGRATION, part.migration_problems),
+        ):
             self._problems[side] = _added(self._problems[side], found)
         self._examples = _kept((*self._examples, *part.examples))
 
-    def result(self, mode: str, seconds: float) -> Contents:
+    def result(self, mode: str, seconds: float) -> ContentsFound:
         """The result of everything counted so far."""
-        return Contents(
+        return ContentsFound(
             mode=mode,
             clean=all(problem.loads for problems in self._problems.values() for problem in problems.values()),
             objects=self._objects,
@@ -109,22 +112,22 @@ class Tally:
             changed=self._changed,
             seconds=round(seconds, 3),
             objects_per_s=round(self._objects / seconds, 1) if seconds > 0 else 0.0,
-            source_problems=self._problems[Side.SOURCE],
-            migration_problems=self._problems[Side.MIGRATION],
+            source_problems=self._problems[ProblemSide.SOURCE],
+            migration_problems=self._problems[ProblemSide.MIGRATION],
             examples=self._examples,
         )
 
 
-def merged(parts: Sequence[Contents]) -> Contents | None:
+def merged_contents(parts: Sequence[ContentsFound]) -> ContentsFound | None:
     """The result of several checks, which counts them as one after the other; None without any.
 
     Raises:
         ValueError: They have different scopes.
-        KeyError: See `Tally.add`.
+        KeyError: See `ContentsTally.add`.
     """
     if not parts:
         return None
-    whole, mode = Tally(), parts[0].mode
+    whole, mode = ContentsTally(), parts[0].mode
     for part in parts:
         if part.mode != mode:
             raise ValueError(f"contents checked as {mode} and as {part.mode} do not add up")
@@ -157,7 +160,7 @@ _Chosen = tuple[str, ObjectState, ObjectState]
 
 
 @dataclass(frozen=True, slots=True)
-class Scope:
+class ContentsScope:
     """Which objects are checked.
 
     Attributes:
@@ -167,14 +170,14 @@ class Scope:
     percent: Decimal
 
     @staticmethod
-    def parse(text: str) -> "Scope":
+    def parse(text: str) -> "ContentsScope":
         """Read ``none``, ``sample:P`` with P in percent, or ``all``.
 
         Raises:
             UsageError: It is something else.
         """
         if text in {"none", "all"}:
-            return Scope(Decimal(100 if text == "all" else 0))
+            return ContentsScope(Decimal(100 if text == "all" else 0))
         kind, _, number = text.partition(":")
         try:
             percent = Decimal(number)
@@ -185,7 +188,7 @@ class Scope:
                 f"{text!r} does not say what to check: none, all, or sample:P with P percent, "
                 "above 0 and at most 100, such as sample:0.5"
             )
-        return Scope(percent)
+        return ContentsScope(percent)
 
     def __str__(self) -> str:
         """As `parse` reads it."""
@@ -205,12 +208,12 @@ async def check_contents(
     batches: AsyncGenerator[Iterable[DiffLine], None],
     api: AsyncApi,
     migration: Migration,
-    scope: Scope,
+    scope: ContentsScope,
     *,
     stop: Stop,
-    limits: Limits = LIMITS,
+    limits: ReadLimits = LIMITS,
     monotonic: Callable[[], float] = time.monotonic,
-) -> Contents:
+) -> ContentsFound:
     """Check the contents of the JSONL objects that are on both sides. Holds only the objects under way.
 
     Args:
@@ -222,15 +225,15 @@ async def check_contents(
         StorageError: A listing or a read failed, or this account may not read: there is no verdict.
     """
     began = monotonic()
-    tally = Tally()
-    reader = _Reader(api, migration, limits, tally)
+    tally = ContentsTally()
+    reader = _SideReader(api, migration, limits, tally)
     async with aclosing(batches), aclosing(_chosen(batches, migration, scope)) as chosen:
         await work(chosen, reader.check, workers=limits.in_flight, stop=stop)
     return tally.result(str(scope), monotonic() - began)
 
 
 async def _chosen(
-    batches: AsyncGenerator[Iterable[DiffLine], None], migration: Migration, scope: Scope
+    batches: AsyncGenerator[Iterable[DiffLine], None], migration: Migration, scope: ContentsScope
 ) -> AsyncGenerator[_Chosen, None]:
     async for batch in batches:
         for relative, _, source, destination, _ in batch:
@@ -240,12 +243,12 @@ async def _chosen(
                 yield relative, source, destination
 
 
-class _Reader:
+class _SideReader:
     """Reads the sides of one name, and counts each problem for the side that it belongs to."""
 
-    def __init__(self, api: AsyncApi, migration: Migration, limits: Limits, tally: Tally) -> None:
+    def __init__(self, api: AsyncApi, migration: Migration, limits: ReadLimits, tally: ContentsTally) -> None:
         self._api = api
-        paths = {Side.SOURCE: migration.source, Side.MIGRATION: migration.destination}
+        paths = {ProblemSide.SOURCE: migration.source, ProblemSide.MIGRATION: migration.destination}
         self._buckets = {side: path.bucket for side, path in paths.items()}
         self._limits = limits
         self._large = asyncio.Semaphore(limits.large_in_flight)
@@ -254,22 +257,22 @@ class _Reader:
     async def check(self, chosen: _Chosen) -> None:
         """Check one name."""
         relative, source, destination = chosen
-        theirs = await self._read(Side.MIGRATION, destination)
+        theirs = await self._read(ProblemSide.MIGRATION, destination)
         if theirs is not None and CONTENT_DIFFERENCES.isdisjoint(differences(source, destination)):
             # Equal by checksum, unless the bytes that were read do not have that checksum.
-            side = Side.SOURCE if theirs.proven else Side.MIGRATION
+            side = ProblemSide.SOURCE if theirs.proven else ProblemSide.MIGRATION
             self._tally.checked(theirs.report.rows, theirs.size)
             self._tally.book(relative, side, theirs.report.counts, theirs.report.examples)
             return
-        ours = None if theirs is None else await self._read(Side.SOURCE, source)
+        ours = None if theirs is None else await self._read(ProblemSide.SOURCE, source)
         if theirs is None or ours is None:
             self._tally.changed()
             return
         self._tally.checked(theirs.report.rows, theirs.size + ours.size)
-        self._tally.book(relative, Side.SOURCE, ours.report.counts, ours.report.examples)
-        self._tally.book(relative, Side.MIGRATION, *_only_in(theirs.report, ours.report))
+        self._tally.book(relative, ProblemSide.SOURCE, ours.report.counts, ours.report.examples)
+        self._tally.book(relative, ProblemSide.MIGRATION, *_only_in(theirs.report, ours.report))
 
-    async def _read(self, side: Side, state: ObjectState) -> Reading | None:
+    async def _read(self, side: ProblemSide, state: ObjectState) -> ObjectRead | None:
         if not self._limits.is_large(state):
             return await read_back(self._api, self._buckets[side], state, self._limits)
         async with self._large:

@@ -20,7 +20,7 @@ from shared.gcs.api import AsyncApi
 from shared.objects import ObjectRef, ObjectState
 from shared.text import counted
 
-__all__ = ["LIMITS", "Contents", "Limits", "Reading", "Unpacking", "read_back"]
+__all__ = ["LIMITS", "ObjectRead", "ReadLimits", "StoredBytes", "Unpacking", "read_back"]
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -30,7 +30,7 @@ GZIP_WINDOW = 31
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class ReadLimits:
     """How much is read at once, and held for it.
 
     With these values a check takes about 250 MiB at the worst. Most of it is for the users of four large objects, and for
@@ -57,11 +57,11 @@ class Limits:
         return state.size > self.large or state.metadata.content_encoding is not None
 
 
-LIMITS = Limits()
+LIMITS = ReadLimits()
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class ObjectRead:
     """An object that was read to its end.
 
     Attributes:
@@ -74,8 +74,8 @@ class Reading:
 
 
 async def read_back(
-    api: AsyncApi, bucket: str, state: ObjectState, limits: Limits = LIMITS
-) -> Reading | None:
+    api: AsyncApi, bucket: str, state: ObjectState, limits: ReadLimits = LIMITS
+) -> ObjectRead | None:
     """Read an object's listed version and check it.
 
     Bytes without the listed checksum are read once more, because they may have been damaged on the way. If they still
@@ -95,10 +95,10 @@ async def read_back(
         return None
 
 
-async def _read(api: AsyncApi, bucket: str, state: ObjectState, limits: Limits) -> Reading:
+async def _read(api: AsyncApi, bucket: str, state: ObjectState, limits: ReadLimits) -> ObjectRead:
     at = ObjectRef(bucket, state.name)
     whole = state.size <= limits.piece
-    contents = Contents(state, limits)
+    contents = StoredBytes(state, limits)
     checksum = 0
     for first in range(0, state.size, limits.piece):
         size = min(limits.piece, state.size - first)
@@ -107,10 +107,10 @@ async def _read(api: AsyncApi, bucket: str, state: ObjectState, limits: Limits) 
         for _ in contents.take(data):
             await asyncio.sleep(0)  # other workers have their turn between two steps
     proven = state.crc32c is None or b64encode(checksum.to_bytes(4, "big")).decode() == state.crc32c
-    return Reading(contents.report(proven=proven), state.size, proven)
+    return ObjectRead(contents.report(proven=proven), state.size, proven)
 
 
-class Contents:
+class StoredBytes:
     """An object's stored bytes on their way to the lines in them.
 
     Args:
@@ -119,7 +119,7 @@ class Contents:
     """
 
     def __init__(
-        self, state: ObjectState, limits: Limits = LIMITS, take_row: Callable[[Row], object] | None = None
+        self, state: ObjectState, limits: ReadLimits = LIMITS, take_row: Callable[[Row], object] | None = None
     ) -> None:
         self._checker = LineChecker(limits.bounds, take_row)
         self._encoding = state.metadata.content_encoding

@@ -74,7 +74,7 @@ from typing import Any
 from shared.text import counted
 from shared.verification import Severity
 
-__all__ = ["ROWS", "SCHEMA", "Field", "ProblemKind", "Problems", "Record", "Row", "Type"]
+__all__ = ["ROWS", "SCHEMA", "Field", "ProblemKind", "Problems", "RecordFields", "Row", "Type"]
 
 
 class Type(Enum):
@@ -189,7 +189,7 @@ _JSON_TYPES = {
 _COLUMN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 
 
-class Record:
+class RecordFields:
     """A RECORD's fields, by name: judges values, and reads those that load."""
 
     def __init__(self, fields: tuple[Field, ...], path: str) -> None:
@@ -236,7 +236,7 @@ class _Column:
         self.path = path
         self._repeated = field.repeated
         self._wanted = path not in OPTIONAL
-        self._record = Record(field.fields, path + ".")
+        self._record = RecordFields(field.fields, path + ".")
         by_type: dict[Type, tuple[Callable[[Any, Problems], None], Callable[[Any], Any]]] = {
             Type.STRING: (self._judge_string, str),
             Type.TIMESTAMP: (self._judge_timestamp, _moment),
@@ -404,5 +404,5 @@ def _other_form(text: str) -> tuple[ProblemKind, str]:
     return ProblemKind.ODD_TIMESTAMP, why
 
 
-ROWS = Record(SCHEMA, "")
+ROWS = RecordFields(SCHEMA, "")
 """Judges the rows of an export."""

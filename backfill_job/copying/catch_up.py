@@ -18,7 +18,7 @@ from typing import Any
 
 from backfill_job.copying.counts import Account, nothing_written
 from backfill_job.copying.execution import copy
-from backfill_job.copying.lane import Limits, Result
+from backfill_job.copying.lane import LaneLimits, Result
 from backfill_job.copying.on_record import OnRecord
 from backfill_job.copying.options import CopyOptions, governor_from
 from backfill_job.copying.progress import showing_progress
@@ -164,7 +164,7 @@ def catch_up(
     run = _later_write_in(run, allowed)
     with showing_progress(run.console, run.log, total=None) as progress:
         options = CopyOptions(
-            Limits(in_flight=arguments.in_flight),
+            LaneLimits(in_flight=arguments.in_flight),
             governor_from(arguments, 1),
             progress,
             settled_before=settled_before,

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from msgspec import to_builtins
 
-from backfill_job.copying.diff import DiffLine, judge
+from backfill_job.copying.diff import DiffLine, judge_sides
 from backfill_job.run.clock import Clock, waiting
 from shared.authority import AuthoritySource
 from shared.decision import was_erased
@@ -385,7 +385,7 @@ def _look_again(relative: str, store: ObjectStore, migration: Migration) -> Diff
         destination = None  # a name that the destination cannot have is missing there
     if source is None and destination is None:
         return None
-    return judge(relative, source, destination, migration)
+    return judge_sides(relative, source, destination, migration)
 
 
 def _changed_since(there: ObjectState | None, moment: datetime) -> bool:

@@ -1,6 +1,6 @@
 """Compares both prefixes name by name: the diff that the plan, the copy and the verification read.
 
-`merge_listings` walks two sorted listings side by side and `judge` compares the two sides of each name. `merge_pages` does
+`merge_listings` walks two sorted listings side by side and `judge_sides` compares the two sides of each name. `merge_pages` does
 the same for listings that arrive page by page. `diff` does it for a whole migration, several key ranges at once. A page
 takes as long as the network does, so several ranges keep the work supplied. Memory holds a few pages for each of these
 ranges, whatever the number of objects.
@@ -33,7 +33,7 @@ __all__ = [
     "Verdict",
     "Work",
     "diff",
-    "judge",
+    "judge_sides",
     "merge_listings",
     "merge_pages",
 ]
@@ -58,7 +58,7 @@ class DiffLine(NamedTuple):
     differing: tuple[Difference, ...] = ()
 
 
-def judge(
+def judge_sides(
     relative: str, source: ObjectState | None, destination: ObjectState | None, migration: Migration
 ) -> DiffLine:
     """Compare the two sides of one name. Never `Verdict.IN_FLIGHT`, which takes a second look."""
@@ -96,13 +96,13 @@ def merge_listings(
     while one is not None or other is not None:
         if other is None or (one is not None and one[0] < other[0]):
             assert one is not None  # noqa: S101 -- the loop's condition, for the type checker
-            yield judge(one[0], one[1], None, migration)
+            yield judge_sides(one[0], one[1], None, migration)
             one = next(ours, None)
         elif one is None or other[0] < one[0]:
-            yield judge(other[0], None, other[1], migration)
+            yield judge_sides(other[0], None, other[1], migration)
             other = next(theirs, None)
         else:
-            yield judge(one[0], one[1], other[1], migration)
+            yield judge_sides(one[0], one[1], other[1], migration)
             one, other = next(ours, None), next(theirs, None)
 
 

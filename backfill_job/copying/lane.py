@@ -45,7 +45,7 @@ from shared.verification import SideFacts
 
 __all__ = [
     "UNFINISHED",
-    "Limits",
+    "LaneLimits",
     "Pace",
     "Result",
     "concerns_all",
@@ -53,7 +53,7 @@ __all__ = [
     "impossible",
     "object_record",
     "replicated",
-    "settled",
+    "without_copy",
 ]
 
 SETTLING_SECONDS = 5.0
@@ -112,7 +112,7 @@ def impossible(line: DiffLine, migration: Migration) -> str:
     return ""
 
 
-def settled(line: DiffLine, migration: Migration) -> Result | None:
+def without_copy(line: DiffLine, migration: Migration) -> Result | None:
     """Record a line that needs no copy; None for a line that needs one."""
     account = _SETTLED.get(line.verdict)
     why = "" if account else impossible(line, migration)
@@ -175,7 +175,7 @@ def object_record(
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class LaneLimits:
     """How much the lane does at once, and how long it takes to end.
 
     Attributes:
@@ -202,7 +202,7 @@ async def copy_lines(
     stop: Stop,
     clock: Clock,
     governor: WriteGovernor | None = None,
-    limits: Limits | None = None,
+    limits: LaneLimits | None = None,
     settled_before: datetime | None = None,
     deletes: DeletingStore | None = None,
     storage_class: str = "",
@@ -222,9 +222,9 @@ async def copy_lines(
         PermissionDenied, BucketNotFound, PhaseChanged, PhaseUnknown: The failure concerns more than one object, so the lane
             does not try the rest. It has reported the results of all objects under way before.
         MigrationError: What `batches` raises, or `Interrupted` after a stop. The lane reports the objects under way first.
-            Those that take longer than `Limits.finish_within` after a stop fail: they may or may not have been copied.
+            Those that take longer than `LaneLimits.finish_within` after a stop fail: they may or may not have been copied.
     """
-    limits = limits or Limits()
+    limits = limits or LaneLimits()
     pool = ThreadPoolExecutor(limits.threads, thread_name_prefix="replicate")
     waiting = ThreadPoolExecutor(limits.in_flight, thread_name_prefix="settling")
     pace = Pace(governor or NullGovernor())
@@ -273,7 +273,7 @@ async def _to_copy(
             line = next(lines, None)
             if line is None:
                 break
-            if (result := settled(line, migration)) is not None:
+            if (result := without_copy(line, migration)) is not None:
                 report(result)
                 continue
             try:

@@ -17,7 +17,7 @@ from backfill_job.run.run import Run
 from shared.errors import PermissionDenied, PhaseUnknown, StorageError, UsageError
 from shared.events_log import Event
 from shared.record import update
-from shared.state import ComparisonRecord, DayPart, Kind, State
+from shared.state import ComparisonRecord, DayPart, EntryKind, State
 from shared.state_changes import compared, comparing, under_way, with_run
 from shared.verification import Verdict
 
@@ -107,7 +107,11 @@ def begin_comparison(run: Run) -> OnRecord:
     except (PermissionDenied, PhaseUnknown) as error:
         raise UsageError(f"cannot start: the comparison could not be recorded: {error}") from error
     begun = next(
-        (entry for entry in state.history if entry.kind is Kind.COMPARING and entry.change == stamp.change),
+        (
+            entry
+            for entry in state.history
+            if entry.kind is EntryKind.COMPARING and entry.change == stamp.change
+        ),
         None,
     ) or under_way(state, run.command, name)
     if begun is None:

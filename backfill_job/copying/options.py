@@ -8,7 +8,7 @@ from datetime import datetime
 
 from backfill_job.copying.counts import Account, Counts
 from backfill_job.copying.governor import Governor, NullGovernor, WriteGovernor
-from backfill_job.copying.lane import Limits, Result
+from backfill_job.copying.lane import LaneLimits, Result
 from backfill_job.run.arguments import from_one, up_to
 from backfill_job.run.reports import Lines
 
@@ -30,7 +30,7 @@ class CopyOptions:
         storage_class: The class of every copy; empty for each source's own.
     """
 
-    limits: Limits
+    limits: LaneLimits
     governor: WriteGovernor
     progress: Callable[[Counts[Account]], None]
     lines: Lines | None = None

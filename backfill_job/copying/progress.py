@@ -15,7 +15,7 @@ from backfill_job.run.late_console import LateConsole
 from shared.events_log import Event, EventLog
 from shared.text import byte_count, duration
 
-__all__ = ["Reading", "counting", "said_of", "showing", "showing_progress"]
+__all__ = ["ProgressCounts", "counting", "said_of", "showing", "showing_progress"]
 
 LOG_SECONDS = 10.0
 SHOW_SECONDS = 0.1
@@ -27,7 +27,7 @@ BAR_WIDTH = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class ProgressCounts:
     """The counts at one moment.
 
     Attributes:
@@ -40,9 +40,9 @@ class Reading:
     facts: Mapping[str, object]
 
     @staticmethod
-    def of(counts: Counts[Any]) -> "Reading":
+    def of(counts: Counts[Any]) -> "ProgressCounts":
         """What counts say."""
-        return Reading(counts.accounted, counts.done, counts.to_json())
+        return ProgressCounts(counts.accounted, counts.done, counts.to_json())
 
 
 @contextmanager
@@ -53,7 +53,7 @@ def showing(
     *,
     total: int | None,
     monotonic: Callable[[], float] = time.monotonic,
-) -> Iterator[Callable[[Callable[[], Reading]], None]]:
+) -> Iterator[Callable[[Callable[[], ProgressCounts]], None]]:
     """Show the progress of some work.
 
     Args:
@@ -65,10 +65,10 @@ def showing(
         A function to call after every object. It calls its argument, which reads the counts, only a few times a second.
     """
     started = shown = logged = last = monotonic()
-    latest: Callable[[], Reading] | None = None
-    draw: Callable[[Reading, float], None] | None = None
+    latest: Callable[[], ProgressCounts] | None = None
+    draw: Callable[[ProgressCounts, float], None] | None = None
 
-    def update(read: Callable[[], Reading]) -> None:
+    def update(read: Callable[[], ProgressCounts]) -> None:
         nonlocal latest, draw, shown, logged, last
         latest = read
         now = last = monotonic()
@@ -83,7 +83,7 @@ def showing(
             logged = now
             say(reading, now)
 
-    def say(reading: Reading, now: float) -> None:
+    def say(reading: ProgressCounts, now: float) -> None:
         elapsed = now - started
         rate = round(_rate(reading, elapsed), 1)
         tell(**reading.facts, objects_per_s=rate, elapsed_s=round(elapsed, 1))
@@ -96,11 +96,11 @@ def showing(
             say(reading, last)
 
 
-def _rate(reading: Reading, elapsed: float) -> float:
+def _rate(reading: ProgressCounts, elapsed: float) -> float:
     return reading.done / elapsed if elapsed else 0.0
 
 
-def said_of(reading: Reading, total: int | None, elapsed: float) -> str:
+def said_of(reading: ProgressCounts, total: int | None, elapsed: float) -> str:
     """How much of how much is done, how fast, and how long the rest takes: for a terminal of 80 columns."""
     settled, rate, size = reading.settled, _rate(reading, elapsed), reading.facts.get("bytes")
     fast = f"{rate:,.0f}/s" if rate >= 10 else f"{rate:.1f}/s"  # noqa: PLR2004 -- tenths are still of interest
@@ -113,7 +113,9 @@ def said_of(reading: Reading, total: int | None, elapsed: float) -> str:
 
 
 @contextmanager
-def _bar(console: LateConsole, what: str, total: int | None) -> Iterator[Callable[[Reading, float], None]]:
+def _bar(
+    console: LateConsole, what: str, total: int | None
+) -> Iterator[Callable[[ProgressCounts, float], None]]:
     """A bar on a terminal, which goes away in the end; gives the function that moves it."""
     from rich.progress import BarColumn, Progress, TextColumn  # noqa: PLC0415 -- slow to import, and a log needs none
 
@@ -121,7 +123,7 @@ def _bar(console: LateConsole, what: str, total: int | None) -> Iterator[Callabl
     with Progress(*columns, console=console.rich(), transient=True) as bar:
         task = bar.add_task(what, total=total, said="")
 
-        def draw(reading: Reading, elapsed: float) -> None:
+        def draw(reading: ProgressCounts, elapsed: float) -> None:
             most = None if total is None else max(total, reading.settled)
             bar.update(task, total=most, completed=reading.settled, said=said_of(reading, total, elapsed))
 
@@ -138,7 +140,7 @@ def counting(console: LateConsole, what: str, *, total: int | None) -> Iterator[
             nonlocal done, moved
             done += more
             moved += size
-            update(lambda: Reading(done, done, {"bytes": moved}))
+            update(lambda: ProgressCounts(done, done, {"bytes": moved}))
 
         yield add
 
@@ -150,4 +152,4 @@ def showing_progress(
     """Show the progress of an execution, as `showing` does, from its counts."""
     tell = partial(log.emit, Event.PROGRESS)
     with showing(console, "copying", tell, total=total) as update:
-        yield lambda counts: update(partial(Reading.of, counts))
+        yield lambda counts: update(partial(ProgressCounts.of, counts))

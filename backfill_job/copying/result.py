@@ -9,7 +9,7 @@ from backfill_job.copying.compare import Compared, more_line
 from backfill_job.copying.counts import COPY, Account, Counts
 from backfill_job.copying.diff import Work
 from backfill_job.run.command import ExitCode
-from backfill_job.run.failures import Failure, merged, next_step, to_mend
+from backfill_job.run.failures import Failure, merged_failures, next_step, to_mend
 from shared.errors import Cause
 from shared.operations import Operations
 from shared.text import counted, listed, shown
@@ -215,7 +215,7 @@ class RunResult:
             sum((part.work for part in parts), Work()),
             sum((part.operations for part in parts), Operations()),
             next((part.narrowed for part in parts if part.narrowed), ""),
-            merged(each for part in parts for each in part.failures),
+            merged_failures(each for part in parts for each in part.failures),
             next((part.stopped_by for part in parts if part.stopped_by), None),
             followed=sum(part.followed for part in parts),
             after_deletion=any(part.after_deletion for part in parts),

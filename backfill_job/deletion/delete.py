@@ -33,9 +33,9 @@ from math import inf
 from backfill_job.copying.counts import Counts
 from backfill_job.copying.governor import WriteGovernor
 from backfill_job.copying.lane import concerns_all
-from backfill_job.deletion.manifest import Line, Manifest
+from backfill_job.deletion.manifest import Manifest, ManifestLine
 from backfill_job.deletion.manifest_store import LinesSource, read_lines
-from backfill_job.deletion.records import ChunkRecords, LineResult, Outcome, count, recorded
+from backfill_job.deletion.records import ChunkRecords, LineOutcome, LineResult, chunk_record, count_line
 from backfill_job.run.failures import Failures
 from backfill_job.run.stopping import Stop
 from backfill_job.run.workers import work
@@ -82,7 +82,7 @@ class Waiting:
 class _Try:
     """A line that is not settled yet."""
 
-    line: Line
+    line: ManifestLine
     asked: bool = False
     said: str = ""
     cause: Cause | None = None
@@ -110,7 +110,7 @@ class Deleter:
         self._pacing = Pacing(throttled=waiting.governor.throttled)
         self.error: StorageError | None = None
 
-    async def settle(self, lines: Sequence[Line], following: str) -> list[LineResult]:
+    async def settle(self, lines: Sequence[ManifestLine], following: str) -> list[LineResult]:
         """Delete what some lines name. A failure of Cloud Storage is a result, and never raised.
 
         Args:
@@ -210,14 +210,14 @@ class Deleter:
             # An earlier request may have deleted it, before the destination changed.
             source = await self._api.look(self._migration.source_ref(each.line.name))
             if source is None:
-                return LineResult(each.line, Outcome.DELETED, "its answer was lost", answer_lost=True)
+                return LineResult(each.line, LineOutcome.DELETED, "its answer was lost", answer_lost=True)
             if source.generation != each.line.generation:
-                return LineResult(each.line, Outcome.OVERWRITTEN_SINCE, _overwritten(source.generation))
+                return LineResult(each.line, LineOutcome.OVERWRITTEN_SINCE, _overwritten(source.generation))
         elif now is None and await self._is_erased(each.line):
-            return LineResult(each.line, Outcome.ALREADY_GONE)
-        return LineResult(each.line, Outcome.DESTINATION_CHANGED, detail)
+            return LineResult(each.line, LineOutcome.ALREADY_GONE)
+        return LineResult(each.line, LineOutcome.DESTINATION_CHANGED, detail)
 
-    async def _is_erased(self, line: Line) -> bool:
+    async def _is_erased(self, line: ManifestLine) -> bool:
         """Whether a person has erased the name on record, and the legacy object is gone."""
         known = await asyncio.to_thread(self._authority.erasures)
         if not was_erased(line.state, None, known.on_record(line.name)):
@@ -240,11 +240,11 @@ class Deleter:
         line = each.line
         match answer.error:
             case None:
-                return LineResult(line, Outcome.DELETED)
+                return LineResult(line, LineOutcome.DELETED)
             case ConditionFailed():
-                return LineResult(line, Outcome.OVERWRITTEN_SINCE, _overwritten(None))
+                return LineResult(line, LineOutcome.OVERWRITTEN_SINCE, _overwritten(None))
             case ObjectProtected() as error:
-                return LineResult(line, Outcome.HELD, error.detail, cause=error.cause)
+                return LineResult(line, LineOutcome.HELD, error.detail, cause=error.cause)
             case ObjectNotFound() as error:
                 return await self._gone(each, error)
             case StorageError(transient=True) as error:
@@ -252,7 +252,7 @@ class Deleter:
                 return replace(each, asked=asked, said=str(error), cause=error.cause)
             case error:
                 self._note(error)
-                return LineResult(line, Outcome.FAILED, str(error), cause=error.cause)
+                return LineResult(line, LineOutcome.FAILED, str(error), cause=error.cause)
 
     async def _gone(self, each: _Try, error: ObjectNotFound) -> LineResult:
         """What a 404 means: the object is gone, unless the message is not the service's own and a listing shows the object."""
@@ -261,14 +261,14 @@ class Deleter:
                 listed = await first_name(self._api, self._migration.source, each.line.name, "")
             except StorageError as problem:
                 self._note(problem)
-                return LineResult(each.line, Outcome.FAILED, str(problem), cause=problem.cause)
+                return LineResult(each.line, LineOutcome.FAILED, str(problem), cause=problem.cause)
             if listed == each.line.name:
                 return LineResult(
-                    each.line, Outcome.FAILED, f"{error}; but it is listed", cause=Cause.ODD_ANSWER
+                    each.line, LineOutcome.FAILED, f"{error}; but it is listed", cause=Cause.ODD_ANSWER
                 )
         if each.asked:
-            return LineResult(each.line, Outcome.DELETED, "its answer was lost", answer_lost=True)
-        return LineResult(each.line, Outcome.ALREADY_GONE)
+            return LineResult(each.line, LineOutcome.DELETED, "its answer was lost", answer_lost=True)
+        return LineResult(each.line, LineOutcome.ALREADY_GONE)
 
     def _note(self, error: StorageError) -> None:
         if concerns_all(error):
@@ -291,7 +291,7 @@ class Deletion:
     batches: asyncio.Semaphore
     report: Callable[[LineResult], None]
     stop: Stop
-    counts: Counts[Outcome]
+    counts: Counts[LineOutcome]
     failures: Failures
 
     async def carry_out(self, numbers: range) -> None:
@@ -321,20 +321,20 @@ class Deletion:
         }
         parts = [todo[first : first + MOST_CALLS] for first in range(0, len(todo), MOST_CALLS)]
         results = await asyncio.gather(*(self._batch(part, follows[part[-1].name]) for part in parts))
-        await self.records.write(recorded(number, (each for part in results for each in part), before))
+        await self.records.write(chunk_record(number, (each for part in results for each in part), before))
 
-    async def _batch(self, part: list[Line], following: str) -> list[LineResult]:
+    async def _batch(self, part: list[ManifestLine], following: str) -> list[LineResult]:
         async with self.batches:
             results = await self.deleter.settle(part, following)
         for result in results:
-            count(self.counts, result)
+            count_line(self.counts, result)
             if result.cause is not None:
                 self.failures.note(result.line.name, result.cause, result.detail)
             self.report(result)
         return results
 
 
-def _was_there(line: Line) -> str:
+def _was_there(line: ManifestLine) -> str:
     wanted = line.destination_generation
     return "it was erased there before" if wanted == ABSENT else f"generation {wanted} was proven equal"
 
@@ -346,4 +346,4 @@ def _overwritten(generation: int | None) -> str:
 
 def _unfinished(each: _Try, said: str) -> LineResult:
     may = "; it may have been deleted all the same" if each.asked else ""
-    return LineResult(each.line, Outcome.FAILED, f"{said}{may}", cause=each.cause or Cause.STOPPED)
+    return LineResult(each.line, LineOutcome.FAILED, f"{said}{may}", cause=each.cause or Cause.STOPPED)

@@ -19,7 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from backfill_job.deletion.traces import Held, Place, Trace, Traces, Version
+from backfill_job.deletion.traces import Held, Trace, TracePlace, Traces, Version
 from shared.decision import was_erased
 from shared.erasures import Erasures, name_digest
 from shared.errors import ConditionFailed, Contended, ObjectNotFound, StorageError
@@ -164,7 +164,7 @@ def _delete_all(contents: _Contents, means: Means) -> Erased:
         going = [each for each in still if contents.have(each) and each.version not in done.refused]
         if not going:
             return done
-        decides = Place.LEGACY if means.phase().before_cutover else Place.NEW
+        decides = TracePlace.LEGACY if means.phase().before_cutover else TracePlace.NEW
         for some in _in_order(going, decides):
             for each, error in zip(some, means.delete(some), strict=True):
                 if error is None:
@@ -174,11 +174,11 @@ def _delete_all(contents: _Contents, means: Means) -> Erased:
     raise _contended(done.left)
 
 
-def _in_order(going: Iterable[Trace], decides: Place) -> list[Sequence[Trace]]:
+def _in_order(going: Iterable[Trace], decides: TracePlace) -> list[Sequence[Trace]]:
     """The side that decides, the other side, and what no copier reads."""
     steps: tuple[list[Trace], list[Trace], list[Trace]] = ([], [], [])
     for each in going:
-        live = each.held is Held.LIVE and each.place is not Place.KEPT
+        live = each.held is Held.LIVE and each.place is not TracePlace.KEPT
         steps[0 if live and each.place is decides else 1 if live else 2].append(each)
     return list(steps)
 

@@ -29,8 +29,14 @@ from backfill_job.checks import Check, blocking, show_lines
 from backfill_job.consumer import consumer_of, named_consumer
 from backfill_job.copying.on_record import begin_comparison
 from backfill_job.copying.options import governor_from
-from backfill_job.deletion.manifest_store import Found, LinesFile, cloud_ref, find_manifest, manifest_name
-from backfill_job.deletion.phases import GOES_ON_IN, begin
+from backfill_job.deletion.manifest_store import (
+    FoundManifest,
+    LinesFile,
+    cloud_ref,
+    find_manifest,
+    manifest_name,
+)
+from backfill_job.deletion.phases import GOES_ON_IN, begin_deletion
 from backfill_job.deletion.prepare import (
     IN_ANOTHER_PHASE,
     DeletionRequest,
@@ -46,7 +52,7 @@ from backfill_job.deletion.run import (
     run_deletion,
     settled_before,
 )
-from backfill_job.deletion.screen import overview, refusal
+from backfill_job.deletion.screen import blocking_line, deletion_overview
 from backfill_job.references.scan import Checkouts
 from backfill_job.run.arguments import overrides_from
 from backfill_job.run.command import ExitCode, ProcessIO, migration_from
@@ -182,7 +188,7 @@ def _dry_run(run: Run, state: State, request: DeletionRequest, *, details: bool)
     return ExitCode.DONE
 
 
-def _begun(run: Run, arguments: argparse.Namespace, state: State, request: DeletionRequest) -> Found:
+def _begun(run: Run, arguments: argparse.Namespace, state: State, request: DeletionRequest) -> FoundManifest:
     """Verify, check, confirm, write the manifest, and record that the deletion begins.
 
     Raises:
@@ -202,16 +208,18 @@ def _begun(run: Run, arguments: argparse.Namespace, state: State, request: Delet
         consent = Consent(arguments.confirm_text, arguments.expect_objects)
         _confirm(run, consent, objects=prepared.found.equal, critical=prepared.found.critical)
         manifest, sha256 = write_manifest(run, name, lines, prepared, request.by)
-    found = Found(manifest, sha256, cloud_ref(run.migration, name).uri, None)
+    found = FoundManifest(manifest, sha256, cloud_ref(run.migration, name).uri, None)
     objects = counted(manifest.objects, "object")
     run.say(f"manifest: {shown(found.place)} and {folder / name}, {objects}, SHA-256 {sha256}")
-    begin(run, manifest, sha256, anew=request.anew)
+    begin_deletion(run, manifest, sha256, anew=request.anew)
     with _going_on(run, found):
         wait_until_seen(run)
     return found
 
 
-def _resumed(run: Run, arguments: argparse.Namespace, state: State, request: DeletionRequest) -> Found:
+def _resumed(
+    run: Run, arguments: argparse.Namespace, state: State, request: DeletionRequest
+) -> FoundManifest:
     """Find the manifest that a deletion was begun with, and have the deletion confirmed again."""
     found = find_manifest(run.gateway, arguments.resume)
     _refuse_foreign(found, run.migration)
@@ -298,7 +306,7 @@ def _refuse_wrong_phase(run: Run, state: State, request: DeletionRequest) -> Non
         _refuse(run, f"the phase is {state.phase.value}: {IN_ANOTHER_PHASE[state.phase]}")
 
 
-def _refuse_foreign(found: Found, migration: Migration) -> None:
+def _refuse_foreign(found: FoundManifest, migration: Migration) -> None:
     theirs = found.manifest.migration
     if (theirs.source, theirs.destination) != (migration.source, migration.destination):
         raise UsageError(
@@ -320,7 +328,7 @@ def _refuse_blocked(run: Run, state: State, checks: Sequence[Check]) -> None:
     """Refuse where a check blocks."""
     if not _said_blocked(run, state, checks):
         return
-    why = refusal(checks)
+    why = blocking_line(checks)
     run.log.emit(Event.DELETION_REFUSED, error=why)
     raise (UsageError if run.console.silent else _Blocked)(f"refused; nothing was deleted: {why}")
 
@@ -337,12 +345,14 @@ def _said_blocked(run: Run, state: State, checks: Sequence[Check]) -> bool:
     return bool(blocked)
 
 
-def _only_prepared(run: Run, found: Found) -> ExitCode:
+def _only_prepared(run: Run, found: FoundManifest) -> ExitCode:
     say_end(run, "PREPARED. Nothing is deleted yet.", _resuming(run, found, alone=True), good=True)
     return ExitCode.DONE
 
 
-def _in_tasks(arguments: argparse.Namespace, io: ProcessIO, found: Found, unfinished: tuple[str, ...]) -> int:
+def _in_tasks(
+    arguments: argparse.Namespace, io: ProcessIO, found: FoundManifest, unfinished: tuple[str, ...]
+) -> int:
     """Start tasks on this machine that delete what was confirmed in this process."""
     # Where an argument is there twice, the last one counts.
     more = ("--resume", found.place, *_consent_words(found.manifest.migration, found.manifest.objects))
@@ -355,7 +365,7 @@ def _in_tasks(arguments: argparse.Namespace, io: ProcessIO, found: Found, unfini
     )
 
 
-def _going_on(run: Run, found: Found) -> AbstractContextManager[None]:
+def _going_on(run: Run, found: FoundManifest) -> AbstractContextManager[None]:
     """Add to every error of the block that the deletion was begun, and how it goes on."""
     return phase_changed(
         run,
@@ -364,7 +374,7 @@ def _going_on(run: Run, found: Found) -> AbstractContextManager[None]:
     )
 
 
-def _resuming(run: Run, found: Found, *, alone: bool = False) -> str:
+def _resuming(run: Run, found: FoundManifest, *, alone: bool = False) -> str:
     """The command that goes on with a manifest; without a terminal, or where tasks run it alone, it has the confirmation, too."""
     options = ["--confirm-delete", "--resume", found.place]
     if alone or not run.io.stdin.isatty():
@@ -376,7 +386,7 @@ def _consent_words(migration: Migration, objects: int) -> tuple[str, ...]:
     return "--confirm-text", migration.deletion_text, "--expect-objects", str(objects)
 
 
-def _unfinished(run: Run, found: Found) -> tuple[str, ...]:
+def _unfinished(run: Run, found: FoundManifest) -> tuple[str, ...]:
     """The commands after a deletion that has left something: the one that goes on, and the dry run."""
     return _resuming(run, found), command_line(run.migration, SUBCOMMAND)
 
@@ -419,5 +429,5 @@ def _names_in(file: Path | None) -> frozenset[str]:
 
 def _show(run: Run, prepared: Prepared, title: str, *, details: bool) -> None:
     found, net = prepared.found, prepared.net
-    run.console.print(overview(found, net, run.migration, title=title, details=details))
+    run.console.print(deletion_overview(found, net, run.migration, title=title, details=details))
     show_lines(run.console, prepared.checks, briefly=not details)

@@ -34,8 +34,8 @@ __all__ = [
     "FORMAT",
     "Chunk",
     "ChunkIndex",
-    "Line",
     "Manifest",
+    "ManifestLine",
     "chunk_lines",
     "erased_line",
     "line_of",
@@ -54,7 +54,7 @@ CHUNK_LINES = 1_000
 _METADATA = tuple(each.name for each in fields(Metadata) if each.name != "custom")
 
 
-class Line(NamedTuple):
+class ManifestLine(NamedTuple):
     """One object that may be deleted.
 
     Attributes:
@@ -79,9 +79,9 @@ class Line(NamedTuple):
     destination_generation: int
 
     @staticmethod
-    def of(name: str, source: ObjectState, crc32c: str, destination_generation: int) -> "Line":
+    def of(name: str, source: ObjectState, crc32c: str, destination_generation: int) -> "ManifestLine":
         """The line of a legacy object, whose checksum is known."""
-        return Line(
+        return ManifestLine(
             name,
             source.generation,
             source.size,
@@ -231,15 +231,15 @@ class ChunkIndex:
         self._rows = []
 
 
-def line_of(finding: DiffLine) -> Line:
+def line_of(finding: DiffLine) -> ManifestLine:
     """The line of a name that was found equal; raises `ValueError` for any other."""
     source, destination = finding.source, finding.destination
     if source is None or destination is None or finding.differing or source.crc32c is None:
         raise ValueError(f"{finding} is not proven equal")
-    return Line.of(finding.relative, source, source.crc32c, destination.generation)
+    return ManifestLine.of(finding.relative, source, source.crc32c, destination.generation)
 
 
-def erased_line(relative: str, source: ObjectState) -> Line:
+def erased_line(relative: str, source: ObjectState) -> ManifestLine:
     """The line of an object that was erased at the destination, and that a person named.
 
     Raises:
@@ -247,10 +247,10 @@ def erased_line(relative: str, source: ObjectState) -> Line:
     """
     if source.crc32c is None:
         raise ValueError(f"{relative!r} has no checksum")
-    return Line.of(relative, source, source.crc32c, ABSENT)
+    return ManifestLine.of(relative, source, source.crc32c, ABSENT)
 
 
-def line_row(line: Line) -> bytes:
+def line_row(line: ManifestLine) -> bytes:
     """A line as the file has it: canonical JSON (keys sorted, no spaces, UTF-8) and a line feed."""
     content = {
         "name": line.name,
@@ -273,7 +273,7 @@ def _plain(metadata: Metadata) -> dict[str, Any]:
     return content
 
 
-def chunk_lines(manifest: Manifest, number: int, data: bytes) -> list[Line]:
+def chunk_lines(manifest: Manifest, number: int, data: bytes) -> list[ManifestLine]:
     """Read a chunk, whose number counts from 0, from its bytes.
 
     Raises:
@@ -354,10 +354,10 @@ def _check(manifest: Manifest, content: dict[str, Any]) -> None:
         )
 
 
-def _line(row: bytes) -> Line:
+def _line(row: bytes) -> ManifestLine:
     content = orjson.loads(row)
     there = content["destination_generation"]
-    return Line(
+    return ManifestLine(
         _typed(content["name"], str),
         _number(content["generation"]),
         _typed(content["size"], int),

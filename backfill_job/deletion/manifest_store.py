@@ -18,7 +18,14 @@ from typing import BinaryIO, Protocol
 
 import orjson
 
-from backfill_job.deletion.manifest import ChunkIndex, Line, Manifest, chunk_lines, line_row, read_manifest
+from backfill_job.deletion.manifest import (
+    ChunkIndex,
+    Manifest,
+    ManifestLine,
+    chunk_lines,
+    line_row,
+    read_manifest,
+)
 from backfill_job.run.workers import work
 from shared.decision import ABSENT
 from shared.errors import CannotWrite, ConditionFailed, UsageError
@@ -30,7 +37,7 @@ from shared.text import counted
 
 __all__ = [
     "CloudLines",
-    "Found",
+    "FoundManifest",
     "LinesFile",
     "LinesSource",
     "LocalLines",
@@ -105,7 +112,7 @@ class CloudLines:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FoundManifest:
     """A manifest that was read from its place.
 
     Attributes:
@@ -133,7 +140,7 @@ class Found:
         return LocalLines(path)
 
 
-def find_manifest(gateway: Gateway, place: str) -> Found:
+def find_manifest(gateway: Gateway, place: str) -> FoundManifest:
     """Read a manifest's head from a file or an object.
 
     Args:
@@ -151,14 +158,14 @@ def find_manifest(gateway: Gateway, place: str) -> Found:
             contents = path.read_bytes()
         except OSError as error:
             raise UsageError(f"cannot read the manifest {place}: {error.strerror}") from error
-        return Found(read_manifest(contents, place), sha256(contents).hexdigest(), place, path.parent)
+        return FoundManifest(read_manifest(contents, place), sha256(contents).hexdigest(), place, path.parent)
     found = gateway.read(_object_at(place))
     if found is None:
         raise UsageError(f"there is no manifest {place}")
-    return Found(read_manifest(found, place), sha256(found).hexdigest(), place, None)
+    return FoundManifest(read_manifest(found, place), sha256(found).hexdigest(), place, None)
 
 
-async def read_lines(source: LinesSource, manifest: Manifest, number: int) -> list[Line]:
+async def read_lines(source: LinesSource, manifest: Manifest, number: int) -> list[ManifestLine]:
     """Read a chunk, and prove that it is the manifest's.
 
     Raises:
@@ -211,7 +218,7 @@ class LinesFile:
                 f"cannot write the manifest to {path}: {error.strerror}; choose --manifest-dir"
             ) from error
 
-    def add(self, line: Line) -> None:
+    def add(self, line: ManifestLine) -> None:
         """Append a line whose name comes after all names before.
 
         Raises:
@@ -222,7 +229,7 @@ class LinesFile:
             self._file.write(row)
         self._index.add(line.name, row)
 
-    def add_late(self, line: Line) -> None:
+    def add_late(self, line: ManifestLine) -> None:
         """Add a line that `finish` puts in its place."""
         self._late.append((line.name, line_row(line)))
 

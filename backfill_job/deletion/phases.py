@@ -10,10 +10,10 @@ from backfill_job.run.phase_change import update_state
 from backfill_job.run.run import Run
 from shared.errors import UsageError
 from shared.phase import Phase
-from shared.state import Begun, RunRecord, State
+from shared.state import BegunDeletion, RunRecord, State
 from shared.state_changes import deletion_goes_on, with_phase, with_run
 
-__all__ = ["BEGINS_IN", "GOES_ON_IN", "begin", "finish"]
+__all__ = ["BEGINS_IN", "GOES_ON_IN", "begin_deletion", "finish"]
 
 BEGINS_IN = frozenset({Phase.CUT_OVER})
 """Where a first deletion begins."""
@@ -22,7 +22,7 @@ GOES_ON_IN = frozenset({Phase.DELETING, Phase.DELETED})
 """Where a deletion goes on, or a further one is about what the first one left."""
 
 
-def begin(run: Run, manifest: Manifest, sha256: str, *, anew: bool) -> State:
+def begin_deletion(run: Run, manifest: Manifest, sha256: str, *, anew: bool) -> State:
     """Record that a deletion begins, and its manifest. Called before anything is deleted.
 
     Args:
@@ -34,7 +34,7 @@ def begin(run: Run, manifest: Manifest, sha256: str, *, anew: bool) -> State:
     """
     stamp = run.stamp(manifest.by)
     details = {
-        "manifest": Begun(manifest.name, sha256, manifest.objects),
+        "manifest": BegunDeletion(manifest.name, sha256, manifest.objects),
         "overridden": on_record(manifest.overrides),
     }
 

@@ -66,7 +66,7 @@ from shared.green_days import KEY, green_days
 from shared.migration import Migration
 from shared.objects import parse_time
 from shared.phase import Phase
-from shared.report.next_steps import Target
+from shared.report.next_steps import CommandTarget
 from shared.state import NAMES, State
 from shared.text import counted, duration, listed, minute_text, shown
 from shared.verification import Verdict, said_of_many_erased, too_many_erased
@@ -222,7 +222,7 @@ def _references(request: DeletionRequest, migration: Migration, state: State) ->
 
 
 def _readers(run: Run, state: State, request: DeletionRequest) -> Check:
-    target, log = Target.of(run.migration), request.audit_log
+    target, log = CommandTarget.of(run.migration), request.audit_log
     return readers_check(state, target, run.clock.now(), audit_log=log, soak=request.soak)
 
 
@@ -349,7 +349,7 @@ def deletion_signoffs_check(state: State, migration: Migration) -> Check:
 
     def missing_step(missing: str) -> str:
         if state.phase.before_cutover:
-            return Target.of(migration).command("signoff", "--by", "NAME", subject=missing)
+            return CommandTarget.of(migration).command("signoff", "--by", "NAME", subject=missing)
         return "sign-offs are given before a cutover: ask the team that is missing, and override with its answer as the reason"
 
     return signoffs_check(state, missing_step)

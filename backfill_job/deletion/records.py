@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from backfill_job.copying.counts import Counting, Counts
-from backfill_job.deletion.manifest import Line, Manifest
+from backfill_job.deletion.manifest import Manifest, ManifestLine
 from backfill_job.deletion.manifest_store import cloud_ref
 from backfill_job.run.workers import work
 from shared.errors import Cause, UnexpectedAnswer
@@ -35,17 +35,17 @@ __all__ = [
     "SETTLED",
     "ChunkRecord",
     "ChunkRecords",
+    "LineOutcome",
     "LineResult",
-    "Outcome",
-    "count",
-    "recorded",
-    "summary",
+    "chunk_record",
+    "count_line",
+    "deletion_summary",
 ]
 
 AT_ONCE = 32
 
 
-class Outcome(Enum):
+class LineOutcome(Enum):
     """What became of a line."""
 
     DELETED = "deleted"
@@ -56,13 +56,13 @@ class Outcome(Enum):
     FAILED = "failed"
 
 
-SETTLED = frozenset({Outcome.DELETED, Outcome.ALREADY_GONE})
+SETTLED = frozenset({LineOutcome.DELETED, LineOutcome.ALREADY_GONE})
 """The generation is not live any more: nothing is left to do."""
 
-KEPT = frozenset(Outcome) - SETTLED
+KEPT = frozenset(LineOutcome) - SETTLED
 """The legacy object is there, or may be."""
 
-DELETION = Counting(Outcome, frozenset({Outcome.DELETED}), KEPT, listed="lines", answers_lost=True)
+DELETION = Counting(LineOutcome, frozenset({LineOutcome.DELETED}), KEPT, listed="lines", answers_lost=True)
 """How a deletion counts."""
 
 
@@ -75,20 +75,20 @@ class LineResult(NamedTuple):
         answer_lost: A request of this run deleted it and its answer was lost: a repetition found it gone.
     """
 
-    line: Line
-    outcome: Outcome
+    line: ManifestLine
+    outcome: LineOutcome
     detail: str = ""
     answer_lost: bool = False
     cause: Cause | None = None
 
 
-def count(counts: Counts[Outcome], result: LineResult) -> None:
+def count_line(counts: Counts[LineOutcome], result: LineResult) -> None:
     """Count what became of a line."""
     counts.add(result.outcome, result.line.size)
     counts.answers_lost += result.answer_lost
 
 
-def summary(counts: Counts[Outcome]) -> str:
+def deletion_summary(counts: Counts[LineOutcome]) -> str:
     """The counts in one sentence."""
     lost = (
         f" ({counts.answers_lost:,} of the deletions by a request whose answer was lost)"
@@ -103,7 +103,7 @@ class Kept:
     """A line whose object is there, or may be; `detail` says why."""
 
     name: str
-    outcome: Outcome
+    outcome: LineOutcome
     detail: str
 
 
@@ -118,11 +118,11 @@ class ChunkRecord:
     """
 
     number: int
-    counts: Counts[Outcome]
+    counts: Counts[LineOutcome]
     kept: tuple[Kept, ...] = ()
 
 
-def recorded(number: int, results: Iterable[LineResult], before: ChunkRecord | None) -> ChunkRecord:
+def chunk_record(number: int, results: Iterable[LineResult], before: ChunkRecord | None) -> ChunkRecord:
     """The record of a chunk after its lines were tried; with `before`, only those that an earlier run had kept."""
     tried = list(results)
     counts = Counts(DELETION, len(tried))
@@ -136,7 +136,7 @@ def recorded(number: int, results: Iterable[LineResult], before: ChunkRecord | N
             before.counts.answers_lost,
         )
     for result in tried:
-        count(counts, result)
+        count_line(counts, result)
     kept = (
         Kept(result.line.name, result.outcome, result.detail) for result in tried if result.outcome in KEPT
     )
@@ -171,7 +171,9 @@ class ChunkRecords:
         self._known = found
         return found
 
-    def todo(self, number: int, lines: Sequence[Line]) -> tuple[list[Line], ChunkRecord | None]:
+    def todo(
+        self, number: int, lines: Sequence[ManifestLine]
+    ) -> tuple[list[ManifestLine], ChunkRecord | None]:
         """The lines of a chunk that must be tried, and the record of an earlier run."""
         before = self._known.get(number)
         if before is None:
@@ -216,7 +218,9 @@ class ChunkRecords:
         if content["manifest_sha256"] != self._sha256:
             return None
         number = int(content["chunk"])
-        kept = tuple(Kept(each["name"], Outcome(each["outcome"]), each["detail"]) for each in content["kept"])
+        kept = tuple(
+            Kept(each["name"], LineOutcome(each["outcome"]), each["detail"]) for each in content["kept"]
+        )
         counts = DELETION.read(content["books"])
         lines = self._manifest.chunks[number].lines
         if not counts.holds or counts.not_right != len(kept) or counts.listed != lines:

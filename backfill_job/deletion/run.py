@@ -16,23 +16,23 @@ import uvloop
 
 from backfill_job.copying.counts import Counts
 from backfill_job.copying.governor import WriteGovernor
-from backfill_job.copying.progress import Reading, showing
+from backfill_job.copying.progress import ProgressCounts, showing
 from backfill_job.deletion.delete import Deleter, Deletion, Waiting, own_chunks
 from backfill_job.deletion.manifest import Manifest
-from backfill_job.deletion.manifest_store import Found, LinesSource, read_lines
+from backfill_job.deletion.manifest_store import FoundManifest, LinesSource, read_lines
 from backfill_job.deletion.phases import GOES_ON_IN, finish
 from backfill_job.deletion.records import (
     DELETION,
     KEPT,
     ChunkRecord,
     ChunkRecords,
+    LineOutcome,
     LineResult,
-    Outcome,
-    summary,
+    deletion_summary,
 )
 from backfill_job.run.command import ExitCode
 from backfill_job.run.ending import next_line, say_verdict
-from backfill_job.run.failures import Failure, Failures, merged, next_step
+from backfill_job.run.failures import Failure, Failures, merged_failures, next_step
 from backfill_job.run.phase_change import phase_after
 from backfill_job.run.reports import Lines, of_this_version
 from backfill_job.run.run import Run, open_api
@@ -74,8 +74,8 @@ class DeletionResult:
         failures: Why this process kept lines, as far as Cloud Storage said so: one entry for each cause.
     """
 
-    counts: Counts[Outcome]
-    whole: Counts[Outcome]
+    counts: Counts[LineOutcome]
+    whole: Counts[LineOutcome]
     chunks_left: int
     kept: tuple[str, ...]
     stopped: str
@@ -106,7 +106,7 @@ class DeletionResult:
         }
 
 
-def settled_before(run: Run, found: Found) -> int:
+def settled_before(run: Run, found: FoundManifest) -> int:
     """How many lines of a manifest earlier runs have settled."""
 
     async def load() -> int:
@@ -118,7 +118,13 @@ def settled_before(run: Run, found: Found) -> int:
 
 
 def run_deletion(
-    run: Run, found: Found, governor: WriteGovernor, *, in_flight: int, by: str, unfinished: Sequence[str]
+    run: Run,
+    found: FoundManifest,
+    governor: WriteGovernor,
+    *,
+    in_flight: int,
+    by: str,
+    unfinished: Sequence[str],
 ) -> ExitCode:
     """Delete this process's part, and sum up.
 
@@ -138,7 +144,7 @@ def run_deletion(
     tasks = run.settings.task_count
     code = result.exit_code(tasks)
     if result.done or tasks == 1:
-        record = run.run_record(code, summary(result.whole), command=SUBCOMMAND)
+        record = run.run_record(code, deletion_summary(result.whole), command=SUBCOMMAND)
         phase = finish(run, by, record, done=result.done).phase.value
     else:
         phase = phase_after(run, Phase.DELETING).name
@@ -149,7 +155,7 @@ def run_deletion(
         Event.DELETION_FINISHED,
         **counts.to_json(),
         exit_code=int(code),
-        summary=summary(counts),
+        summary=deletion_summary(counts),
         manifest=found.place,
         phase=phase,
         elapsed_s=elapsed,
@@ -167,11 +173,11 @@ def run_deletion(
 
 async def _delete(
     run: Run,
-    found: Found,
+    found: FoundManifest,
     governor: WriteGovernor,
     *,
     in_flight: int,
-    counts: Counts[Outcome],
+    counts: Counts[LineOutcome],
     lines: Lines | None,
 ) -> DeletionResult:
     settings, manifest = run.settings, found.manifest
@@ -190,7 +196,7 @@ async def _delete(
         )
         tell = partial(run.log.emit, Event.DELETION_PROGRESS)
         with showing(run.console, "deleting", tell, total=todo) as update:
-            show = partial(update, partial(Reading.of, counts))
+            show = partial(update, partial(ProgressCounts.of, counts))
             deletion = Deletion(
                 manifest,
                 source,
@@ -276,7 +282,9 @@ def _result(
     )
 
 
-def _report(found: Found, result: DeletionResult, phase: str, elapsed: float, code: int) -> dict[str, Any]:
+def _report(
+    found: FoundManifest, result: DeletionResult, phase: str, elapsed: float, code: int
+) -> dict[str, Any]:
     return {
         "manifest": found.place,
         "manifest_sha256": found.sha256,
@@ -297,7 +305,9 @@ def _compose(run: Run) -> None:
         last = min(parts, key=lambda part: int(part["chunks_left"]))
         counts = DELETION.merged(DELETION.read(part["this_process"]) for part in parts)
         back = max(int(part.get("back", 0)) for part in parts)
-        failures = merged(Failure.from_json(each) for part in parts for each in part.get("failures", ()))
+        failures = merged_failures(
+            Failure.from_json(each) for part in parts for each in part.get("failures", ())
+        )
         whole = {
             **last,
             "this_process": counts.to_json(),
@@ -316,7 +326,7 @@ def composed_lines(
     """What an operator reads of the report of all tasks; `unfinished` where something is left."""
     counts = DELETION.read(report["manifest_so_far"])
     return [
-        f"all {report['tasks']} tasks together: {summary(counts)}",
+        f"all {report['tasks']} tasks together: {deletion_summary(counts)}",
         *(f"  {each}" for each in report["kept"]),
         *_ending(report, unfinished, billing_project),
     ]
@@ -330,9 +340,9 @@ def _screen_lines(
     unfinished: Sequence[str],
     billing_project: str,
 ) -> list[str]:
-    lines = [summary(result.counts)]
+    lines = [deletion_summary(result.counts)]
     if result.whole != result.counts and tasks == 1:
-        lines.append(f"with earlier runs: {summary(result.whole)}")
+        lines.append(f"with earlier runs: {deletion_summary(result.whole)}")
     lines += [f"  {each}" for each in result.kept]
     kept = result.whole.not_right
     if kept > len(result.kept):

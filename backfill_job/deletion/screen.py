@@ -19,10 +19,10 @@ from backfill_job.dry_run.screen import HELD, span_table
 from shared.migration import Migration
 from shared.text import byte_count, counted, listed, shown
 
-__all__ = ["overview", "refusal"]
+__all__ = ["blocking_line", "deletion_overview"]
 
 
-def overview(
+def deletion_overview(
     found: Survey, net: SafetyNet, migration: Migration, *, title: str, details: bool = False
 ) -> RenderableType:
     """Lay out what a deletion would take: at most 22 lines of 80 columns where nothing stands out, more with `details`."""
@@ -37,7 +37,7 @@ def overview(
     )
 
 
-def refusal(checks: Sequence[Check]) -> str:
+def blocking_line(checks: Sequence[Check]) -> str:
     """Every check that blocks, in one line; empty where there is none."""
     return "; ".join(f"{check.name}: {check.evidence}" for check in blocking(checks))
 

@@ -31,7 +31,7 @@ from backfill_job.verify.certificate import data_of
 from backfill_job.verify.day_counts import DayCounts
 from backfill_job.verify.late_writes import LateWrites, late_since
 from shared.objects import ObjectState
-from shared.partitions import Kind, classify
+from shared.partitions import ObjectKind, classify
 from shared.state import ComparisonRecord
 
 __all__ = ["BLOCKING", "Survey", "survey"]
@@ -70,7 +70,7 @@ class Survey:
     size: int = 0
     critical: int = 0
     critical_size: int = 0
-    kinds: Counter[Kind] = field(default_factory=Counter)
+    kinds: Counter[ObjectKind] = field(default_factory=Counter)
     folders: set[str] = field(default_factory=set)
     extra: int = 0
     left: int = 0
@@ -113,7 +113,7 @@ class Survey:
             "objects": self.equal,
             "bytes": self.size,
             "critical_jsonl": {"objects": self.critical, "bytes": self.critical_size},
-            "kinds": {kind.value: self.kinds[kind] for kind in Kind if self.kinds[kind]},
+            "kinds": {kind.value: self.kinds[kind] for kind in ObjectKind if self.kinds[kind]},
             "folders": len(self.folders),
             "days": self._days(),
             "left_never_migrated": self.left,

@@ -30,7 +30,7 @@ from shared.objects import ObjectRef, ObjectState
 from shared.phase import history_ref, state_ref
 from shared.state import State
 
-__all__ = ["Held", "Place", "Trace", "Traces", "Version", "matching", "traces_of"]
+__all__ = ["Held", "Trace", "TracePlace", "Traces", "Version", "matching", "traces_of"]
 
 AT_ONCE = 16
 READERS = 4
@@ -49,7 +49,7 @@ Version = tuple[ObjectRef, int]
 """An object, and the generation of one of its versions."""
 
 
-class Place(Enum):
+class TracePlace(Enum):
     """Where a trace lies."""
 
     LEGACY = "legacy path"
@@ -77,7 +77,7 @@ class Trace:
     """
 
     name: str
-    place: Place
+    place: TracePlace
     at: ObjectRef
     held: Held
     state: ObjectState
@@ -196,9 +196,9 @@ async def traces_of(
 
 async def _versions(api: AsyncApi, migration: Migration, name: str) -> list[Trace]:
     """The versions of one name: on the legacy path, on the new path, and kept."""
-    wanted = [(Place.LEGACY, migration.source_ref(name))]
+    wanted = [(TracePlace.LEGACY, migration.source_ref(name))]
     with suppress(UsageError):  # a name that the new path cannot have
-        wanted.append((Place.NEW, migration.destination_ref(name)))
+        wanted.append((TracePlace.NEW, migration.destination_ref(name)))
     found: list[Trace] = []
     for place, at in wanted:
         one = Location(at.bucket, "")
@@ -215,7 +215,7 @@ async def _versions(api: AsyncApi, migration: Migration, name: str) -> list[Trac
     }:
         own, skip = Location(migration.own_ref("").bucket, ""), len(folder) + 1
         held = [each async for each in _held(api, own, folder + "/") if each[1].state.name[skip:].isdecimal()]
-        found += sorted((_trace(name, Place.KEPT, each) for each in held), key=_order)
+        found += sorted((_trace(name, TracePlace.KEPT, each) for each in held), key=_order)
     return found
 
 
@@ -224,7 +224,7 @@ def _order(trace: Trace) -> tuple[int, str]:
     return [*Held].index(trace.held), trace.state.created
 
 
-def _trace(name: str, place: Place, found: tuple[str, HeldVersion, bool]) -> Trace:
+def _trace(name: str, place: TracePlace, found: tuple[str, HeldVersion, bool]) -> Trace:
     bucket, version, soft_deleted = found
     held = Held.SOFT_DELETED if soft_deleted else Held.NONCURRENT if version.ended else Held.LIVE
     return Trace(name, place, ObjectRef(bucket, version.state.name), held, version.state, version.until)
@@ -266,7 +266,7 @@ async def _read_texts(
         except StorageError as error:
             found.unread.append(str(error))
             return
-        found.texts += [Trace(name, Place.TEXT, at, Held.LIVE, text) for name in sorted(named)]
+        found.texts += [Trace(name, TracePlace.TEXT, at, Held.LIVE, text) for name in sorted(named)]
 
     await work(objects.items(), read, workers=READERS)
     found.texts.sort(key=lambda each: (each.name, each.at.uri))

@@ -17,20 +17,20 @@ from typing import Any
 from backfill_job.copying.diff import Work
 from backfill_job.copying.governor import DOUBLING_SECONDS, FIRST_RATE, seconds_under_ramp
 from backfill_job.dry_run.inventory import Colder, Count, Inventory
-from backfill_job.dry_run.plan import Step
+from backfill_job.dry_run.plan import PlanStep
 from shared.text import dollars, duration
 
 __all__ = [
     "GIB",
     "PRICES",
-    "ByBytes",
+    "ByteComparisonCost",
     "Charge",
-    "Compared",
     "Cost",
     "Estimate",
+    "EstimatedFigure",
     "Limit",
     "Price",
-    "compare",
+    "beside_actual",
     "estimate",
     "estimate_by_bytes",
     "estimate_colder",
@@ -138,8 +138,10 @@ LISTED_PER_SECOND = 50_000.0
 def work_of(findings: Inventory, ranges: int = 0) -> Work:
     """The work that a dry run found when it listed so many ranges."""
     steps = findings.steps
-    in_the_end = sum(steps[step].bytes for step in (Step.COPY, Step.OVERWRITE, Step.EQUAL, Step.CONFLICT))
-    copies = (steps[Step.COPY].objects, steps[Step.OVERWRITE].objects)
+    in_the_end = sum(
+        steps[step].bytes for step in (PlanStep.COPY, PlanStep.OVERWRITE, PlanStep.EQUAL, PlanStep.CONFLICT)
+    )
+    copies = (steps[PlanStep.COPY].objects, steps[PlanStep.OVERWRITE].objects)
     return Work(findings.source.objects, findings.destination.objects, *copies, in_the_end, ranges)
 
 
@@ -188,7 +190,7 @@ def estimate_colder(storage_class: str, found: Colder) -> tuple[float, float]:
 
 
 @dataclass(frozen=True, slots=True)
-class ByBytes:
+class ByteComparisonCost:
     """What it takes to compare objects by their bytes.
 
     Attributes:
@@ -203,11 +205,13 @@ class ByBytes:
     seconds: float
 
 
-def estimate_by_bytes(unproven: Count) -> ByBytes:
+def estimate_by_bytes(unproven: Count) -> ByteComparisonCost:
     """Estimate what it takes to compare objects by their bytes; each takes at least one request a side."""
     requests = 2 * (unproven.objects + unproven.bytes // BYTES_PER_REQUEST)
     seconds = max(unproven.objects / COMPARED_PER_SECOND, 2 * unproven.bytes / READ_PER_SECOND)
-    return ByBytes(unproven.objects, unproven.bytes, requests, _cost(0, requests, PRICES).dollars, seconds)
+    return ByteComparisonCost(
+        unproven.objects, unproven.bytes, requests, _cost(0, requests, PRICES).dollars, seconds
+    )
 
 
 class Limit(Enum):
@@ -265,7 +269,7 @@ class Estimate:
 
 
 @dataclass(frozen=True, slots=True)
-class Compared:
+class EstimatedFigure:
     """One figure of the estimate beside the actual one; `what` is ``class_a``, ``class_b``, ``dollars`` or ``seconds``."""
 
     what: str
@@ -367,7 +371,9 @@ def _limit(writes: int, client: float, speed: float, tasks: int, bound: float) -
     return Limit.LATENCY if speed < client else Limit.CLIENT
 
 
-def compare(estimated: Estimate, class_a: int, class_b: int, seconds: float) -> tuple[Compared, ...]:
+def beside_actual(
+    estimated: Estimate, class_a: int, class_b: int, seconds: float
+) -> tuple[EstimatedFigure, ...]:
     """Put the operations of all tasks, and the time from the first copy to the last, beside the estimate for as many tasks.
 
     Returns:
@@ -375,10 +381,10 @@ def compare(estimated: Estimate, class_a: int, class_b: int, seconds: float) -> 
     """
     expected, counted = estimated.execute, _cost(class_a, class_b, estimated.prices)
     return (
-        Compared("class_a", expected.class_a, counted.class_a),
-        Compared("class_b", expected.class_b, counted.class_b),
-        Compared("dollars", expected.dollars, counted.dollars),
-        Compared("seconds", max(estimated.seconds, estimated.listing_seconds), seconds),
+        EstimatedFigure("class_a", expected.class_a, counted.class_a),
+        EstimatedFigure("class_b", expected.class_b, counted.class_b),
+        EstimatedFigure("dollars", expected.dollars, counted.dollars),
+        EstimatedFigure("seconds", max(estimated.seconds, estimated.listing_seconds), seconds),
     )
 
 

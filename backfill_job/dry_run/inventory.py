@@ -16,10 +16,10 @@ from typing import Any
 
 from msgspec import to_builtins
 
-from backfill_job.dry_run.plan import PlanLine, Step
+from backfill_job.dry_run.plan import PlanLine, PlanStep
 from backfill_job.dry_run.quiet_hour import Writes
 from shared.objects import Difference, ObjectState, reserved_keys
-from shared.partitions import Gap, Kind, classify, file_type, gaps
+from shared.partitions import Gap, ObjectKind, classify, file_type, gaps
 from shared.storage_class import MINIMUM_DAYS
 
 __all__ = [
@@ -101,15 +101,15 @@ class Period:
         """Objects that differ at the destination."""
         return self.overwrite + self.conflict
 
-    def add(self, size: int, step: Step, *, critical: bool) -> None:
+    def add(self, size: int, step: PlanStep, *, critical: bool) -> None:
         """Count one object."""
         self.objects += 1
         self.jsonl += critical
         self.bytes += size
-        self.copy += step is Step.COPY
-        self.overwrite += step is Step.OVERWRITE
-        self.equal += step is Step.EQUAL
-        self.conflict += step is Step.CONFLICT
+        self.copy += step is PlanStep.COPY
+        self.overwrite += step is PlanStep.OVERWRITE
+        self.equal += step is PlanStep.EQUAL
+        self.conflict += step is PlanStep.CONFLICT
 
     def __add__(self, other: "Period") -> "Period":
         return Period(*(one + two for one, two in zip(astuple(self), astuple(other), strict=True)))
@@ -230,8 +230,8 @@ class Inventory:
     def __init__(self, today: date) -> None:
         self.today = today
         self.source, self.destination = Count(), Count()
-        self.steps = {step: Count() for step in Step}
-        steps = (Step.OVERWRITE, Step.CONFLICT, Step.ERASED, Step.EXTRA, Step.IMPOSSIBLE)
+        self.steps = {step: Count() for step in PlanStep}
+        steps = (PlanStep.OVERWRITE, PlanStep.CONFLICT, PlanStep.ERASED, PlanStep.EXTRA, PlanStep.IMPOSSIBLE)
         self.named = {step: Named() for step in steps}
         self.protected = Named()
         self.held = Named()
@@ -260,16 +260,16 @@ class Inventory:
             self.steps[step].add(source.size)
         if destination is not None:
             self.destination.add(destination.size)
-            if step is Step.EXTRA:
+            if step is PlanStep.EXTRA:
                 self.steps[step].add(destination.size)
-        if step is Step.EXCLUDED:
+        if step is PlanStep.EXCLUDED:
             if source is not None:
                 _count(self._excluded, line.note or relative.rpartition("/")[2] or relative, source.size)
             return
         if step in self.named:
             because = tuple(what.value for what in line.because)
             self.named[step].offer(relative, because or ((line.note,) if line.note else ()))
-            replaced = destination if step is Step.OVERWRITE else None
+            replaced = destination if step is PlanStep.OVERWRITE else None
             if replaced is not None and (why := replaced.protection(self.today)):
                 self.protected.offer(relative, (why,))
         for state, found in zip((source, destination), self._reserved, strict=True):
@@ -279,12 +279,12 @@ class Inventory:
             self._describe(line, source.size)
             self._describe_version(relative, step, source)
 
-    def _describe_version(self, relative: str, step: Step, source: ObjectState) -> None:
+    def _describe_version(self, relative: str, step: PlanStep, source: ObjectState) -> None:
         """Count what a copy reads from a colder class, and what a deletion will leave."""
         if source.held and (protection := source.protection(self.today)):
             self.held.offer(relative, (protection,))
         kept = MINIMUM_DAYS.get(source.storage_class)
-        if kept is not None and step in {Step.COPY, Step.OVERWRITE}:
+        if kept is not None and step in {PlanStep.COPY, PlanStep.OVERWRITE}:
             since = source.class_updated or source.created
             age = (self.today - date.fromisoformat(since[:10])).days if since else kept
             colder = self.colder.setdefault(source.storage_class, Colder())
@@ -304,11 +304,11 @@ class Inventory:
         self._smallest = size if self._smallest < 0 else min(self._smallest, size)
         if what.impossible_date:
             _count(self._impossible_dates, what.impossible_date, size)
-        if what.kind is Kind.UNKNOWN:
+        if what.kind is ObjectKind.UNKNOWN:
             folder, slash, _ = relative.partition("/")
             _count(self._folders, folder + slash if slash else TOP_LEVEL, size)
             self._outside.offer(relative, limit=OUTSIDE_NAMES)
-        elif what.kind is Kind.STRAY:
+        elif what.kind is ObjectKind.STRAY:
             self.strays.offer(relative, limit=OUTSIDE_NAMES)
 
     @property
@@ -355,9 +355,9 @@ class Inventory:
         return _ordered(self._impossible_dates)
 
     @property
-    def kinds(self) -> Mapping[Kind, Count]:
+    def kinds(self) -> Mapping[ObjectKind, Count]:
         """The objects by layout."""
-        return {Kind(kind): count for kind, count in _ordered(self._kinds).items()}
+        return {ObjectKind(kind): count for kind, count in _ordered(self._kinds).items()}
 
     @property
     def file_types(self) -> Mapping[str, Count]:
@@ -387,7 +387,7 @@ class Inventory:
     @property
     def sizes(self) -> Sizes:
         """How large the source objects are."""
-        described = self.source.bytes - self.steps[Step.EXCLUDED].bytes
+        described = self.source.bytes - self.steps[PlanStep.EXCLUDED].bytes
         width = max(self._histogram, default=-1) + 1
         histogram = tuple(self._histogram[bits] for bits in range(width))
         return Sizes(max(self._smallest, 0), self._largest, described, histogram)

@@ -14,10 +14,10 @@ from shared.erasures import NO_ERASURES, Erasures
 from shared.migration import OWN_FOLDER, Migration
 from shared.objects import Difference, ObjectState
 
-__all__ = ["PlanLine", "Step", "plan"]
+__all__ = ["PlanLine", "PlanStep", "plan"]
 
 
-class Step(Enum):
+class PlanStep(Enum):
     """The step planned for one name."""
 
     COPY = "copy"
@@ -46,7 +46,7 @@ class PlanLine:
     """
 
     relative: str
-    step: Step
+    step: PlanStep
     source: ObjectState | None
     destination: ObjectState | None
     because: tuple[Difference, ...] = ()
@@ -59,9 +59,9 @@ class PlanLine:
 
 
 _STEPS = {
-    Verdict.EQUAL: Step.EQUAL,
-    Verdict.EXTRA: Step.EXTRA,
-    Verdict.EXCLUDED: Step.EXCLUDED,
+    Verdict.EQUAL: PlanStep.EQUAL,
+    Verdict.EXTRA: PlanStep.EXTRA,
+    Verdict.EXCLUDED: PlanStep.EXCLUDED,
 }
 """The steps that the verdict alone decides."""
 
@@ -90,9 +90,11 @@ def _planned(line: DiffLine, migration: Migration, authority: Authority, erasure
     if destination is None:
         why = impossible(line, migration)
         erased = decide(source, None, authority, erasures.of(relative)).action is Action.ERASED
-        step = Step.IMPOSSIBLE if why else Step.ERASED if erased else Step.COPY
+        step = PlanStep.IMPOSSIBLE if why else PlanStep.ERASED if erased else PlanStep.COPY
         return PlanLine(relative, step, source, None, note=why)
     if differing == (Difference.CRC32C_ALONE,) and authority is not Authority.SOURCE:
-        return PlanLine(relative, Step.EQUAL, source, destination, differing)
+        return PlanLine(relative, PlanStep.EQUAL, source, destination, differing)
     conflict = decide(source, destination, authority).action is Action.CONFLICT
-    return PlanLine(relative, Step.CONFLICT if conflict else Step.OVERWRITE, source, destination, differing)
+    return PlanLine(
+        relative, PlanStep.CONFLICT if conflict else PlanStep.OVERWRITE, source, destination, differing
+    )

@@ -26,7 +26,7 @@ from backfill_job.dry_run.estimate import (
     sources,
 )
 from backfill_job.dry_run.inventory import Count, Inventory, Named, Period, Sizes
-from backfill_job.dry_run.plan import Step
+from backfill_job.dry_run.plan import PlanStep
 from shared.migration import Migration
 from shared.partitions import Gap
 from shared.text import byte_count, counted, dollars, duration, listed, shown
@@ -55,21 +55,21 @@ BAR = 40
 """Characters of a histogram's longest bar."""
 
 _STEPS = (
-    (Step.COPY, "to copy, new there"),
-    (Step.OVERWRITE, "to OVERWRITE"),
-    (Step.EQUAL, "already equal"),
-    (Step.CONFLICT, "in CONFLICT, left alone"),
-    (Step.ERASED, "ERASED since, not copied"),
-    (Step.IMPOSSIBLE, "IMPOSSIBLE names"),
-    (Step.EXCLUDED, "excluded"),
+    (PlanStep.COPY, "to copy, new there"),
+    (PlanStep.OVERWRITE, "to OVERWRITE"),
+    (PlanStep.EQUAL, "already equal"),
+    (PlanStep.CONFLICT, "in CONFLICT, left alone"),
+    (PlanStep.ERASED, "ERASED since, not copied"),
+    (PlanStep.IMPOSSIBLE, "IMPOSSIBLE names"),
+    (PlanStep.EXCLUDED, "excluded"),
 )
-_ALWAYS = (Step.COPY, Step.EQUAL)
+_ALWAYS = (PlanStep.COPY, PlanStep.EQUAL)
 
 _ALARMS = (
-    (Step.OVERWRITE, "would be OVERWRITTEN at the destination, which has something different"),
-    (Step.CONFLICT, "in CONFLICT: different at the destination, which has the last word; left alone"),
-    (Step.ERASED, "ERASED since: deleted at the destination, which has the last word; not copied"),
-    (Step.IMPOSSIBLE, "IMPOSSIBLE to copy"),
+    (PlanStep.OVERWRITE, "would be OVERWRITTEN at the destination, which has something different"),
+    (PlanStep.CONFLICT, "in CONFLICT: different at the destination, which has the last word; left alone"),
+    (PlanStep.ERASED, "ERASED since: deleted at the destination, which has the last word; not copied"),
+    (PlanStep.IMPOSSIBLE, "IMPOSSIBLE to copy"),
 )
 
 _LIMITS = {
@@ -116,15 +116,15 @@ def overview(
         parts.append(Text(f"Limited by: {_LIMITS[estimate.limit].partition(';')[0]}"))
     parts += map(Text, quiet)
     counts = {step: count.objects for step, count in findings.steps.items()}
-    said = f"{counts[Step.COPY]:,} to copy, {counts[Step.OVERWRITE]:,} to overwrite"
-    said += f", {counts[Step.EQUAL]:,} equal, {counts[Step.EXCLUDED]:,} excluded"
-    parts.append(Text(f"Plan: {said}.", "bold red" if counts[Step.OVERWRITE] else "bold green"))
+    said = f"{counts[PlanStep.COPY]:,} to copy, {counts[PlanStep.OVERWRITE]:,} to overwrite"
+    said += f", {counts[PlanStep.EQUAL]:,} equal, {counts[PlanStep.EXCLUDED]:,} excluded"
+    parts.append(Text(f"Plan: {said}.", "bold red" if counts[PlanStep.OVERWRITE] else "bold green"))
     return Group(*parts)
 
 
 def _aside(findings: Inventory) -> Iterator[Text]:
     """What the details list, counted in one line each."""
-    outside, strays, extra = findings.outside.named, findings.strays, findings.named[Step.EXTRA]
+    outside, strays, extra = findings.outside.named, findings.strays, findings.named[PlanStep.EXTRA]
     for named, words in (
         (outside, "outside every known layout"),
         (strays, "in a day's folder, but not one of its submissions"),
@@ -208,15 +208,15 @@ def _headline(findings: Inventory) -> Table:
         if step in _ALWAYS or findings.steps[step].objects:
             _add(table, f"  {words}", *_count(findings.steps[step]))
     _add(table, "at the destination", *_count(findings.destination))
-    if findings.steps[Step.EXTRA].objects:
-        _add(table, "  only there", *_count(findings.steps[Step.EXTRA]))
+    if findings.steps[PlanStep.EXTRA].objects:
+        _add(table, "  only there", *_count(findings.steps[PlanStep.EXTRA]))
     return table
 
 
 def _sections(
     findings: Inventory, estimate: Estimate, names: int
 ) -> Iterator[tuple[str, Sequence[RenderableType]]]:
-    outside, strays, extra = findings.outside, findings.strays, findings.named[Step.EXTRA]
+    outside, strays, extra = findings.outside, findings.strays, findings.named[PlanStep.EXTRA]
     # Without QPI data all objects are outside, and the folders say more than the names.
     outsiders = names if findings.days else min(names, FEW)
     kinds = {kind.value: count for kind, count in findings.kinds.items()}

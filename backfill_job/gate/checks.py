@@ -33,7 +33,7 @@ from shared.loaded import LoadedRecord
 from shared.migration import DEFAULT_EXCLUDES
 from shared.phase import Phase
 from shared.report.headline import Tone, headline
-from shared.report.next_steps import Target
+from shared.report.next_steps import CommandTarget
 from shared.state import NAMES, State
 from shared.text import counted, listed, minute_text
 from shared.verification import OF_NAMES, Lag, Level, Remark, Verdict, Verification
@@ -41,8 +41,8 @@ from shared.verification import OF_NAMES, Lag, Level, Remark, Verdict, Verificat
 __all__ = [
     "ACCESS",
     "LATE_WRITES",
-    "Limits",
-    "Presence",
+    "DayFolder",
+    "LagLimits",
     "access_check",
     "alive_check",
     "comparison_check",
@@ -52,10 +52,10 @@ __all__ = [
     "gate_signoffs_check",
     "import_test_check",
     "lag_check",
-    "late_writes_check",
+    "latest_verification_check",
     "loaded_check",
+    "no_late_writes_check",
     "presence_check",
-    "verification_check",
 ]
 
 LATE_WRITES = "late_writes"
@@ -70,7 +70,7 @@ _GRANT = "the owner of the bucket grants it (docs/runbook.md, step 5); where the
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class LagLimits:
     """The limits of what passes.
 
     Attributes:
@@ -93,7 +93,7 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class Presence:
+class DayFolder:
     """What a day's folder holds.
 
     Attributes:
@@ -119,7 +119,7 @@ def gate_phase_check(state: State) -> Check:
 
 
 def comparison_check(
-    state: State, found: Verification | None, target: Target, now: datetime, limits: Limits
+    state: State, found: Verification | None, target: CommandTarget, now: datetime, limits: LagLimits
 ) -> Check:
     """The newest full comparison that has ended must be equal, of this phase, and recent, whichever command made it.
 
@@ -137,7 +137,7 @@ def comparison_check(
     of_newest = found is not None and newest.file_sha256 is not None
     check: Check | None = None
     if of_newest:
-        check = verification_check(found, target, now, limits, phase=state.phase)
+        check = latest_verification_check(found, target, now, limits, phase=state.phase)
     elif found is not None:
         check = _other_findings(found, again)
     if check is None or check.passed:
@@ -146,7 +146,7 @@ def comparison_check(
     return replace(check, evidence=check.evidence + _unfinished(state))
 
 
-def _recorded_check(state: State, target: Target, now: datetime, limits: Limits) -> Check | None:
+def _recorded_check(state: State, target: CommandTarget, now: datetime, limits: LagLimits) -> Check | None:
     """What prevents the newest comparison on record from passing; None for nothing."""
     newest = state.newest_comparison
     if newest is None:
@@ -193,7 +193,7 @@ def _unfinished(state: State) -> str:
     )
 
 
-def gate_names_check(state: State, target: Target) -> Check:
+def gate_names_check(state: State, target: CommandTarget) -> Check:
     """The newest comparison must show nearly as many names as the one before."""
     newest = state.newest_comparison
     if newest is None:
@@ -205,11 +205,11 @@ def gate_names_check(state: State, target: Target) -> Check:
     )
 
 
-def verification_check(
+def latest_verification_check(
     found: Verification | None,
-    target: Target,
+    target: CommandTarget,
     now: datetime,
-    limits: Limits,
+    limits: LagLimits,
     *,
     phase: Phase | None,
 ) -> Check:
@@ -254,7 +254,7 @@ def verification_check(
 
 
 def import_test_check(
-    found: ImportRecord | None, target: Target, now: datetime, limits: Limits, *, consumer: str = ""
+    found: ImportRecord | None, target: CommandTarget, now: datetime, limits: LagLimits, *, consumer: str = ""
 ) -> Check:
     """The import test must find both paths equal for each of the last days, as this consumer (its identity) loads them."""
     name = "import test"
@@ -309,9 +309,9 @@ def _wrong_days(name: str, found: ImportRecord, again: str) -> Check | None:
 
 def loaded_check(
     found: LoadedRecord | None,
-    target: Target,
+    target: CommandTarget,
     now: datetime,
-    limits: Limits,
+    limits: LagLimits,
     *,
     consumer: Consumer,
     table: str,
@@ -354,7 +354,7 @@ def loaded_check(
     return passed(name, f"{found.summary}, in {found.table}, {_ago(age)}")
 
 
-def presence_check(new: Presence, legacy: Presence, target: Target, *, phase: Phase | None) -> Check:
+def presence_check(new: DayFolder, legacy: DayFolder, target: CommandTarget, *, phase: Phase | None) -> Check:
     """The DAG's presence check must be true on the new path, and its load must find a file."""
     name = "presence"
     if new.loadable:
@@ -412,12 +412,12 @@ def access_check(
     return passed(ACCESS, "; ".join(proven))
 
 
-def gate_signoffs_check(state: State, target: Target) -> Check:
+def gate_signoffs_check(state: State, target: CommandTarget) -> Check:
     """All four teams must have signed off this cutover."""
     return signoffs_check(state, lambda missing: _typed(target, "signoff", "--by", "NAME", subject=missing))
 
 
-def late_writes_check(found: Verification | None, state: State, target: Target) -> Check:
+def no_late_writes_check(found: Verification | None, state: State, target: CommandTarget) -> Check:
     """After the cutover the latest verification must find no new writes on the legacy path."""
     name, again = "late writes", _typed(target, "verify")
     if found is None or state.since is None or not state.ran_in_this_phase(found.run, found.started):
@@ -434,9 +434,9 @@ def late_writes_check(found: Verification | None, state: State, target: Target) 
 
 def dead_letters_check(
     found: DeadLetters | None,
-    target: Target,
+    target: CommandTarget,
     now: datetime,
-    limits: Limits,
+    limits: LagLimits,
     *,
     phase: Phase | None,
 ) -> Check:
@@ -470,7 +470,7 @@ def dead_letters_check(
 
 
 def lag_check(
-    lag: Lag | None, arrived: float | None, limits: Limits, *, again: str = "run `verify`", doubt: str = ""
+    lag: Lag | None, arrived: float | None, limits: LagLimits, *, again: str = "run `verify`", doubt: str = ""
 ) -> Check:
     """The mirror's copies must arrive in time.
 
@@ -518,7 +518,7 @@ def lag_check(
 
 
 def alive_check(
-    lag: Lag | None, canary: Check | None, arrived: float | None, now: datetime, limits: Limits
+    lag: Lag | None, canary: Check | None, arrived: float | None, now: datetime, limits: LagLimits
 ) -> Check:
     """The mirror must bring what is written now.
 
@@ -547,7 +547,7 @@ _NO_WAY_BACK = frozenset({Phase.DELETING, Phase.DELETED})
 _SEE_STATUS = "`status` says where the migration stands"
 
 
-def _bring_over(target: Target, phase: Phase | None) -> str:
+def _bring_over(target: CommandTarget, phase: Phase | None) -> str:
     """The command that copies what the new path lacks, in this phase; empty where there is none, or the phase is unknown.
 
     After the cutover the new path wins, so `migrate` replaces nothing there, but `cutover` copies each later write.
@@ -559,14 +559,14 @@ def _bring_over(target: Target, phase: Phase | None) -> str:
     return _typed(target, "cutover", "--by", "NAME")
 
 
-def _and_bring_over(first: str, what: str, target: Target, phase: Phase | None) -> str:
+def _and_bring_over(first: str, what: str, target: CommandTarget, phase: Phase | None) -> str:
     """A step, and the command that then copies something, where this phase has one."""
     command = _bring_over(target, phase)
     steps = [first] if first else []
     return "; ".join([*steps, f"copy {what}: {command}"] if command else [*steps, _SEE_STATUS])
 
 
-def _typed(target: Target, command: str, *options: str, subject: str = "") -> str:
+def _typed(target: CommandTarget, command: str, *options: str, subject: str = "") -> str:
     """A command to paste into a shell; only its name where an argument is not printable."""
     return (
         target.command(command, *options, subject=subject) or f"`{command}`, with this migration's arguments"

@@ -16,14 +16,14 @@ import uvloop
 from backfill_job.checks import Check, failed, known, not_run, passed, unavailable
 from backfill_job.consumer import Consumer, consumer_of, split_glob
 from backfill_job.gate.canary import Flight, canary_name, fly, removal
-from backfill_job.gate.checks import Limits, Presence
+from backfill_job.gate.checks import DayFolder, LagLimits
 from backfill_job.gate.dead_letters import DeadLetters, read_dead_letters
 from backfill_job.gate.import_record import ImportRecord, read_import_record
 from backfill_job.import_test.results import REPORT_NAME
 from backfill_job.references.findings import ScanResult
 from backfill_job.references.scan import Checkouts
 from backfill_job.references.sites import sites_of
-from backfill_job.references.targets import Kind
+from backfill_job.references.targets import FindingKind
 from backfill_job.run.clock import waiting
 from backfill_job.run.open_run import reports_at
 from backfill_job.run.phase_change import update_state
@@ -36,7 +36,7 @@ from shared.migration import Location
 from shared.objects import ObjectState
 from shared.phase import Phase
 from shared.record import read_state
-from shared.report.next_steps import Target
+from shared.report.next_steps import CommandTarget
 from shared.state import State
 from shared.state_changes import Stamp, sites_seen
 from shared.text import minute_text
@@ -73,7 +73,7 @@ class GateOptions:
     canary: float | None = None
     dead_letters: Path | None = None
     import_test: Path | Location | None = None
-    limits: Limits = field(default_factory=Limits)
+    limits: LagLimits = field(default_factory=LagLimits)
     today: date | None = None
     record: bool = True
     writer: tuple[str, ...] = ()
@@ -96,7 +96,7 @@ class Evidence:
         self.options = options
         self.migration = run.migration
         self.now = run.now().astimezone(UTC)
-        self.target = replace(Target.of(self.migration), consumer=options.consumer_file)
+        self.target = replace(CommandTarget.of(self.migration), consumer=options.consumer_file)
 
     @cached_property
     def consumer(self) -> Consumer:
@@ -175,7 +175,7 @@ class Evidence:
             UsageError: There are too many.
             MigrationError: They could not be recorded.
         """
-        run, sites = self._run, sites_of(result, Kind.LEGACY)
+        run, sites = self._run, sites_of(result, FindingKind.LEGACY)
         stamp = Stamp(uuid.uuid4().hex, run.command, run.now())
         if not self.options.record or sites_seen(state, stamp, sites) is state:
             return state
@@ -214,7 +214,7 @@ class Evidence:
         """
         return read_latest_loaded(self._run.gateway, self.migration)
 
-    def presence(self) -> tuple[Presence, Presence]:
+    def presence(self) -> tuple[DayFolder, DayFolder]:
         """What the folder that a run of today, or of the day given with --today, looks into holds on the new and the legacy path.
 
         Raises:
@@ -224,13 +224,13 @@ class Evidence:
         migration = self.migration
         return self._seen_in(migration.destination, folder), self._seen_in(migration.source, folder)
 
-    def _seen_in(self, path: Location, folder: str) -> Presence:
+    def _seen_in(self, path: Location, folder: str) -> DayFolder:
         objects, tail = 0, split_glob(self.consumer.load.glob)[2]
         for state in self._listed(Location(path.bucket, path.prefix + folder)):
             objects += 1
             if state.name.endswith(tail):
-                return Presence(path.uri + folder, objects, loadable=True, tail=tail)
-        return Presence(path.uri + folder, objects, loadable=False, tail=tail)
+                return DayFolder(path.uri + folder, objects, loadable=True, tail=tail)
+        return DayFolder(path.uri + folder, objects, loadable=False, tail=tail)
 
     def siblings(self) -> list[str]:
         """Folders under the destination's name in another case, each with an example of an object.
@@ -324,7 +324,7 @@ def require_on_record(contents: bytes | None, where: str, state: State) -> None:
     raise UsageError(f"{where}: it is not the latest verification on record: it is {what}; run verify again")
 
 
-def read_verification_record(contents: bytes, where: str, target: Target) -> Verification:
+def read_verification_record(contents: bytes, where: str, target: CommandTarget) -> Verification:
     """Read ``verification.json`` as the gate accepts it: of this migration, and of all names. Pure.
 
     Args:

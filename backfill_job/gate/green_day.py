@@ -33,7 +33,7 @@ from shared.state import DayPart, Light, State, foreign_readers, too_few
 from shared.text import counted, listed, minute_text, shown
 from shared.verification import Verdict
 
-__all__ = ["LATE", "LOADED", "MIRROR", "ON_ITS_WAY", "READER", "Seen", "judge", "measured_since"]
+__all__ = ["LATE", "LOADED", "MIRROR", "ON_ITS_WAY", "READER", "DayEvidence", "judge_day", "measured_since"]
 
 MIRROR, LATE, READER, LOADED = "mirror alive", "no late writer", "no foreign reader", "consumer loaded"
 
@@ -47,7 +47,7 @@ NOT_EQUAL = (Verdict.MISSING, Verdict.CONTENT_DIFFERS, Verdict.METADATA_DIFFERS)
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class DayEvidence:
     """What a verification has to judge its day by.
 
     Attributes:
@@ -70,7 +70,7 @@ def measured_since(state: State, now: datetime) -> datetime:
     return judged_before(state, day_of(now)) or cutover_of(state) or now
 
 
-def judge(seen: Seen, state: State) -> tuple[DayPart, ...]:
+def judge_day(seen: DayEvidence, state: State) -> tuple[DayPart, ...]:
     """Judge the day on which a verification's comparison began, by the record as it is now; the phase is ``cut_over``."""
     since = measured_since(state, seen.compared.began)
     before = parts_before(state, day_of(seen.compared.began))
@@ -84,7 +84,7 @@ def judge(seen: Seen, state: State) -> tuple[DayPart, ...]:
     )
 
 
-def _parts(seen: Seen, state: State, since: datetime) -> Iterator[tuple[str, tuple[Light, str]]]:
+def _parts(seen: DayEvidence, state: State, since: datetime) -> Iterator[tuple[str, tuple[Light, str]]]:
     yield EQUAL, _equal(seen.compared, seen.excludes, state)
     yield MIRROR, _mirror(seen.back, since, without=state.without_mirror)
     yield LATE, _late(seen.late, since)

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from backfill_job.import_test.compare import Verdict
+from backfill_job.import_test.compare import ImportVerdict
 from shared.errors import UsageError
 from shared.json_io import decode_checked
 
@@ -25,7 +25,7 @@ class ImportedDay:
     """The test of one day; `tested` says when."""
 
     day: date
-    verdict: Verdict
+    verdict: ImportVerdict
     passed: bool
     tested: _Moment
     legacy: _Side
@@ -34,7 +34,7 @@ class ImportedDay:
     @property
     def empty(self) -> bool:
         """Whether both paths have no object of this day."""
-        return self.verdict is Verdict.ABSENT and not (self.legacy.present or self.new.present)
+        return self.verdict is ImportVerdict.ABSENT and not (self.legacy.present or self.new.present)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ def read_import_record(contents: bytes, where: str) -> ImportRecord:
 
 def _check(found: ImportRecord, where: str) -> None:
     for number, day in enumerate(found.days):
-        equal = day.verdict is Verdict.EQUAL and day.legacy.present and day.new.present
+        equal = day.verdict is ImportVerdict.EQUAL and day.legacy.present and day.new.present
         passed = equal or (day.empty and found.allow_empty)
         _require(day.passed, passed, f"{where}: days[{number}].passed")
     whole = bool(found.asked) and list(found.asked) == [day.day.isoformat() for day in found.days]

@@ -37,8 +37,8 @@ from backfill_job.gate.checks import (
     gate_signoffs_check,
     import_test_check,
     lag_check,
-    late_writes_check,
     loaded_check,
+    no_late_writes_check,
     presence_check,
 )
 from backfill_job.gate.evidence import Evidence, GateOptions
@@ -129,7 +129,7 @@ def _late_writes(evidence: Evidence) -> Check | None:
     state = evidence.state
     if not isinstance(state, State) or state.phase.before_cutover:
         return None
-    return late_writes_check(evidence.verification, state, evidence.target)
+    return no_late_writes_check(evidence.verification, state, evidence.target)
 
 
 def _lag(evidence: Evidence) -> Check:

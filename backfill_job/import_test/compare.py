@@ -53,14 +53,14 @@ __all__ = [
     "MODULUS",
     "Fingerprint",
     "ImportDay",
-    "Load",
+    "ImportVerdict",
     "Loaded",
     "NameDifferences",
     "NotJudged",
     "NotLoadable",
     "Outcome",
-    "Verdict",
-    "compare",
+    "PathLoad",
+    "compare_day",
 ]
 
 DEFINITION = "rows-1"
@@ -89,7 +89,7 @@ class Fingerprint:
         return Fingerprint("".join(f"{lane % MODULUS:08x}" for lane in lanes))
 
 
-class Verdict(Enum):
+class ImportVerdict(Enum):
     """How a day's import from the new path compares with that from the legacy path."""
 
     EQUAL = "equal"
@@ -139,7 +139,7 @@ Outcome = Loaded | NotLoadable | NotJudged
 
 
 @dataclass(frozen=True, slots=True)
-class Load:
+class PathLoad:
     """What the DAG's steps gave on one path.
 
     Attributes:
@@ -198,9 +198,9 @@ class ImportDay:
     """
 
     day: date
-    verdict: Verdict
-    legacy: Load
-    new: Load
+    verdict: ImportVerdict
+    legacy: PathLoad
+    new: PathLoad
     names: NameDifferences
     attempts: int
     tested: datetime
@@ -208,27 +208,27 @@ class ImportDay:
     def passed(self, *, allow_empty: bool) -> bool:
         """Whether nothing is wrong with this day; with `allow_empty`, a day without any object on both paths passes."""
         absent_everywhere = self.legacy.outcome is None and self.new.outcome is None
-        allowed = allow_empty and self.verdict is Verdict.ABSENT and absent_everywhere
-        return self.verdict is Verdict.EQUAL or allowed
+        allowed = allow_empty and self.verdict is ImportVerdict.ABSENT and absent_everywhere
+        return self.verdict is ImportVerdict.EQUAL or allowed
 
     @property
     def sentence(self) -> str:
         """The verdict as a person reads it."""
         match self.verdict:
-            case Verdict.EQUAL:
+            case ImportVerdict.EQUAL:
                 return "equal"
-            case Verdict.DIFFERS:
+            case ImportVerdict.DIFFERS:
                 return f"differs: {_difference(self.legacy.outcome, self.new.outcome)}{_where(self.names)}"
-            case Verdict.ABSENT:
+            case ImportVerdict.ABSENT:
                 return _absent(self.legacy, self.new)
-            case Verdict.NOT_LOADABLE:
+            case ImportVerdict.NOT_LOADABLE:
                 return f"not loadable {_reasons(self, NotLoadable)}"
-            case Verdict.NOT_JUDGED:
+            case ImportVerdict.NOT_JUDGED:
                 return (
                     f"not judged here {_reasons(self, NotJudged)}; it is not documented what BigQuery does with it, "
                     "--engine bigquery can tell"
                 )
-            case Verdict.IN_FLIGHT:
+            case ImportVerdict.IN_FLIGHT:
                 return (
                     f"in flight: the day's folder changed during each of {counted(self.attempts, 'attempt')}, or what changed "
                     "last has not arrived on the other path yet; run it again when the writer has paused"
@@ -248,7 +248,7 @@ class ImportDay:
         }
 
 
-def compare(legacy: Load, new: Load) -> Verdict:
+def compare_day(legacy: PathLoad, new: PathLoad) -> ImportVerdict:
     """Judge a day by what was loaded from each path; the table is above. No comparison shows ``in_flight``.
 
     Raises:
@@ -256,20 +256,20 @@ def compare(legacy: Load, new: Load) -> Verdict:
     """
     match legacy.outcome, new.outcome:
         case (None, _) | (_, None):
-            return Verdict.ABSENT
+            return ImportVerdict.ABSENT
         case Loaded() as one, Loaded() as other:
             if one.fingerprint.definition != other.fingerprint.definition:
                 raise ValueError(
                     f"fingerprints {one.fingerprint.definition} and {other.fingerprint.definition} cannot be compared"
                 )
-            return Verdict.EQUAL if one == other else Verdict.DIFFERS
+            return ImportVerdict.EQUAL if one == other else ImportVerdict.DIFFERS
         case (NotLoadable(), _) | (_, NotLoadable()):
-            return Verdict.NOT_LOADABLE
+            return ImportVerdict.NOT_LOADABLE
         case _:
-            return Verdict.NOT_JUDGED
+            return ImportVerdict.NOT_JUDGED
 
 
-def _absent(legacy: Load, new: Load) -> str:
+def _absent(legacy: PathLoad, new: PathLoad) -> str:
     if legacy.outcome is None and new.outcome is None:
         return "absent on both sides: no day to import (--allow-empty if that is as it should be)"
     if new.outcome is None:

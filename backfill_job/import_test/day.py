@@ -19,12 +19,12 @@ from typing import Protocol
 from backfill_job.consumer import Consumer, split_glob
 from backfill_job.import_test.compare import (
     ImportDay,
-    Load,
+    ImportVerdict,
     NameDifferences,
     NotLoadable,
     Outcome,
-    Verdict,
-    compare,
+    PathLoad,
+    compare_day,
 )
 from backfill_job.run.arguments import day_in
 from backfill_job.run.clock import Clock
@@ -125,12 +125,12 @@ def try_day(
             for side, folder in zip(("legacy", "new"), before, strict=True)
         )
         after = _folders(store, migration, consumer, day)
-        verdict = compare(legacy, new)
+        verdict = compare_day(legacy, new)
         still = all(map(_unchanged, before, after))
-        if still and (verdict is Verdict.EQUAL or not _changed_since(*after, clock.now() - grace)):
+        if still and (verdict is ImportVerdict.EQUAL or not _changed_since(*after, clock.now() - grace)):
             break
     else:
-        verdict = Verdict.IN_FLIGHT
+        verdict = ImportVerdict.IN_FLIGHT
     return ImportDay(day, verdict, legacy, new, _name_differences(*before), attempt, clock.now())
 
 
@@ -141,14 +141,14 @@ def _folders(
     return read_folder(store, migration.source, glob), read_folder(store, migration.destination, glob)
 
 
-def _load(engine: Engine, folder: Folder, table: str) -> Load:
+def _load(engine: Engine, folder: Folder, table: str) -> PathLoad:
     objects, files = len(folder.objects), len(folder.files)
     if not objects:
-        return Load(objects, files, None)
+        return PathLoad(objects, files, None)
     if not files:
         why = f"nothing in the folder matches {folder.glob}; the load would find no file"
-        return Load(objects, files, NotLoadable(why))
-    return Load(objects, files, engine.load(folder, table))
+        return PathLoad(objects, files, NotLoadable(why))
+    return PathLoad(objects, files, engine.load(folder, table))
 
 
 def read_folder(store: ListingStore, path: Location, glob: str) -> Folder:

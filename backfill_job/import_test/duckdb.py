@@ -27,7 +27,7 @@ import duckdb
 
 from backfill_job.consumer import Column, Consumer, Format
 from backfill_job.contents.lines import ContentsReport
-from backfill_job.contents.reader import LIMITS, Contents, Limits
+from backfill_job.contents.reader import LIMITS, ReadLimits, StoredBytes
 from backfill_job.contents.rows import SCHEMA, Field, Row, Type
 from backfill_job.import_test.compare import (
     DEFINITION,
@@ -100,7 +100,7 @@ class EmbeddedEngine:
         *,
         readers: int,
         stop: Stop,
-        limits: Limits = LIMITS,
+        limits: ReadLimits = LIMITS,
         consumer: Consumer | None = None,
     ) -> None:
         self._values = None if consumer is None or consumer.of_qpi else values_sql(consumer)
@@ -188,7 +188,7 @@ class EmbeddedEngine:
                 self._stop.check()
                 if data is None:
                     return NotLoadable(f"{uri} was deleted while it was read")
-                reading = Contents(state, self._limits, write)
+                reading = StoredBytes(state, self._limits, write)
                 for _ in reading.take(data):
                     self._stop.check()
                 report = reading.report()

@@ -38,7 +38,7 @@ from shared.text import counted
 __all__ = [
     "MARGIN",
     "NO_PATH",
-    "Found",
+    "FoundDay",
     "PathDay",
     "TableEngine",
     "join_sql",
@@ -84,7 +84,7 @@ class PathDay:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FoundDay:
     """What an engine found of a day.
 
     Attributes:
@@ -122,7 +122,7 @@ class TableEngine(Protocol):
         """Bytes of the table that `compare` will scan, by the engine's own estimate; None where they cost nothing."""
         ...
 
-    def compare(self, days: Sequence[PathDay]) -> dict[date, Found]:
+    def compare(self, days: Sequence[PathDay]) -> dict[date, FoundDay]:
         """Compare; what is not in the result has no row on either side.
 
         Raises:
@@ -135,7 +135,7 @@ class TableEngine(Protocol):
         ...
 
 
-def loaded_day(path: PathDay, found: Found) -> LoadedDay:
+def loaded_day(path: PathDay, found: FoundDay) -> LoadedDay:
     """Judge a day; the table is above."""
     if not found.problem and found.outside:
         away = f"{counted(found.outside, 'row')} with a time more than {MARGIN.days} days away"
@@ -152,7 +152,7 @@ NO_PATH = "SELECT CAST(NULL AS DATE) AS day, '' AS k, '' AS digest, FALSE AS out
 
 
 def join_sql(path_rows: str, table_rows: str, first: date, last: date) -> str:
-    """The query that gives a line of counts for each day; `Found` has the columns.
+    """The query that gives a line of counts for each day; `FoundDay` has the columns.
 
     Args:
         path_rows: A query for ``day``, ``k`` (user and time), ``digest`` and ``outside`` of each row of the path.

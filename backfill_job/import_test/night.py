@@ -16,7 +16,7 @@ from functools import lru_cache
 from typing import Any
 
 from backfill_job.consumer import Consumer
-from backfill_job.import_test.compare import ImportDay, Load
+from backfill_job.import_test.compare import ImportDay, PathLoad
 from backfill_job.import_test.day import read_folder
 from shared.migration import Location, Migration
 from shared.objects import parse_time
@@ -44,7 +44,7 @@ class Branch(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Side:
+class NightSide:
     """A night on one path.
 
     Attributes:
@@ -84,8 +84,8 @@ class Night:
 
     run_date: date
     day: date
-    legacy: Side
-    new: Side
+    legacy: NightSide
+    new: NightSide
 
     @property
     def differs(self) -> bool:
@@ -115,7 +115,7 @@ class Night:
         }
 
 
-def _said(side: Side) -> str:
+def _said(side: NightSide) -> str:
     files = counted(side.files, "file")
     lost = f"; {files} LOST" if side.files else ""
     match side.branch:
@@ -146,17 +146,17 @@ class Player:
         )
         return Night(run_date, day, legacy, new)
 
-    def _side(self, path: Location, run_date: date, day: date, at: datetime | None) -> Side:
+    def _side(self, path: Location, run_date: date, day: date, at: datetime | None) -> NightSide:
         files = len(_by(self._read(path, self._consumer.loaded_glob(day)), at))
         folder = self._consumer.presence_folder(run_date)
         there = self._read(path, f"{folder}*") if folder else {}
         first = min(there.values(), default=None)
         missing = tuple(self._missing(path, run_date, at))
         if folder and not _by(there, at):
-            return Side(Branch.EMPTY, files, first)
+            return NightSide(Branch.EMPTY, files, first)
         if missing:
-            return Side(Branch.UPSTREAM, files, first, missing)
-        return Side(Branch.LOADS if files else Branch.NO_FILE, files, first)
+            return NightSide(Branch.UPSTREAM, files, first, missing)
+        return NightSide(Branch.LOADS if files else Branch.NO_FILE, files, first)
 
     def _missing(self, path: Location, run_date: date, at: datetime | None) -> Iterator[str]:
         for bucket, glob in self._consumer.upstream_globs(run_date):
@@ -201,7 +201,7 @@ def nights_before(
 def appended(night: Night, tested: ImportDay) -> tuple[int | None, int | None]:
     """Rows that the run appends from each path; None where its load fails."""
 
-    def rows(side: Side, load: Load) -> int | None:
+    def rows(side: NightSide, load: PathLoad) -> int | None:
         if not side.branch.loads:
             return None if side.branch is Branch.NO_FILE else 0
         return None if load.loaded is None else load.loaded.rows

@@ -8,7 +8,7 @@ from typing import Any
 from rich import box
 from rich.table import Table
 
-from backfill_job.import_test.compare import DEFINITION, ImportDay, Load, Verdict
+from backfill_job.import_test.compare import DEFINITION, ImportDay, ImportVerdict, PathLoad
 from shared.errors import MigrationError
 from shared.migration import Migration
 from shared.text import counted
@@ -79,7 +79,7 @@ class Results:
         tested = counted(len(self.days), "day")
         if self.wrong:
             return f"{tested} tested; {len(self.wrong):,} not right, see above."
-        empty = sum(day.verdict is Verdict.ABSENT for day in self.days)
+        empty = sum(day.verdict is ImportVerdict.ABSENT for day in self.days)
         if empty == len(self.days):
             return f"{tested} tested; nothing was compared: no object on either path, as allowed."
         but = f" ({empty:,} without any object on either path, as allowed)" if empty else ""
@@ -118,7 +118,7 @@ def details(days: Sequence[ImportDay]) -> list[str]:
     """What is wrong with the days that are not equal, with the names of the first files that differ."""
     lines = []
     for day in days:
-        if day.verdict is not Verdict.EQUAL:
+        if day.verdict is not ImportVerdict.EQUAL:
             lines.append(f"{day.day.isoformat()} {day.sentence}")
             examples = day.names.examples[:NAMES]
             lines += [f"    {example}" for example in examples]
@@ -127,6 +127,6 @@ def details(days: Sequence[ImportDay]) -> list[str]:
     return lines
 
 
-def _cell(day: ImportDay, of: Callable[[Load], str]) -> str:
+def _cell(day: ImportDay, of: Callable[[PathLoad], str]) -> str:
     legacy, new = of(day.legacy), of(day.new)
     return legacy if legacy == new else f"{legacy} / {new}"

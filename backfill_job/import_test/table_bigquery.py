@@ -23,7 +23,15 @@ from backfill_job.import_test.bigquery import (
     schema_fields,
     translated,
 )
-from backfill_job.import_test.loaded import MARGIN, NO_PATH, SAME_ROW, SIMPLE_NAME, Found, PathDay, join_sql
+from backfill_job.import_test.loaded import (
+    MARGIN,
+    NO_PATH,
+    SAME_ROW,
+    SIMPLE_NAME,
+    FoundDay,
+    PathDay,
+    join_sql,
+)
 from backfill_job.run.stopping import Stop
 from shared.errors import UnexpectedAnswer, UsageError
 from shared.text import byte_count, counted
@@ -80,7 +88,7 @@ class BigQueryTable:
             )
         return scan
 
-    def compare(self, days: Sequence[PathDay]) -> dict[date, Found]:
+    def compare(self, days: Sequence[PathDay]) -> dict[date, FoundDay]:
         """See `TableEngine`.
 
         Raises:
@@ -153,10 +161,10 @@ class BigQueryTable:
         return join_sql(path_rows, table_rows, days[0].day, days[-1].day)
 
 
-def _found(row: bigquery.Row) -> Found:
+def _found(row: bigquery.Row) -> FoundDay:
     columns = ("row_count", "loaded_rows", "again", "changed", "outside", "table_only")
     counts: list[Any] = [int(row[column]) for column in columns]
-    return Found(*counts)
+    return FoundDay(*counts)
 
 
 def _sql_text(text: str) -> str:

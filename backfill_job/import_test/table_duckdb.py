@@ -13,7 +13,7 @@ import duckdb
 
 from backfill_job.consumer import Consumer
 from backfill_job.import_test.duckdb import DIGEST_SQL, KEY_SQL, EmbeddedEngine, no_room, values_columns
-from backfill_job.import_test.loaded import MARGIN, SAME_ROW, SIMPLE_NAME, Found, PathDay, join_sql
+from backfill_job.import_test.loaded import MARGIN, SAME_ROW, SIMPLE_NAME, FoundDay, PathDay, join_sql
 from backfill_job.run.stopping import Stop
 from shared.errors import UsageError
 from shared.text import shown
@@ -64,7 +64,7 @@ class DuckDbTable:
         del days
         return None
 
-    def compare(self, days: Sequence[PathDay]) -> dict[date, Found]:
+    def compare(self, days: Sequence[PathDay]) -> dict[date, FoundDay]:
         """See `TableEngine`.
 
         Raises:
@@ -75,7 +75,7 @@ class DuckDbTable:
         except duckdb.Error as error:
             raise no_room(error) from error
 
-    def _compared(self, days: Sequence[PathDay]) -> dict[date, Found]:
+    def _compared(self, days: Sequence[PathDay]) -> dict[date, FoundDay]:
         database, found = self._engine.database, {}
         first, last = days[0].day - MARGIN, days[-1].day + MARGIN
         database.execute(
@@ -87,7 +87,7 @@ class DuckDbTable:
                 continue
             problem = self._engine.keep(day.folder, "rows_of_day")
             if problem is not None:
-                found[day.day] = Found(problem=problem.reason)
+                found[day.day] = FoundDay(problem=problem.reason)
                 continue
             database.execute(
                 f"INSERT INTO digests SELECT DATE '{day.day}', {KEY_SQL}, {DIGEST_SQL},"  # noqa: S608 -- names of ours
@@ -101,7 +101,7 @@ class DuckDbTable:
         query = join_sql("SELECT * FROM digests", table_rows, days[0].day, days[-1].day)
         for day, *counts in database.execute(query).fetchall():
             if day is not None and day not in found:
-                found[day] = Found(*counts)
+                found[day] = FoundDay(*counts)
         return found
 
     def again(self, day: PathDay) -> str:

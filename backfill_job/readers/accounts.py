@@ -13,14 +13,14 @@ from itertools import pairwise
 from typing import Any
 
 from backfill_job.checks import DAY
-from backfill_job.readers.entries import Seen, Unreadable, decoded, seen_in
+from backfill_job.readers.entries import SeenRequest, UnreadableEntry, decoded, seen_in
 from backfill_job.rights import Part, account_of
 from shared.errors import UsageError
 from shared.migration import Migration
-from shared.state import ReadersRecord, SeenPrincipal, Use, utc_text
+from shared.state import PrincipalUse, ReadersRecord, SeenPrincipal, utc_text
 from shared.text import counted, minute_text
 
-__all__ = ["LONGEST_HOLE", "Accounts", "Row", "Tally", "own_accounts"]
+__all__ = ["LONGEST_HOLE", "Accounts", "Row", "UseTally", "own_accounts"]
 
 LONGEST_HOLE = timedelta(hours=25)
 """The longest time without an entry in which the log still counts as on: the nightly comparison, and an hour."""
@@ -38,7 +38,7 @@ _MINUTE = timedelta(minutes=1)
 
 
 @dataclass(slots=True)
-class Tally:
+class UseTally:
     """Requests of one use.
 
     Attributes:
@@ -50,7 +50,7 @@ class Tally:
     count: int = 0
     refused: int = 0
 
-    def add(self, seen: Seen) -> None:
+    def add(self, seen: SeenRequest) -> None:
         """Count one."""
         self.count += 1
         self.refused += seen.refused
@@ -70,7 +70,7 @@ class Row:
 
     name: str
     own: str
-    uses: dict[Use | None, Tally] = field(default_factory=dict)
+    uses: dict[PrincipalUse | None, UseTally] = field(default_factory=dict)
     agents: Counter[str] = field(default_factory=Counter)
     methods: Counter[str] = field(default_factory=Counter)
     parts: set[str] = field(default_factory=set)
@@ -90,9 +90,9 @@ class Row:
         """The time of its newest request."""
         return max(tally.last for tally in self.uses.values())
 
-    def add(self, seen: Seen) -> None:
+    def add(self, seen: SeenRequest) -> None:
         """Count one request."""
-        self.uses.setdefault(seen.use, Tally(seen.at)).add(seen)
+        self.uses.setdefault(seen.use, UseTally(seen.at)).add(seen)
         for texts, text in ((self.agents, seen.agent), (self.methods, seen.method)):
             if text in texts or len(texts) < MOST_TEXTS:
                 texts[text] += 1
@@ -161,7 +161,7 @@ class Accounts:
             self.read += 1
             try:
                 seen = seen_in(decoded(item), self.migration)
-            except Unreadable as error:
+            except UnreadableEntry as error:
                 self.unreadable += 1
                 self.example = self.example or str(error)
             else:
@@ -170,13 +170,13 @@ class Accounts:
                     self._add(seen)
         return self
 
-    def _add(self, seen: Seen) -> None:
+    def _add(self, seen: SeenRequest) -> None:
         if not self.since <= seen.at <= self.until + AHEAD:
             self.outside += 1
             return
         if seen.proves:
             self._minutes.add((seen.at - _START) // _MINUTE)
-        self.writes += seen.use is Use.WRITE and seen.method.startswith("storage.objects.")
+        self.writes += seen.use is PrincipalUse.WRITE and seen.method.startswith("storage.objects.")
         if seen.part is None and seen.use is not None:
             self.elsewhere += 1
             return

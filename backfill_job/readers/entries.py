@@ -18,11 +18,11 @@ from msgspec import Meta
 
 from shared.errors import UsageError
 from shared.migration import Migration
-from shared.state import Use
+from shared.state import PrincipalUse
 from shared.state_changes import MAX_PRINCIPAL
 from shared.text import shown
 
-__all__ = ["NOT_NAMED", "Seen", "Unreadable", "decoded", "items_of", "seen_in"]
+__all__ = ["NOT_NAMED", "SeenRequest", "UnreadableEntry", "decoded", "items_of", "seen_in"]
 
 NOT_NAMED = "(not named by the log)"
 """The principal where the log leaves it out: for privacy it does so for some refused requests and foreign organisations."""
@@ -51,43 +51,43 @@ _KIND = re.compile("^(?:serviceAccount|user|group):")
 _DIGEST = 16
 
 
-class Unreadable(ValueError):
+class UnreadableEntry(ValueError):
     """A line that is not JSON, or an entry of the legacy bucket without what it must have. It may hide a reader."""
 
 
-class _Part(msgspec.Struct, frozen=True, rename="camel"):
+class _EntryPart(msgspec.Struct, frozen=True, rename="camel"):
     """A part of an entry; fields that it does not name are left out."""
 
 
-class _Party(_Part, frozen=True):
+class _Party(_EntryPart, frozen=True):
     principal_email: str = ""
 
 
-class _Delegate(_Part, frozen=True):
+class _Delegate(_EntryPart, frozen=True):
     principal_subject: str = ""
     first_party_principal: _Party = _Party()
 
 
-class _History(_Part, frozen=True):
+class _History(_EntryPart, frozen=True):
     original_principal: str = ""
 
 
-class _Authentication(_Part, frozen=True):
+class _Authentication(_EntryPart, frozen=True):
     principal_email: str = ""
     principal_subject: str = ""
     service_account_delegation_info: tuple[_Delegate, ...] = ()
     service_delegation_history: _History = _History()
 
 
-class _Request(_Part, frozen=True):
+class _Request(_EntryPart, frozen=True):
     caller_supplied_user_agent: str = ""
 
 
-class _Status(_Part, frozen=True):
+class _Status(_EntryPart, frozen=True):
     code: int = 0
 
 
-class _AuditLog(_Part, frozen=True):
+class _AuditLog(_EntryPart, frozen=True):
     method_name: str = ""
     resource_name: str = ""
     authentication_info: _Authentication = _Authentication()
@@ -95,12 +95,12 @@ class _AuditLog(_Part, frozen=True):
     status: _Status = _Status()
 
 
-class _Resource(_Part, frozen=True):
+class _Resource(_EntryPart, frozen=True):
     type: str = ""
     labels: dict[str, str] = {}
 
 
-class Entry(_Part, frozen=True):
+class AuditEntry(_EntryPart, frozen=True):
     """The fields of an entry that say something about the legacy path."""
 
     timestamp: Annotated[datetime, Meta(tz=True)]
@@ -109,7 +109,7 @@ class Entry(_Part, frozen=True):
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class SeenRequest:
     """One request to the legacy bucket.
 
     Attributes:
@@ -128,7 +128,7 @@ class Seen:
     account: str
     agent: str
     method: str
-    use: Use | None
+    use: PrincipalUse | None
     part: str | None
     refused: bool
 
@@ -138,7 +138,7 @@ class Seen:
         return self.method in PROOFS
 
 
-def seen_in(entry: Entry, migration: Migration) -> Seen | None:
+def seen_in(entry: AuditEntry, migration: Migration) -> SeenRequest | None:
     """What an entry says about the legacy bucket; None where it is about another one.
 
     A request about the bucket itself, its listings, settings or caches, has no use. One for many objects that names only the
@@ -153,15 +153,15 @@ def seen_in(entry: Entry, migration: Migration) -> Seen | None:
     if bucket != source.bucket:
         return None
     if not found or not audit.method_name:
-        raise Unreadable("an entry of the bucket without a method or a resource")
+        raise UnreadableEntry("an entry of the bucket without a method or a resource")
     _, kind, name = found.groups()
     method, verb = audit.method_name, audit.method_name.rpartition(".")[2].lower()
     bulk = kind is None and verb.startswith("bulk")
     if method.startswith("storage.objects.") and kind != "objects" and not bulk and (kind or verb != "list"):
-        raise Unreadable("an entry of a request for an object, without its name")
-    use = Use.READ if verb.startswith(("get", "list", "read")) else Use.WRITE
+        raise UnreadableEntry("an entry of a request for an object, without its name")
+    use = PrincipalUse.READ if verb.startswith(("get", "list", "read")) else PrincipalUse.WRITE
     account, principal = _principal(audit.authentication_info)
-    return Seen(
+    return SeenRequest(
         entry.timestamp,
         principal,
         account,
@@ -174,7 +174,7 @@ def seen_in(entry: Entry, migration: Migration) -> Seen | None:
 
 
 def _part(kind: str | None, name: str, prefix: str) -> str | None:
-    """The part of the legacy path that a name is in, as `Seen.part`; a folder above the path has all of it."""
+    """The part of the legacy path that a name is in, as `SeenRequest.part`; a folder above the path has all of it."""
     if kind in _FOLDERS:
         name = f"{name.rstrip('/')}/"
         if prefix.startswith(name):
@@ -204,7 +204,7 @@ def _principal(info: _Authentication) -> tuple[str, str]:
     return account, name
 
 
-def decoded(value: Any) -> Entry:
+def decoded(value: Any) -> AuditEntry:
     """An entry from parsed JSON, or from the JSON text of one.
 
     Raises:
@@ -212,10 +212,10 @@ def decoded(value: Any) -> Entry:
     """
     try:
         if isinstance(value, str):
-            return msgspec.json.decode(value, type=Entry)
-        return msgspec.convert(value, Entry)
+            return msgspec.json.decode(value, type=AuditEntry)
+        return msgspec.convert(value, AuditEntry)
     except (ValueError, RecursionError, OverflowError) as error:
-        raise Unreadable(str(error)) from error
+        raise UnreadableEntry(str(error)) from error
 
 
 def items_of(path: Path) -> Iterator[Any]:

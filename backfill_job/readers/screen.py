@@ -4,12 +4,12 @@ import shlex
 from collections.abc import Iterable, Iterator
 
 from backfill_job.readers.accounts import LONGEST_HOLE, Accounts, Row
-from shared.state import Use
+from shared.state import PrincipalUse
 from shared.text import counted, duration, listed, minute_text, shown
 
-__all__ = ["report", "setting", "summary"]
+__all__ = ["readers_report", "readers_summary", "setting"]
 
-WORDS = {Use.READ: "read", Use.WRITE: "wrote", None: "bucket"}
+WORDS = {PrincipalUse.READ: "read", PrincipalUse.WRITE: "wrote", None: "bucket"}
 PARTS_SHOWN = 2
 AGENTS_SHOWN = 3
 LONGEST_AGENT = 90
@@ -20,7 +20,7 @@ NOT_SHOWN = (
 )
 
 
-def report(found: Accounts, origin: str, project: str) -> Iterator[str]:
+def readers_report(found: Accounts, origin: str, project: str) -> Iterator[str]:
     """Lay out what a log says as lines.
 
     Args:
@@ -41,7 +41,7 @@ def report(found: Accounts, origin: str, project: str) -> Iterator[str]:
         yield from setting(found.migration.source.bucket, project or "PROJECT")
 
 
-def summary(found: Accounts) -> str:
+def readers_summary(found: Accounts) -> str:
     """The result in one sentence."""
     rows, covered = found.foreign, found.covered
     if rows:

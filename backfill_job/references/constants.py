@@ -14,7 +14,7 @@ from backfill_job.references.edits import Edit, Readers, apply_edits, edits_for,
 from backfill_job.references.evaluate import is_lookup
 from backfill_job.references.findings import Finding
 from backfill_job.references.modules import Binding, Frame, How, Module, Ref, What, spelling
-from backfill_job.references.targets import Target
+from backfill_job.references.targets import NamedMigration
 from backfill_job.references.texts import PYTHON, Text
 
 __all__ = ["exchanged", "proposed"]
@@ -96,7 +96,7 @@ def _uses(finding: Finding, readers: Readers) -> Iterator[_Use]:
             yield replace(use, is_text=is_text)
 
 
-def _wanted(values: Sequence[object], targets: set[Target]) -> frozenset[str]:
+def _wanted(values: Sequence[object], targets: set[NamedMigration]) -> frozenset[str]:
     """The new bucket's name for everything that the old constant comes to; empty where one of it is not the legacy bucket."""
     found: set[str] = set()
     for value in values:

@@ -25,7 +25,7 @@ from backfill_job.references.modules import (
     FUNCTIONS,
     Frame,
     Module,
-    Project,
+    PythonProject,
     Ref,
     Value,
     What,
@@ -34,8 +34,8 @@ from backfill_job.references.modules import (
     positional_names,
     spelling,
 )
-from backfill_job.references.targets import Kind, Target
-from backfill_job.references.texts import HOLE, PYTHON, Position, Source, Text, readable
+from backfill_job.references.targets import FindingKind, NamedMigration
+from backfill_job.references.texts import HOLE, PYTHON, Position, SourceText, Text, readable
 
 __all__ = ["CannotEdit", "Edit", "Readers", "apply_edits", "edits_for", "new_bucket", "wanted"]
 
@@ -63,7 +63,7 @@ class Edit:
 
 
 def edits_for(
-    finding: Finding, source: Callable[[Path], Source], *, of_bucket: bool = True
+    finding: Finding, source: Callable[[Path], SourceText], *, of_bucket: bool = True
 ) -> tuple[Edit, ...]:
     """Find the edits that would change a blocking finding to the new path, in order.
 
@@ -73,13 +73,13 @@ def edits_for(
     Raises:
         CannotEdit: They cannot be told.
     """
-    if any(one.kind is Kind.UNRESOLVED for one in finding.resolutions):
+    if any(one.kind is FindingKind.UNRESOLVED for one in finding.resolutions):
         raise CannotEdit(finding.note or "one of its values could not be read")
-    if any(one.kind is Kind.ELSEWHERE for one in finding.resolutions):
+    if any(one.kind is FindingKind.ELSEWHERE for one in finding.resolutions):
         raise CannotEdit("it reads another place: change it, or accept it by name with --record --accept")
     found: set[Edit] = set()
     for resolution in finding.resolutions:
-        if resolution.kind in {Kind.LEGACY, Kind.MIXED}:
+        if resolution.kind in {FindingKind.LEGACY, FindingKind.MIXED}:
             way = partial(_resolution_edits, resolution, source=source, of_bucket=of_bucket)
             ways = {tuple(way(target)) for target in resolution.targets}
             if len(ways) != 1:
@@ -95,7 +95,7 @@ def edits_for(
 def wanted(finding: Finding) -> str:
     """What a person has to write, in words: the new bucket and the new prefix; empty where that is not known."""
     for resolution in finding.resolutions:
-        for target in resolution.targets if resolution.kind is not Kind.ELSEWHERE else ():
+        for target in resolution.targets if resolution.kind is not FindingKind.ELSEWHERE else ():
             bucket = None if resolution.bucket is None else new_bucket(resolution.bucket.chars, target)
             name = readable(bucket) if bucket else target.migration.destination.bucket
             return f"gs://{name}/{target.new}/"
@@ -110,7 +110,7 @@ def apply_edits(text: str, edits: Iterable[Edit]) -> str:
 
 
 def _resolution_edits(
-    resolution: Resolution, target: Target, source: Callable[[Path], Source], of_bucket: bool
+    resolution: Resolution, target: NamedMigration, source: Callable[[Path], SourceText], of_bucket: bool
 ) -> Iterator[Edit]:
     if resolution.prefix.chars != target.new:
         yield from _replaced(resolution.prefix, target.new, source, of_bucket=False)
@@ -128,7 +128,7 @@ def _resolution_edits(
         position += len(old_part) + 1
 
 
-def new_bucket(bucket: str, target: Target) -> str | None:
+def new_bucket(bucket: str, target: NamedMigration) -> str | None:
     """The new bucket's name with the legacy one's holes; None where they do not fit."""
     captures = target.captures(bucket, legacy=True)
     if captures is None:
@@ -142,7 +142,9 @@ def new_bucket(bucket: str, target: Target) -> str | None:
     return made + rest
 
 
-def _replaced(text: Text, new: str, source: Callable[[Path], Source], *, of_bucket: bool) -> Iterator[Edit]:
+def _replaced(
+    text: Text, new: str, source: Callable[[Path], SourceText], *, of_bucket: bool
+) -> Iterator[Edit]:
     before, after = _in_common(text.chars, new) if of_bucket else (0, 0)
     part = text.cut(before, len(text.chars) - after)
     new = new[before : len(new) - after]
@@ -190,10 +192,10 @@ class _Index:
 class Readers:
     """Finds what reads a text."""
 
-    project: Project
+    project: PythonProject
     evaluator: Evaluator
     read: Callable[[Path], bytes]
-    source: Callable[[Path], Source]
+    source: Callable[[Path], SourceText]
     _indexes: dict[Path, _Index] = field(default_factory=dict)
     _naming: dict[str, list[Path]] = field(default_factory=dict)
 
@@ -348,7 +350,7 @@ class _Way:
         return any(path == module.path and start <= offset < end for path, offset in marks)
 
 
-def _check_text(source: Source, edit: Edit, edited: frozenset[Position]) -> None:
+def _check_text(source: SourceText, edit: Edit, edited: frozenset[Position]) -> None:
     """Make sure that the variable which the text is assigned to is read for nothing else in its file."""
     before = source.text[source.starts[source.line_of(edit.start) - 1] : edit.start]
     assigned = re.search(r"(\w+)(?:\\?[\"'])?[ \t]*(?::?=|:)[ \t]*(?:\\?[\"'])?[^\s\"'=:]*\Z", before)

@@ -16,7 +16,7 @@ from backfill_job.references.modules import (
     Function,
     How,
     Module,
-    Project,
+    PythonProject,
     Ref,
     Value,
     Values,
@@ -30,7 +30,15 @@ from backfill_job.references.modules import (
     returns,
     spelling,
 )
-from backfill_job.references.strings import FORMAT, METHODS, PERCENT, filled, formatted, literal, path_join
+from backfill_job.references.strings import (
+    FORMAT,
+    METHODS,
+    PERCENT,
+    formatted,
+    literal,
+    path_join,
+    with_fields,
+)
 from backfill_job.references.texts import UNKNOWN, Text, limited, product
 
 __all__ = ["Evaluator", "TooDeep", "is_lookup"]
@@ -78,7 +86,7 @@ class Evaluator:
     """
 
     def __init__(
-        self, project: Project, must_keep: Callable[[str], bool], setting: Callable[[str], str | None]
+        self, project: PythonProject, must_keep: Callable[[str], bool], setting: Callable[[str], str | None]
     ) -> None:
         self.project = project
         self.must_keep = must_keep
@@ -265,7 +273,7 @@ class Evaluator:
             for ref in self.values(node.right, frame)
             for name, value, where in self.entries(ref)
         }
-        return [made for text in left for made in filled(text, PERCENT, args, keywords, self.must_keep)]
+        return [made for text in left for made in with_fields(text, PERCENT, args, keywords, self.must_keep)]
 
     # --- names ---------------------------------------------------------------------------------------------------
 
@@ -592,7 +600,9 @@ class Evaluator:
             return path_join([receivers, *args], self.must_keep)
         if name == "format":
             return [
-                made for text in receivers for made in filled(text, FORMAT, args, keywords, self.must_keep)
+                made
+                for text in receivers
+                for made in with_fields(text, FORMAT, args, keywords, self.must_keep)
             ]
         if name in METHODS:
             firsts = [way for values in args for way in values[:1]]

@@ -7,16 +7,16 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from backfill_job.references.targets import Kind, Target, Targets
-from backfill_job.references.texts import Position, Source, Text, readable
+from backfill_job.references.targets import FindingKind, NamedMigration, Targets
+from backfill_job.references.texts import Position, SourceText, Text, readable
 from shared.migration import Migration
 from shared.text import counted, listed, shown
 
 __all__ = [
     "ELSEWHERE",
     "LONGEST",
+    "CodePlace",
     "Finding",
-    "Place",
     "Resolution",
     "ScanError",
     "ScanResult",
@@ -33,7 +33,7 @@ LONGEST = 200
 """Characters of an expression, or of a line, that are shown."""
 
 
-class Place(Enum):
+class CodePlace(Enum):
     """Where in a file it stands. Only code blocks."""
 
     CODE = "code"
@@ -50,10 +50,10 @@ class Resolution:
         prefix: The prefix as it is spelled, without its final slash.
     """
 
-    kind: Kind
+    kind: FindingKind
     bucket: Text | None
     prefix: Text
-    targets: tuple[Target, ...] = ()
+    targets: tuple[NamedMigration, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +80,8 @@ class Finding:
     line: int
     column: int
     expression: str
-    kind: Kind
-    place: Place
+    kind: FindingKind
+    place: CodePlace
     resolutions: tuple[Resolution, ...]
     note: str = ""
     reviewed: str = ""
@@ -94,7 +94,13 @@ class Finding:
 
     @staticmethod
     def at(
-        source: Source, offset: int, shown: str, ways: Iterable[Resolution], *, place: Place, note: str
+        source: SourceText,
+        offset: int,
+        shown: str,
+        ways: Iterable[Resolution],
+        *,
+        place: CodePlace,
+        note: str,
     ) -> "Finding":
         """A finding at an offset of a file."""
         resolutions = tuple(dict.fromkeys(ways))
@@ -105,9 +111,9 @@ class Finding:
     @property
     def blocks(self) -> bool:
         """Whether the legacy prefix must not be deleted while this stands."""
-        if self.place is not Place.CODE or self.reviewed or self.accepted:
+        if self.place is not CodePlace.CODE or self.reviewed or self.accepted:
             return False
-        return self.kind not in {Kind.MIGRATED, Kind.OTHER}
+        return self.kind not in {FindingKind.MIGRATED, FindingKind.OTHER}
 
     @property
     def buckets(self) -> tuple[str, ...]:
@@ -213,12 +219,14 @@ class ScanResult:
         return f", {counted(len(self.skipped), 'path')} left out: {listed(paths, 3)}" if self.skipped else ""
 
     @property
-    def counts(self) -> dict[Kind, int]:
+    def counts(self) -> dict[FindingKind, int]:
         """Findings in code by class; every class is there. Reviewed findings are not counted."""
         found = Counter(
-            finding.kind for finding in self.findings if finding.place is Place.CODE and not finding.reviewed
+            finding.kind
+            for finding in self.findings
+            if finding.place is CodePlace.CODE and not finding.reviewed
         )
-        return {kind: found[kind] for kind in Kind}
+        return {kind: found[kind] for kind in FindingKind}
 
     def to_json(self) -> dict[str, Any]:
         """The result for a report, and for the cutover's gate."""
@@ -241,7 +249,7 @@ class ScanResult:
         }
 
 
-def worst(resolutions: Sequence[Resolution]) -> Kind:
+def worst(resolutions: Sequence[Resolution]) -> FindingKind:
     """The worst class of several."""
     return min((resolution.kind for resolution in resolutions), key=lambda kind: kind.rank)
 

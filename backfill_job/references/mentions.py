@@ -16,7 +16,7 @@ from functools import lru_cache
 from typing import TypeVar
 
 from backfill_job.references.findings import Resolution
-from backfill_job.references.targets import SEPARATOR, Kind, Targets, is_bucket_name
+from backfill_job.references.targets import SEPARATOR, FindingKind, Targets, is_bucket_name
 from backfill_job.references.texts import HOLE, UNKNOWN, Text
 
 __all__ = [
@@ -29,7 +29,7 @@ __all__ = [
     "mentions",
     "names_a_thing",
     "names_objects",
-    "resolve",
+    "resolve_mention",
 ]
 
 _Value = TypeVar("_Value")
@@ -187,7 +187,7 @@ def mentions(text: Text, targets: Targets) -> Iterator[Mention]:
             yield replace(_placed(text, *match.span(), targets), other="", weak=LAYOUT)
 
 
-def resolve(
+def resolve_mention(
     text: Text, mention: Mention, bucket: Text | None, targets: Targets, *, certain: bool = True
 ) -> Resolution:
     """Say what a mention is, with a bucket found for it.
@@ -197,42 +197,48 @@ def resolve(
         certain: Whether that bucket certainly belongs to it; otherwise it counts only if it is ours.
 
     Returns:
-        What it is; `Kind.UNRESOLVED` when in doubt.
+        What it is; `FindingKind.UNRESOLVED` when in doubt.
     """
     prefix = text.cut(mention.start, mention.end).through(text.loads)
     if mention.other:
-        return Resolution(Kind.OTHER, mention.bucket, prefix)
+        return Resolution(FindingKind.OTHER, mention.bucket, prefix)
     bucket = mention.bucket or (None if bucket is None else bucket_name(bucket, targets))
     if bucket is None or not is_bucket_name(bucket.chars):
-        return Resolution(Kind.UNRESOLVED, bucket, prefix)
+        return Resolution(FindingKind.UNRESOLVED, bucket, prefix)
     ours = targets.may_be_bucket(bucket.chars)
     if mention.weak == PART:
         kind, _ = targets.kinds(bucket.chars, targets.prefixes[0])
-        may_be_ours = ours or (kind is Kind.UNRESOLVED and (certain or mention.bucket is not None))
-        return Resolution(Kind.UNRESOLVED if may_be_ours else Kind.OTHER, bucket, prefix)
+        may_be_ours = ours or (kind is FindingKind.UNRESOLVED and (certain or mention.bucket is not None))
+        return Resolution(FindingKind.UNRESOLVED if may_be_ours else FindingKind.OTHER, bucket, prefix)
     if mention.weak == LAYOUT:
         certain = certain or mention.bucket is not None
         kind = _of_layout(mention, bucket, targets, certain)
-        if kind is Kind.UNRESOLVED:  # what decides the folder above it decides it, too
+        if kind is FindingKind.UNRESOLVED:  # what decides the folder above it decides it, too
             prefix = prefix.decided_by(name for name, _ in text.settings)
         return Resolution(kind, bucket, prefix, targets.targets)
     kind, concerned = targets.kinds(bucket.chars, re.sub(SEPARATOR, "/", prefix.chars))
     if mention.folder:
-        kind = Kind.OTHER if certain and HOLE not in mention.folder and bucket.known else Kind.UNRESOLVED
-    elif kind in {Kind.OTHER, Kind.ELSEWHERE} and not certain and mention.bucket is None:
-        kind = Kind.UNRESOLVED
-    return Resolution(kind, bucket, prefix, concerned if kind is not Kind.OTHER else ())
+        kind = (
+            FindingKind.OTHER
+            if certain and HOLE not in mention.folder and bucket.known
+            else FindingKind.UNRESOLVED
+        )
+    elif kind in {FindingKind.OTHER, FindingKind.ELSEWHERE} and not certain and mention.bucket is None:
+        kind = FindingKind.UNRESOLVED
+    return Resolution(kind, bucket, prefix, concerned if kind is not FindingKind.OTHER else ())
 
 
-def _of_layout(mention: Mention, bucket: Text, targets: Targets, certain: bool) -> Kind:
+def _of_layout(mention: Mention, bucket: Text, targets: Targets, certain: bool) -> FindingKind:
     """What a known layout is that stands in a bucket, and not directly below a prefix."""
     kind, _ = targets.kinds(bucket.chars, targets.prefixes[0])
     below_unknown = HOLE in mention.folder
-    if kind is Kind.UNRESOLVED:
-        return Kind.UNRESOLVED if certain and (below_unknown or not mention.folder) else Kind.OTHER
-    if below_unknown and kind not in {Kind.ELSEWHERE, Kind.OTHER}:
-        return Kind.UNRESOLVED
-    return Kind.ELSEWHERE if certain else Kind.OTHER
+    if kind is FindingKind.UNRESOLVED:
+        return (
+            FindingKind.UNRESOLVED if certain and (below_unknown or not mention.folder) else FindingKind.OTHER
+        )
+    if below_unknown and kind not in {FindingKind.ELSEWHERE, FindingKind.OTHER}:
+        return FindingKind.UNRESOLVED
+    return FindingKind.ELSEWHERE if certain else FindingKind.OTHER
 
 
 def bucket_name(text: Text, targets: Targets) -> Text:

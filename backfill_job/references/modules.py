@@ -13,7 +13,7 @@ from functools import lru_cache
 from itertools import takewhile
 from pathlib import Path, PurePath
 
-from backfill_job.references.texts import UNKNOWN, Position, Source, Text, decode
+from backfill_job.references.texts import UNKNOWN, Position, SourceText, Text, decode_source
 
 __all__ = [
     "FUNCTIONS",
@@ -23,7 +23,7 @@ __all__ = [
     "Function",
     "How",
     "Module",
-    "Project",
+    "PythonProject",
     "Ref",
     "Value",
     "Values",
@@ -93,7 +93,7 @@ class Binding:
 
 
 @dataclass(frozen=True, slots=True)
-class Scope:
+class NameScope:
     """The names of a module, a class body or a function body."""
 
     node: ScopeNode
@@ -105,9 +105,9 @@ class Scope:
 class Module:
     """A parsed file."""
 
-    source: Source
+    source: SourceText
     tree: ast.Module
-    _scopes: dict[int, Scope] = field(default_factory=dict, repr=False)
+    _scopes: dict[int, NameScope] = field(default_factory=dict, repr=False)
     _attributes: dict[int, dict[str, list[ast.expr]]] = field(default_factory=dict, repr=False)
 
     @property
@@ -115,7 +115,7 @@ class Module:
         """The file."""
         return self.source.path
 
-    def scope(self, node: ScopeNode) -> Scope:
+    def scope(self, node: ScopeNode) -> NameScope:
         """The names bound directly in a module, class or function."""
         if id(node) not in self._scopes:
             self._scopes[id(node)] = _scope(node)
@@ -149,7 +149,7 @@ class Frame:
     """
 
     module: Module
-    scope: Scope
+    scope: NameScope
     outer: "Frame | None" = None
     given: Mapping[str, "Values"] | None = None
     root: Function | None = None
@@ -184,7 +184,7 @@ Values = tuple[Value, ...]
 NOTHING: Values = (UNKNOWN,)
 
 
-class Project:
+class PythonProject:
     """The Python files of a scan: parsed when they are asked for, found by what an import calls them.
 
     Attributes:
@@ -238,7 +238,7 @@ class Project:
         try:
             if path not in self.paths and not self._may_be_read(path):
                 return None
-            source = decode(path, self._read(path))
+            source = decode_source(path, self._read(path))
             return Module(source, ast.parse(source.text))
         except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
             return None
@@ -272,7 +272,7 @@ def defaults(arguments: ast.arguments) -> dict[str, ast.expr]:
     return {argument.arg: default for argument, default in pairs if default is not None}
 
 
-def _scope(node: ScopeNode) -> Scope:
+def _scope(node: ScopeNode) -> NameScope:
     names: _Names = defaultdict(list)
     stars: list[Binding] = []
     if isinstance(node, FUNCTIONS):
@@ -282,7 +282,7 @@ def _scope(node: ScopeNode) -> Scope:
     if isinstance(node, ast.Module):
         for name, binding in _globals(node):
             names[name].append(binding)
-    return Scope(node, dict(names), tuple(stars))
+    return NameScope(node, dict(names), tuple(stars))
 
 
 def _attributes(method: Function) -> dict[str, list[ast.expr]]:

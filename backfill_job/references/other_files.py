@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import PurePath
 
-from backfill_job.references.findings import ELSEWHERE, LONGEST, Finding, Place, Resolution, unread
+from backfill_job.references.findings import ELSEWHERE, LONGEST, CodePlace, Finding, Resolution, unread
 from backfill_job.references.mentions import (
     Mention,
     bucket_for,
@@ -22,11 +22,11 @@ from backfill_job.references.mentions import (
     mentions,
     names_a_thing,
     names_objects,
-    resolve,
+    resolve_mention,
 )
 from backfill_job.references.sites import in_text
-from backfill_job.references.targets import Kind, Targets
-from backfill_job.references.texts import UNKNOWN, Source, Text
+from backfill_job.references.targets import FindingKind, Targets
+from backfill_job.references.texts import UNKNOWN, SourceText, Text
 
 __all__ = ["finding_at", "is_code", "scan_text", "within"]
 
@@ -92,12 +92,12 @@ _TERRAFORM_LABEL = re.compile(
 )
 
 
-def scan_text(source: Source, targets: Targets, note: str = "") -> Iterator[Finding]:
+def scan_text(source: SourceText, targets: Targets, note: str = "") -> Iterator[Finding]:
     """Judge every name of a prefix in a file; `note` is said of every finding, before its own note."""
     numbers = {source.line_of(match.start()) for match in targets.seed_pattern.finditer(source.text)}
     if not numbers:
         return
-    file = _File(source, targets)
+    file = _JudgedFile(source, targets)
     for number in sorted(numbers):
         start, line = source.starts[number - 1], source.line(number)
         text = file.text(start, start + len(line))
@@ -106,13 +106,17 @@ def scan_text(source: Source, targets: Targets, note: str = "") -> Iterator[Find
             # A value that a setting has from outside is written nowhere.
             offset = spans[0].offset if spans else start + len(line) - len(line.lstrip())
             found = file.judge(text, mention, offset)
-            counts = found.kind in {Kind.ELSEWHERE, Kind.UNRESOLVED} and (found.buckets or mention.is_open)
+            counts = found.kind in {FindingKind.ELSEWHERE, FindingKind.UNRESOLVED} and (
+                found.buckets or mention.is_open
+            )
             if counts or not mention.weak:
                 noted = replace(found, note="; ".join(filter(None, (note, found.note))))
                 yield in_text(noted, line)
 
 
-def finding_at(source: Source, offset: int, resolution: Resolution, place: Place, note: str) -> Finding:
+def finding_at(
+    source: SourceText, offset: int, resolution: Resolution, place: CodePlace, note: str
+) -> Finding:
     """A finding that shows the whole line."""
     line = source.line(source.line_of(offset))
     written = line.strip()
@@ -254,10 +258,10 @@ class _Named:
 
 
 @dataclass
-class _File:
+class _JudgedFile:
     """One file, and the judge of its mentions. What does not depend on the mention is found once, because a file may have thousands."""
 
-    source: Source
+    source: SourceText
     targets: Targets
     _values: dict[str, Text | None] = field(default_factory=dict)
     _read: dict[tuple[int, ...], _Named] = field(default_factory=dict)
@@ -278,9 +282,9 @@ class _File:
 
     def judge(self, text: Text, mention: Mention, offset: int) -> Finding:
         """Say what a mention is."""
-        place = Place.COMMENT if within(self._comments, offset) else Place.CODE
+        place = CodePlace.COMMENT if within(self._comments, offset) else CodePlace.CODE
         if self._language.documentation and not self._is_listed(offset):
-            place = Place.DOCUMENTATION
+            place = CodePlace.DOCUMENTATION
         beside = None if mention.bucket is not None or mention.other else self._bucket(offset)
         resolution, note = self._resolution(text, mention, offset, beside)
         found = finding_at(self.source, offset, resolution, place, note)
@@ -294,20 +298,24 @@ class _File:
         prefix = text.cut(mention.start, mention.end)
         if mention.other:
             if self._is_setting(offset):
-                return Resolution(Kind.UNRESOLVED, None, prefix), "the setting's value is not in this file"
-            return resolve(text, mention, None, self.targets), mention.other
+                return Resolution(
+                    FindingKind.UNRESOLVED, None, prefix
+                ), "the setting's value is not in this file"
+            return resolve_mention(text, mention, None, self.targets), mention.other
         if mention.bucket is None and mention.bare and self._is_a_name(prefix, offset):
             is_old = prefix.chars in self.targets.old_prefixes
             if is_old and beside is not None and may_name_a_folder(self._own_name(offset)):
                 note = "a name, or the folder of the bucket beside it"
-                return Resolution(Kind.UNRESOLVED, None, prefix), note
-            return Resolution(Kind.OTHER, None, prefix), "a name, not a path"
+                return Resolution(FindingKind.UNRESOLVED, None, prefix), note
+            return Resolution(FindingKind.OTHER, None, prefix), "a name, not a path"
         name = None if beside is None else beside.bucket
-        found = resolve(text, mention, name, self.targets, certain=beside is None or beside.certain)
-        if found.kind is Kind.UNRESOLVED:
+        found = resolve_mention(text, mention, name, self.targets, certain=beside is None or beside.certain)
+        if found.kind is FindingKind.UNRESOLVED:
             missing = "no bucket was found for it"
             return found, missing if found.bucket is None else unread([found], self.targets)
-        return found, {Kind.OTHER: "another bucket", Kind.ELSEWHERE: ELSEWHERE}.get(found.kind, "")
+        return found, {FindingKind.OTHER: "another bucket", FindingKind.ELSEWHERE: ELSEWHERE}.get(
+            found.kind, ""
+        )
 
     def _is_listed(self, offset: int) -> bool:
         """Whether the line of a ``.txt`` is one word: a list, which a program reads."""

@@ -21,10 +21,10 @@ from backfill_job.references.constants import exchanged, proposed
 from backfill_job.references.edits import CannotEdit, Edit, Readers, apply_edits, edits_for, wanted
 from backfill_job.references.evaluate import Evaluator, TooDeep
 from backfill_job.references.findings import Finding, ScanResult
-from backfill_job.references.modules import Project, folders_above
+from backfill_job.references.modules import PythonProject, folders_above
 from backfill_job.references.scan import may_be_read, read_code, scan, walk_files
-from backfill_job.references.targets import Kind, Targets
-from backfill_job.references.texts import PYTHON, Position, Source, decode
+from backfill_job.references.targets import FindingKind, Targets
+from backfill_job.references.texts import PYTHON, Position, SourceText, decode_source
 from shared.errors import UsageError
 
 __all__ = ["LineChange", "Proposal", "checkout_of", "propose", "unified_diff"]
@@ -71,7 +71,9 @@ def propose(result: ScanResult, *, skip: Sequence[str] = (), whole: bool = True)
         UsageError: A path of the scan has disappeared.
     """
     read = functools.cache(read_code)
-    planner = _Planner(result, skip, whole, read, functools.cache(lambda path: decode(path, read(path))))
+    planner = _Planner(
+        result, skip, whole, read, functools.cache(lambda path: decode_source(path, read(path)))
+    )
     planner.plan()
     changes = {finding: planner.changed_lines(edits) for finding, edits in planner.edits.items()}
     return Proposal(changes, planner.refusals, planner.contents())
@@ -83,7 +85,7 @@ class _Planner:
     skip: Sequence[str]
     whole: bool
     read: Callable[[Path], bytes]
-    source: Callable[[Path], Source]
+    source: Callable[[Path], SourceText]
     edits: dict[Finding, tuple[Edit, ...]] = field(default_factory=dict)
     refusals: dict[Finding, str] = field(default_factory=dict)
     _ways: dict[Finding, Iterator[tuple[Edit, ...] | CannotEdit]] = field(default_factory=dict)
@@ -92,7 +94,7 @@ class _Planner:
     def plan(self) -> None:
         tree = walk_files(self.result.paths, self.skip)
         python = [path for path in tree.files if path.suffix in PYTHON and self._is_read(path)]
-        project = Project(python, self.read, may_be_read(self.result.paths))
+        project = PythonProject(python, self.read, may_be_read(self.result.paths))
         targets = Targets(self.result.migrations, self.result.settings)
         evaluator = Evaluator(project, targets.carries, targets.setting)
         readers = Readers(project, evaluator, self.read, self.source)
@@ -167,7 +169,7 @@ class _Planner:
         """Leave alone what reads the old path to write the new one: it would read what it writes."""
         for other in self.result.findings:
             beside = (other.path, other.together) == (finding.path, finding.together)
-            if beside and other.kind is Kind.MIGRATED:
+            if beside and other.kind is FindingKind.MIGRATED:
                 raise CannotEdit("it stands beside the new path, as in a copy from one to the other")
         targets = {target for one in finding.resolutions for target in one.targets}
         buckets = {one.bucket.chars for one in finding.resolutions if one.bucket is not None}
@@ -272,7 +274,7 @@ def _parses(path: Path, data: bytes) -> bool:
     """Whether bytes are valid for a file's suffix; anything is, where this module does not know the suffix."""
     try:
         if path.suffix == ".py":
-            ast.parse(decode(path, data).text)
+            ast.parse(decode_source(path, data).text)
         elif path.suffix in {".json", ".ipynb"}:
             json.loads(data)
     except (SyntaxError, ValueError, RecursionError):

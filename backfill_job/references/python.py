@@ -17,13 +17,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from backfill_job.references.evaluate import Evaluator, TooDeep
-from backfill_job.references.findings import Finding, Place, Resolution
-from backfill_job.references.mentions import mentions, resolve
-from backfill_job.references.modules import FUNCTIONS, Module, Project, module_name, own_nodes, spelling
+from backfill_job.references.findings import CodePlace, Finding, Resolution
+from backfill_job.references.mentions import mentions, resolve_mention
+from backfill_job.references.modules import FUNCTIONS, Module, PythonProject, module_name, own_nodes, spelling
 from backfill_job.references.other_files import finding_at, scan_text, within
 from backfill_job.references.sites import in_module
-from backfill_job.references.targets import Kind, Targets
-from backfill_job.references.texts import Position, Text, decode
+from backfill_job.references.targets import FindingKind, Targets
+from backfill_job.references.texts import Position, Text, decode_source
 from backfill_job.references.walk import Walk
 
 __all__ = ["scan_python"]
@@ -53,7 +53,7 @@ def scan_python(
         holding: Those of the paths that hold a word of a prefix's name.
         may_be_read: Tells which other files an import may lead to.
     """
-    project = Project(paths, read, may_be_read)
+    project = PythonProject(paths, read, may_be_read)
     for path in paths:
         project.set_from_outside.update(name.decode() for name in _SET_FROM_OUTSIDE.findall(read(path)))
     files, unparsed = _relevant(paths, holding, read, project, targets.seed_pattern)
@@ -74,7 +74,7 @@ def scan_python(
     for file in files:
         yield from (in_module(one, file.module) for one in _left_out(file.module, covered, targets))
     for path in unparsed:
-        yield from scan_text(decode(path, read(path)), targets, UNPARSED)
+        yield from scan_text(decode_source(path, read(path)), targets, UNPARSED)
 
 
 # --- which files matter ------------------------------------------------------------------------------------------
@@ -88,7 +88,7 @@ class _Statement:
 
 
 @dataclass(slots=True)
-class _File:
+class _ParsedFile:
     """A parsed file, the words of its imports, and the names in it that lead to a prefix."""
 
     module: Module
@@ -108,10 +108,10 @@ class _File:
 
 
 def _relevant(
-    paths: Iterable[Path], holding: Iterable[Path], read: Read, project: Project, words: re.Pattern[str]
-) -> tuple[list[_File], list[Path]]:
+    paths: Iterable[Path], holding: Iterable[Path], read: Read, project: PythonProject, words: re.Pattern[str]
+) -> tuple[list[_ParsedFile], list[Path]]:
     """Find the files that matter by the names in them, in order; and those that are not valid Python."""
-    files: dict[Path, _File] = {}
+    files: dict[Path, _ParsedFile] = {}
     unparsed: list[Path] = []
     waiting = set(holding)
     others = {path: _imported_words(read(path)) for path in set(paths) - waiting}
@@ -122,7 +122,7 @@ def _relevant(
                 unparsed.append(path)
             else:
                 statements = [_statement(node, words) for node in module.tree.body]
-                files[path] = _File(module, _imported_words(read(path)), statements)
+                files[path] = _ParsedFile(module, _imported_words(read(path)), statements)
         exports = _follow(files.values())
         waiting = {path for path, imports in others.items() if _imports_any(path, imports, exports, read)}
         others = {path: imports for path, imports in others.items() if path not in waiting}
@@ -135,7 +135,7 @@ def _imported_words(data: bytes) -> frozenset[str]:
     return frozenset(re.findall(r"\w+|\*", written))
 
 
-def _follow(files: Iterable[_File]) -> dict[str, set[str]]:
+def _follow(files: Iterable[_ParsedFile]) -> dict[str, set[str]]:
     """Follow names through all modules; gives those that lead to a prefix, by the name of their module."""
     exports: dict[str, set[str]] = {}
     changed = True
@@ -211,29 +211,29 @@ def _left_out(module: Module, covered: set[Position], targets: Targets) -> Itera
         return
     strings, comments = _tokens(module)
     docstrings = _docstrings(module)
-    kinds = ((comments, Place.COMMENT), (docstrings, Place.DOCUMENTATION), (strings, Place.CODE))
+    kinds = ((comments, CodePlace.COMMENT), (docstrings, CodePlace.DOCUMENTATION), (strings, CodePlace.CODE))
     for match in places:
         offset = match.start()
         place = next((place for spans, place in kinds if within(spans, offset)), None)
         if place is None:
-            other = Resolution(Kind.OTHER, None, source.piece(*match.span()))
-            yield finding_at(source, offset, other, Place.CODE, "a name in the code")
+            other = Resolution(FindingKind.OTHER, None, source.piece(*match.span()))
+            yield finding_at(source, offset, other, CodePlace.CODE, "a name in the code")
         else:
             yield _as_text(module, offset, place, targets)
 
 
-def _as_text(module: Module, offset: int, place: Place, targets: Targets) -> Finding:
+def _as_text(module: Module, offset: int, place: CodePlace, targets: Targets) -> Finding:
     source = module.source
     number = source.line_of(offset)
     start, line = source.starts[number - 1], source.line(number)
     written = targets.read(source.piece(start, start + len(line)))
     for mention in mentions(written, targets):
         if (source.path, offset) in written.cut(mention.start, mention.end).positions():
-            resolution = resolve(written, mention, None, targets)
-            unresolved = resolution.kind is Kind.UNRESOLVED
+            resolution = resolve_mention(written, mention, None, targets)
+            unresolved = resolution.kind is FindingKind.UNRESOLVED
             note = mention.other or ("no use of it with a bucket was found" if unresolved else "")
             return finding_at(source, offset, resolution, place, note)
-    resolution = Resolution(Kind.UNRESOLVED, None, Text(line))
+    resolution = Resolution(FindingKind.UNRESOLVED, None, Text(line))
     return finding_at(source, offset, resolution, place, "it could not be read")
 
 

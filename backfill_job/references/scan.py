@@ -15,12 +15,12 @@ from dataclasses import dataclass, field, replace
 from fnmatch import fnmatch
 from pathlib import Path
 
-from backfill_job.references.findings import Finding, Place, Resolution, ScanError, ScanResult
+from backfill_job.references.findings import CodePlace, Finding, Resolution, ScanError, ScanResult
 from backfill_job.references.modules import folders_above
 from backfill_job.references.other_files import is_code, scan_text
 from backfill_job.references.python import scan_python
-from backfill_job.references.targets import Kind, Targets
-from backfill_job.references.texts import PYTHON, Source, Text, decode, is_binary, is_broken
+from backfill_job.references.targets import FindingKind, Targets
+from backfill_job.references.texts import PYTHON, SourceText, Text, decode_source, is_binary, is_broken
 from shared.errors import UsageError
 from shared.migration import Migration
 
@@ -237,7 +237,7 @@ class _Scan:
         self._tree = tree
         self._contents = contents
         self._errors = list(tree.errors)
-        self._sources: dict[Path, Source] = {}
+        self._sources: dict[Path, SourceText] = {}
 
     def run(self, paths: Sequence[Path], migrations: Sequence[Migration]) -> ScanResult:
         python: list[Path] = []
@@ -255,7 +255,7 @@ class _Scan:
                 if _holds(data, self._targets.word_bytes):
                     relevant.append(path)
             elif _holds(data, self._targets.word_bytes):
-                findings += scan_text(decode(path, data), self._targets)
+                findings += scan_text(decode_source(path, data), self._targets)
         findings += scan_python(python, relevant, self._read, may_be_read(paths), self._targets)
         final = sorted(
             (_reviewed(finding, self._line) for finding in dict.fromkeys(findings)),
@@ -316,8 +316,8 @@ class _Scan:
                     return
 
     def _unreadable(self, path: Path, line: int, note: str) -> Finding:
-        resolutions = (Resolution(Kind.UNRESOLVED, None, Text(self._targets.prefixes[0])),)
-        return Finding(path, 0, line, 0, "", Kind.UNRESOLVED, Place.CODE, resolutions, note)
+        resolutions = (Resolution(FindingKind.UNRESOLVED, None, Text(self._targets.prefixes[0])),)
+        return Finding(path, 0, line, 0, "", FindingKind.UNRESOLVED, CodePlace.CODE, resolutions, note)
 
     def _line(self, path: Path, number: int) -> str:
         if path not in self._sources:
@@ -325,7 +325,7 @@ class _Scan:
                 data = self._read(path)
             except OSError:
                 return ""
-            self._sources[path] = decode(path, data)
+            self._sources[path] = decode_source(path, data)
         return self._sources[path].line(number)
 
 
@@ -335,7 +335,11 @@ def _reviewed(finding: Finding, line: Callable[[Path, int], str]) -> Finding:
     Only an unresolved finding can be reviewed; what is legacy, mixed or elsewhere stays what it is.
     """
     kinds = {one.kind for one in finding.resolutions}
-    if finding.kind is not Kind.UNRESOLVED or Kind.ELSEWHERE in kinds or finding.place is not Place.CODE:
+    if (
+        finding.kind is not FindingKind.UNRESOLVED
+        or FindingKind.ELSEWHERE in kinds
+        or finding.place is not CodePlace.CODE
+    ):
         return finding
     for number in (finding.line, finding.line - 1):
         match = _REVIEWED.search(line(finding.path, number))

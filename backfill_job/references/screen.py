@@ -6,20 +6,20 @@ Only the command uses it: what a person reads is apart from what the command doe
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
-from backfill_job.references.findings import Finding, Place, ScanResult
+from backfill_job.references.findings import CodePlace, Finding, ScanResult
 from backfill_job.references.patch import Proposal
 from backfill_job.references.sites import gone_sites, sites_of
-from backfill_job.references.targets import Kind
+from backfill_job.references.targets import FindingKind
 from shared.state import State
 from shared.text import counted, shown
 
-__all__ = ["nothing_read", "recorded", "report"]
+__all__ = ["nothing_read", "recorded_readers", "references_report"]
 
 ROWS = 10
 """Places in documentation and comments that are shown; the rest is counted."""
 
 
-def report(result: ScanResult, proposal: Proposal, written: str = "") -> Iterator[str]:
+def references_report(result: ScanResult, proposal: Proposal, written: str = "") -> Iterator[str]:
     """Lay out a scan's result as lines.
 
     Args:
@@ -49,16 +49,16 @@ def nothing_read(result: ScanResult) -> str:
     return f"no code was read in {where} ({counted(result.files, 'file')}{result.left_out})"
 
 
-def recorded(result: ScanResult, state: State, verdict: str) -> Iterator[str]:
+def recorded_readers(result: ScanResult, state: State, verdict: str) -> Iterator[str]:
     """What the record says of the consumers: each reader of the legacy path, and how it stands now."""
     gone = {site.name for site in gone_sites(result, state)}
-    legacy = {site.name for site in sites_of(result, Kind.LEGACY)}
+    legacy = {site.name for site in sites_of(result, FindingKind.LEGACY)}
     yield ""
     yield f"On record: {counted(len(state.sites), 'place')} that read the legacy path."
     for name in sorted(state.sites):
         now = "GONE: not seen on the new path" if name in gone else "on the new path"
         yield f"  {shown(name)}  {'still reads it' if name in legacy else now}"
-    for site in sites_of(result, Kind.ELSEWHERE):
+    for site in sites_of(result, FindingKind.ELSEWHERE):
         yield f"  {shown(site.name)}  reads {shown(site.reads)}"
     yield verdict
 
@@ -87,8 +87,8 @@ def _resolved(finding: Finding) -> str:
 
 
 def _apart(result: ScanResult) -> Iterator[str]:
-    stale = {Kind.LEGACY, Kind.MIXED, Kind.UNRESOLVED}
-    apart = [one for one in result.findings if one.place is not Place.CODE and one.kind in stale]
+    stale = {FindingKind.LEGACY, FindingKind.MIXED, FindingKind.UNRESOLVED}
+    apart = [one for one in result.findings if one.place is not CodePlace.CODE and one.kind in stale]
     reviewed = [one for one in result.findings if one.reviewed]
     accepted = [one for one in result.findings if one.accepted]
     yield from _listed("Documentation and comments that name the old path, or may; they do not block", apart)
@@ -115,7 +115,7 @@ def _summary(result: ScanResult, proposal: Proposal, written: str) -> Iterator[s
     if written:
         yield written
     if result.clean:
-        if result.counts[Kind.MIGRATED]:
+        if result.counts[FindingKind.MIGRATED]:
             yield "Clean: no code reads the legacy path or mixes the two."
         else:
             yield "Nothing blocks here, but nothing reads the new path either: the consumer may be gone, or is elsewhere."

@@ -12,9 +12,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from backfill_job.references.findings import Finding, Place, ScanResult
+from backfill_job.references.findings import CodePlace, Finding, ScanResult
 from backfill_job.references.modules import FUNCTIONS, Module, folders_above, spelling
-from backfill_job.references.targets import Kind
+from backfill_job.references.targets import FindingKind
 from backfill_job.references.texts import readable
 from shared.state import UNFIT, Site, State
 
@@ -54,11 +54,11 @@ def in_text(finding: Finding, line: str) -> Finding:
     return replace(finding, operation=next(found, "read"))
 
 
-def sites_of(result: ScanResult, kind: Kind) -> tuple[Site, ...]:
+def sites_of(result: ScanResult, kind: FindingKind) -> tuple[Site, ...]:
     """The places of a class, in order, each with how many of them there are."""
     found: Counter[Site] = Counter()
     for finding in result.findings:
-        if finding.kind is kind and finding.place is Place.CODE:
+        if finding.kind is kind and finding.place is CodePlace.CODE:
             found[site_of(finding, result.paths)] += 1
     ordered = sorted(found.items(), key=lambda one: one[0].name)
     return tuple(replace(site, places=count) for site, count in ordered)
@@ -66,10 +66,10 @@ def sites_of(result: ScanResult, kind: Kind) -> tuple[Site, ...]:
 
 def with_accepted(result: ScanResult, state: State) -> ScanResult:
     """The result, with the places that read elsewhere and that a person accepts by name; others at the same name still block."""
-    counted = {(site.name, site.reads): site for site in sites_of(result, Kind.ELSEWHERE)}
+    counted = {(site.name, site.reads): site for site in sites_of(result, FindingKind.ELSEWHERE)}
 
     def accepted(finding: Finding) -> Finding:
-        if finding.kind is not Kind.ELSEWHERE or finding.place is not Place.CODE:
+        if finding.kind is not FindingKind.ELSEWHERE or finding.place is not CodePlace.CODE:
             return finding
         site = site_of(finding, result.paths)
         entry = state.acceptance(counted[site.name, site.reads])
@@ -80,7 +80,7 @@ def with_accepted(result: ScanResult, state: State) -> ScanResult:
 
 def gone_sites(result: ScanResult, state: State) -> tuple[Site, ...]:
     """The recorded places that are neither seen on the new path now nor accepted elsewhere, each with how many there were."""
-    there = Counter({site.name: site.places for site in sites_of(result, Kind.MIGRATED)})
+    there = Counter({site.name: site.places for site in sites_of(result, FindingKind.MIGRATED)})
     for finding in result.findings:
         if finding.accepted:
             there[site_of(finding, result.paths).name] += 1
@@ -89,7 +89,7 @@ def gone_sites(result: ScanResult, state: State) -> tuple[Site, ...]:
 
 def site_of(finding: Finding, paths: Sequence[Path]) -> Site:
     """A finding's place by its name, in the checkout that one of a scan's paths belongs to."""
-    elsewhere = finding.kind is Kind.ELSEWHERE
+    elsewhere = finding.kind is FindingKind.ELSEWHERE
     named = ((one.bucket, one.prefix) for one in finding.resolutions if elsewhere)
     reads = {f"gs://{readable(at.chars)}/{readable(prefix.chars)}/" for at, prefix in named if at is not None}
     return Site(

@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
 
-from backfill_job.references.texts import HOLE, UNKNOWN, Source, Span, Text, product
+from backfill_job.references.texts import HOLE, UNKNOWN, SourceText, Span, Text, product
 
-__all__ = ["FORMAT", "METHODS", "PERCENT", "filled", "formatted", "literal", "path_join"]
+__all__ = ["FORMAT", "METHODS", "PERCENT", "formatted", "literal", "path_join", "with_fields"]
 
 _OPEN = re.compile(r"([A-Za-z]{0,2})('''|\"\"\"|'|\")")
 _BETWEEN = re.compile(r"(?:\s|\\\r?\n|#[^\r\n]*|[()])+")
@@ -32,7 +32,7 @@ class _Char:
     offset: int = -1
 
 
-def literal(node: ast.Constant, source: Source) -> Text:
+def literal(node: ast.Constant, source: SourceText) -> Text:
     """A string constant as a text that knows where it is written."""
     value = node.value.decode("latin-1") if isinstance(node.value, bytes) else str(node.value)
     if not isinstance(node.value, (str, bytes)) or node.end_lineno is None:
@@ -43,7 +43,7 @@ def literal(node: ast.Constant, source: Source) -> Text:
     return _text(chars, source)
 
 
-def formatted(node: ast.JoinedStr, source: Source) -> list[Text | ast.FormattedValue]:
+def formatted(node: ast.JoinedStr, source: SourceText) -> list[Text | ast.FormattedValue]:
     """An f-string's parts: texts that know where they are written, and what stands in braces."""
     wanted = [
         value if isinstance(value, ast.FormattedValue) else str(value.value)
@@ -73,7 +73,7 @@ def _split(chars: list[_Char]) -> list[list[_Char] | None]:
     return parts
 
 
-def _text(chars: list[_Char], source: Source) -> Text:
+def _text(chars: list[_Char], source: SourceText) -> Text:
     spans: list[Span] = []
     for index, char in enumerate(chars):
         if char.offset < 0:
@@ -86,7 +86,7 @@ def _text(chars: list[_Char], source: Source) -> Text:
     return Text("".join(char.value or "" for char in chars), tuple(spans))
 
 
-def _read(node: ast.expr, source: Source) -> list[_Char] | None:
+def _read(node: ast.expr, source: SourceText) -> list[_Char] | None:
     """Read the strings of one expression; None for anything but strings."""
     position = source.offset(node.lineno, node.col_offset)
     end = source.offset(node.end_lineno or node.lineno, node.end_col_offset or 0)
@@ -166,7 +166,7 @@ PERCENT = re.compile(r"(?P<escaped>%%)|%(?:\((?P<name>\w+)\))?[-#0-9.]*[sdifr]")
 """The conversions of ``text % args``."""
 
 
-def filled(
+def with_fields(
     text: Text,
     fields: re.Pattern[str],
     args: Sequence[Texts],

@@ -26,7 +26,7 @@ from shared.errors import UsageError
 from shared.migration import Environment, Migration, qpi_exports
 from shared.partitions import LAYOUTS
 
-__all__ = ["SEPARATOR", "Kind", "Target", "Targets", "is_bucket_name"]
+__all__ = ["SEPARATOR", "FindingKind", "NamedMigration", "Targets", "is_bucket_name"]
 
 SEPARATOR = r"(?:\\?/|%2[Ff])"
 """A slash as URLs and JSON write it, too."""
@@ -46,7 +46,7 @@ _ENVIRONMENTS = frozenset(environment.value for environment in Environment)
 _NAME_CHARACTERS = re.compile(rf"[a-z0-9._{HOLE}-]+")
 
 
-class Kind(Enum):
+class FindingKind(Enum):
     """What a place in the code is to the migration. The worst comes first."""
 
     MIXED = "mixed"
@@ -59,7 +59,7 @@ class Kind(Enum):
     @property
     def rank(self) -> int:
         """0 is the worst."""
-        return list(Kind).index(self)
+        return list(FindingKind).index(self)
 
 
 class _Bucket(Enum):
@@ -71,7 +71,7 @@ class _Bucket(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class NamedMigration:
     """One migration, as code names it: with the old and the new prefix without their final slashes."""
 
     migration: Migration
@@ -79,7 +79,7 @@ class Target:
     new: str
 
     @staticmethod
-    def of(migration: Migration) -> "Target":
+    def of(migration: Migration) -> "NamedMigration":
         """Read a migration.
 
         Raises:
@@ -89,20 +89,24 @@ class Target:
         if not old:
             why = "references are found by the name of a prefix, and it has none"
             raise UsageError(f"{migration.source.uri} is a whole bucket; {why}")
-        return Target(migration, old, migration.destination.prefix.rstrip("/"))
+        return NamedMigration(migration, old, migration.destination.prefix.rstrip("/"))
 
-    def kind(self, bucket: str, prefix: str) -> Kind:
+    def kind(self, bucket: str, prefix: str) -> FindingKind:
         """What a bucket with holes and a prefix, as it is spelled without its final slash, are together."""
         side = self._side(bucket)
         if prefix.lower() not in {self.old.lower(), self.new.lower()}:
-            return Kind.OTHER
+            return FindingKind.OTHER
         if side is _Bucket.OTHER:
-            return Kind.OTHER if bucket.lower() in self._of_other_environments else Kind.ELSEWHERE
+            return (
+                FindingKind.OTHER if bucket.lower() in self._of_other_environments else FindingKind.ELSEWHERE
+            )
         if side is _Bucket.UNKNOWN:
-            return Kind.UNRESOLVED
+            return FindingKind.UNRESOLVED
         if prefix == self.old and side in {_Bucket.LEGACY, _Bucket.BOTH}:
-            return Kind.LEGACY
-        return Kind.MIGRATED if prefix == self.new and side is not _Bucket.LEGACY else Kind.MIXED
+            return FindingKind.LEGACY
+        return (
+            FindingKind.MIGRATED if prefix == self.new and side is not _Bucket.LEGACY else FindingKind.MIXED
+        )
 
     @property
     def is_preset(self) -> bool:
@@ -151,7 +155,7 @@ class Targets:
         self.settings = settings or {}
         if not migrations:
             raise UsageError("no migration to look for references to")
-        self.targets = tuple(map(Target.of, migrations))
+        self.targets = tuple(map(NamedMigration.of, migrations))
         self.old_prefixes = {target.old for target in self.targets}
         self.prefixes = tuple(dict.fromkeys(name for one in self.targets for name in (one.old, one.new)))
         keys = {max(prefix.split("/"), key=len).lower() for prefix in self.prefixes}
@@ -207,12 +211,12 @@ class Targets:
         start = placeholder.start()
         return text.cut(start + match.start("default"), start + match.end("default")).decided_by([name])
 
-    def kinds(self, bucket: str, prefix: str) -> tuple[Kind, tuple[Target, ...]]:
+    def kinds(self, bucket: str, prefix: str) -> tuple[FindingKind, tuple[NamedMigration, ...]]:
         """The worst of what a bucket and a prefix are to any of the migrations, and to which."""
         kinds = [(target.kind(bucket, prefix), target) for target in self.targets]
-        if any(kind not in {Kind.ELSEWHERE, Kind.OTHER} for kind, _ in kinds):
+        if any(kind not in {FindingKind.ELSEWHERE, FindingKind.OTHER} for kind, _ in kinds):
             # It is another migration's bucket.
-            kinds = [(kind, target) for kind, target in kinds if kind is not Kind.ELSEWHERE]
+            kinds = [(kind, target) for kind, target in kinds if kind is not FindingKind.ELSEWHERE]
         worst = min((kind for kind, _ in kinds), key=lambda kind: kind.rank)
         return worst, tuple(target for kind, target in kinds if kind is worst)
 

@@ -20,10 +20,10 @@ __all__ = [
     "PYTHON",
     "UNKNOWN",
     "Position",
-    "Source",
+    "SourceText",
     "Span",
     "Text",
-    "decode",
+    "decode_source",
     "is_binary",
     "is_broken",
     "joined",
@@ -199,7 +199,7 @@ def readable(chars: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class SourceText:
     """A file's text, with its line ends as they are.
 
     Attributes:
@@ -213,9 +213,11 @@ class Source:
     starts: tuple[int, ...] = field(default=(), repr=False)
 
     @staticmethod
-    def of(path: Path, text: str, encoding: str = "utf-8", bom: bytes = b"") -> "Source":
+    def of(path: Path, text: str, encoding: str = "utf-8", bom: bytes = b"") -> "SourceText":
         """A source with its line starts."""
-        return Source(path, text, encoding, bom, (0, *(match.end() for match in _LINE_END.finditer(text))))
+        return SourceText(
+            path, text, encoding, bom, (0, *(match.end() for match in _LINE_END.finditer(text)))
+        )
 
     def encode(self, text: str) -> bytes:
         """Another text in this file's form.
@@ -254,16 +256,16 @@ class Source:
         return Text(self.text[start:end], (Span(0, end - start, self.path, start),))
 
 
-def decode(path: Path, data: bytes) -> Source:
+def decode_source(path: Path, data: bytes) -> SourceText:
     """Read a file's bytes as text, so that they can be written back; they are not `is_broken`."""
     bom, encoding = _mark(data)
     if bom:
-        return Source.of(path, data[len(bom) :].decode(encoding, _errors(encoding)), encoding, bom)
+        return SourceText.of(path, data[len(bom) :].decode(encoding, _errors(encoding)), encoding, bom)
     encoding = _declared(data) if path.suffix in PYTHON else "utf-8"
     try:
-        return Source.of(path, data.decode(encoding, _errors(encoding)), encoding)
+        return SourceText.of(path, data.decode(encoding, _errors(encoding)), encoding)
     except UnicodeDecodeError:
-        return Source.of(path, data.decode("utf-8", "surrogateescape"))
+        return SourceText.of(path, data.decode("utf-8", "surrogateescape"))
 
 
 def is_binary(data: bytes) -> bool:

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 
 from backfill_job.references.evaluate import Evaluator, TooDeep, is_lookup
-from backfill_job.references.findings import ELSEWHERE, LONGEST, Finding, Place, Resolution, unread, worst
+from backfill_job.references.findings import ELSEWHERE, LONGEST, CodePlace, Finding, Resolution, unread, worst
 from backfill_job.references.mentions import (
     LAYOUT,
     Mention,
@@ -28,7 +28,7 @@ from backfill_job.references.mentions import (
     mentions,
     names_a_thing,
     names_objects,
-    resolve,
+    resolve_mention,
 )
 from backfill_job.references.modules import (
     FUNCTIONS,
@@ -44,7 +44,7 @@ from backfill_job.references.modules import (
     spelling,
 )
 from backfill_job.references.strings import METHODS
-from backfill_job.references.targets import Kind, Targets
+from backfill_job.references.targets import FindingKind, Targets
 from backfill_job.references.texts import Position, Text
 
 __all__ = ["Walk"]
@@ -90,7 +90,7 @@ MADE_WITHIN = 2
 """Objects that methods of new objects make, which are followed."""
 
 
-class Use(Enum):
+class ExpressionUse(Enum):
     """What an expression is used for."""
 
     PLAIN = auto()
@@ -111,22 +111,22 @@ class Usage:
         together: Where the call or dict around it begins.
     """
 
-    use: Use = Use.PLAIN
+    use: ExpressionUse = ExpressionUse.PLAIN
     name: str = ""
     bucket: Callable[[], Found | None] = lambda: None
     shared: Callable[[], bool] = lambda: False
     done: frozenset[Position] = frozenset()
-    place: Place = Place.CODE
+    place: CodePlace = CodePlace.CODE
     together: int = -1
 
     def inner(self) -> "Usage":
         """How the parts of such an expression are used, unless they are known better."""
-        use = Use.QUIET if self.use is Use.QUIET else Use.PLAIN
+        use = ExpressionUse.QUIET if self.use is ExpressionUse.QUIET else ExpressionUse.PLAIN
         return Usage(use, done=self.done, place=self.place)
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class SeenFinding:
     """A finding.
 
     Attributes:
@@ -146,8 +146,8 @@ class Walk:
     evaluator: Evaluator
     targets: Targets
     uses: Counter[str]
-    _seen: list[Seen] = field(default_factory=list)
-    _calls: dict[int, list[Seen]] = field(default_factory=dict)
+    _seen: list[SeenFinding] = field(default_factory=list)
+    _calls: dict[int, list[SeenFinding]] = field(default_factory=dict)
     _called: set[int] = field(default_factory=set)
     _referred: set[int] = field(default_factory=set)
     _raised: set[int] = field(default_factory=set)
@@ -170,7 +170,7 @@ class Walk:
         kept = [
             finding
             for finding, has_callers in judged
-            if finding.kind is not Kind.UNRESOLVED
+            if finding.kind is not FindingKind.UNRESOLVED
             or not has_callers
             or (finding.path, finding.offset) not in resolved
         ]
@@ -216,7 +216,7 @@ class Walk:
             case _:
                 quiet = isinstance(node, ast.Raise)
                 self._raised |= {id(node.exc)} if isinstance(node, ast.Raise) else set()
-                self._children(node, Usage(Use.QUIET if quiet else Use.PLAIN), frame)
+                self._children(node, Usage(ExpressionUse.QUIET if quiet else ExpressionUse.PLAIN), frame)
 
     def _methods(self, cls: Ref, owner: Ref, known: set[object]) -> None:
         """Walk through the methods of a class, and of those that it inherits from, with an object's attributes."""
@@ -243,7 +243,7 @@ class Walk:
     def _assignment(self, targets: Sequence[ast.expr], value: ast.expr, frame: Frame) -> None:
         for target in targets:
             if not isinstance(target, ast.Name):
-                self._children(target, Usage(Use.KEY), frame)
+                self._children(target, Usage(ExpressionUse.KEY), frame)
         names = [target.id for target in targets if isinstance(target, ast.Name)]
         usage = Usage(name=names[0] if names else "")
         if isinstance(frame.scope.node, ast.ClassDef) and names:
@@ -257,7 +257,7 @@ class Walk:
         self._visit(value, usage, frame)
 
     def _declared(self, name: str, named: Named) -> Usage:
-        return Usage(Use.DECLARED, name, lambda: self._beside(name, named))
+        return Usage(ExpressionUse.DECLARED, name, lambda: self._beside(name, named))
 
     def _function(self, node: Function, frame: Frame) -> None:
         for decorator in node.decorator_list:
@@ -291,7 +291,7 @@ class Walk:
             case ast.Subscript():
                 self._visit(node.value, usage.inner(), frame)
                 outside = self.evaluator.qualified(node.value, frame).endswith("environ")
-                use = Use.SETTING if outside else Use.KEY
+                use = ExpressionUse.SETTING if outside else ExpressionUse.KEY
                 self._visit(node.slice, replace(usage.inner(), use=use), frame)
             case ast.Name():
                 for value in self.evaluator.values(node, frame):
@@ -312,10 +312,10 @@ class Walk:
                 return found if around is None else (around[0], False)
 
             if key is not None:
-                self._visit(key, replace(usage.inner(), use=Use.KEY), frame)
+                self._visit(key, replace(usage.inner(), use=ExpressionUse.KEY), frame)
             entry = replace(
                 usage,
-                use=Use.DECLARED if usage.use is Use.PLAIN else usage.use,
+                use=ExpressionUse.DECLARED if usage.use is ExpressionUse.PLAIN else usage.use,
                 name=name,
                 bucket=bucket,
                 shared=lambda: self._names_others(named),
@@ -335,11 +335,13 @@ class Walk:
         names, named = self._named_arguments(node, frame)
         qualified = self.evaluator.qualified(node.func, frame)
         if _is_logging(qualified) and not any(map(_is_a_file, node.keywords)):
-            inner = replace(inner, use=Use.QUIET)
+            inner = replace(inner, use=ExpressionUse.QUIET)
         elif (
-            inner.use is Use.QUIET and id(node) not in self._raised and not _makes_text(node.func, qualified)
+            inner.use is ExpressionUse.QUIET
+            and id(node) not in self._raised
+            and not _makes_text(node.func, qualified)
         ):
-            inner = replace(inner, use=Use.PLAIN)  # what is logged is what this call finds
+            inner = replace(inner, use=ExpressionUse.PLAIN)  # what is logged is what this call finds
 
         def argument(slot: int | str) -> Usage:
             return replace(
@@ -353,13 +355,13 @@ class Walk:
         for index, positional in enumerate(node.args):
             usage = inner if isinstance(positional, ast.Starred) else argument(index)
             if index == 0 and is_lookup(qualified) and len(node.args) + len(node.keywords) == 1:
-                usage = replace(usage, use=Use.SETTING)
+                usage = replace(usage, use=ExpressionUse.SETTING)
             self._visit(positional, usage, frame)
         for keyword in node.keywords:
             usage = argument(keyword.arg or "")
             is_text = isinstance(keyword.value, (ast.Constant, ast.JoinedStr))
             if keyword.arg in _PROSE and is_text and " " in ast.unparse(keyword.value):
-                usage = replace(usage, place=Place.DOCUMENTATION)
+                usage = replace(usage, place=CodePlace.DOCUMENTATION)
             # A callable that is only named is called, see _direct.
             if keyword.arg != "python_callable" or not isinstance(keyword.value, ast.Name):
                 self._visit(keyword.value, usage, frame)
@@ -436,13 +438,13 @@ class Walk:
             else:
                 continue
             for seen in found:
-                if seen.marks is None and seen.finding.kind is not Kind.UNRESOLVED:
+                if seen.marks is None and seen.finding.kind is not FindingKind.UNRESOLVED:
                     arrived |= seen.finding.evidence()
                 moved = self._moved(seen.finding, node, frame, callee.node.name)
                 self._seen.append(replace(seen, finding=moved))
         return frozenset(arrived)
 
-    def _made(self, cls: Ref, call: ast.Call, frame: Frame) -> list[Seen]:
+    def _made(self, cls: Ref, call: ast.Call, frame: Frame) -> list[SeenFinding]:
         """What the methods of a new object read: somebody may call them who is not known, as Airflow calls ``execute``."""
         if not (call.args or call.keywords) or id(call) in self._making or len(self._making) >= MADE_WITHIN:
             return []
@@ -451,7 +453,9 @@ class Walk:
         try:
             self._methods(cls, Ref(What.INSTANCE, call, frame, made_by=cls), set())
             return [
-                one for one in self._seen if one.marks is None and one.finding.kind is not Kind.UNRESOLVED
+                one
+                for one in self._seen
+                if one.marks is None and one.finding.kind is not FindingKind.UNRESOLVED
             ]
         finally:
             self._seen = before
@@ -469,7 +473,9 @@ class Walk:
             return ast.copy_location(ast.Call(node.args[0], node.args[1:], node.keywords), node)
         return node
 
-    def _called_with(self, function: Function, callee: Ref, call: ast.Call, frame: Frame) -> list[Seen]:
+    def _called_with(
+        self, function: Function, callee: Ref, call: ast.Call, frame: Frame
+    ) -> list[SeenFinding]:
         entered = self.evaluator.called(callee, call, frame)
         if entered is None:
             return []
@@ -525,7 +531,7 @@ class Walk:
                 marks = prefix.positions() or prefix.loads
                 if marks <= usage.done and (marks or usage.done):
                     continue
-                if usage.use is Use.QUIET and not marks & _inside(node, frame):
+                if usage.use is ExpressionUse.QUIET and not marks & _inside(node, frame):
                     continue
                 judged |= marks
                 found = self._resolved(ready, mention, prefix, usage)
@@ -537,7 +543,7 @@ class Walk:
             finding = replace(
                 finding, place=usage.place, note=_note(finding, usage, self.targets), together=usage.together
             )
-            self._seen.append(Seen(replace(finding, shares_bucket=shared), frame.root))
+            self._seen.append(SeenFinding(replace(finding, shares_bucket=shared), frame.root))
         if alone:
             self._leave_open(node, alone, usage, frame)
         return frozenset(judged)
@@ -546,51 +552,55 @@ class Walk:
         try:
             texts = self.evaluator.texts(node, frame)
         except TooDeep:
-            unread = Resolution(Kind.UNRESOLVED, None, Text(self.targets.prefixes[0]))
-            self._seen.append(Seen(_finding(node, [unread], frame, "it leads too deep to be read"), None))
+            unread = Resolution(FindingKind.UNRESOLVED, None, Text(self.targets.prefixes[0]))
+            self._seen.append(
+                SeenFinding(_finding(node, [unread], frame, "it leads too deep to be read"), None)
+            )
             return
         yield from (text for text in map(self.targets.read, texts) if self.targets.carries(text.chars))
 
     def _resolved(self, text: Text, mention: Mention, prefix: Text, usage: Usage) -> list[Resolution] | None:
         """Every way a mention can come out; None when there is no bucket beside it."""
-        if usage.use is Use.SETTING:
-            return [Resolution(Kind.UNRESOLVED, None, prefix)]
-        if usage.use is Use.QUIET:
-            return _counting(mention, [Resolution(Kind.OTHER, mention.bucket, prefix)])
+        if usage.use is ExpressionUse.SETTING:
+            return [Resolution(FindingKind.UNRESOLVED, None, prefix)]
+        if usage.use is ExpressionUse.QUIET:
+            return _counting(mention, [Resolution(FindingKind.OTHER, mention.bucket, prefix)])
         if mention.other or mention.bucket is not None:
-            return _counting(mention, [resolve(text, mention, None, self.targets)])
+            return _counting(mention, [resolve_mention(text, mention, None, self.targets)])
         if mention.bare and self._is_a_name(prefix, usage):
             is_old = prefix.chars in self.targets.old_prefixes
             either = is_old and may_name_a_folder(usage.name) and usage.bucket() is not None
-            return [Resolution(Kind.UNRESOLVED if either else Kind.OTHER, None, prefix)]
+            return [Resolution(FindingKind.UNRESOLVED if either else FindingKind.OTHER, None, prefix)]
         found = usage.bucket()
         if mention.weak == LAYOUT and names_a_thing(usage.name):
             return []
         if found is None and mention.is_open:
-            return [Resolution(Kind.UNRESOLVED, None, prefix)]
+            return [Resolution(FindingKind.UNRESOLVED, None, prefix)]
         if found is None:
             return [] if mention.weak else None
-        ways = [resolve(text, mention, bucket, self.targets, certain=found[1]) for bucket in found[0]]
+        ways = [resolve_mention(text, mention, bucket, self.targets, certain=found[1]) for bucket in found[0]]
         if mention.weak:
             return _counting(mention, ways)
-        return None if usage.use is Use.DECLARED and worst(ways) is Kind.UNRESOLVED else ways
+        return None if usage.use is ExpressionUse.DECLARED and worst(ways) is FindingKind.UNRESOLVED else ways
 
     def _is_a_name(self, prefix: Text, usage: Usage) -> bool:
         if names_a_thing(usage.name):
             return True
-        return usage.use is Use.KEY and prefix.chars not in self.targets.old_prefixes
+        return usage.use is ExpressionUse.KEY and prefix.chars not in self.targets.old_prefixes
 
     def _leave_open(self, node: ast.expr, prefixes: list[Text], usage: Usage, frame: Frame) -> None:
-        resolutions = [Resolution(Kind.UNRESOLVED, None, prefix) for prefix in prefixes]
+        resolutions = [Resolution(FindingKind.UNRESOLVED, None, prefix) for prefix in prefixes]
         finding = _finding(node, resolutions, frame, "no bucket was found for it")
         marks = frozenset(mark for prefix in prefixes for mark in prefix.evidence())
         marks = marks & _inside(node, frame) or marks
-        self._seen.append(Seen(replace(finding, place=usage.place), frame.root, marks))
+        self._seen.append(SeenFinding(replace(finding, place=usage.place), frame.root, marks))
 
 
 def _counting(mention: Mention, ways: list[Resolution]) -> list[Resolution]:
     """Those of a mention's ways that count: of a weak one, only what a person must look at."""
-    return [way for way in ways if not mention.weak or way.kind in {Kind.ELSEWHERE, Kind.UNRESOLVED}]
+    return [
+        way for way in ways if not mention.weak or way.kind in {FindingKind.ELSEWHERE, FindingKind.UNRESOLVED}
+    ]
 
 
 def _inside(node: ast.expr, frame: Frame) -> frozenset[Position]:
@@ -603,17 +613,21 @@ def _finding(node: ast.expr, resolutions: Sequence[Resolution], frame: Frame, no
     offset = frame.module.offset(node)
     written = " ".join(source.text[offset : frame.module.end(node)].split())
     shown = written if len(written) <= LONGEST else written[: LONGEST - 1] + "…"
-    return Finding.at(source, offset, shown, resolutions, place=Place.CODE, note=note)
+    return Finding.at(source, offset, shown, resolutions, place=CodePlace.CODE, note=note)
 
 
 def _note(finding: Finding, usage: Usage, targets: Targets) -> str:
-    if usage.use is Use.SETTING:
+    if usage.use is ExpressionUse.SETTING:
         return "the setting's value is not in the code"
-    if finding.kind is Kind.ELSEWHERE:
+    if finding.kind is FindingKind.ELSEWHERE:
         return ELSEWHERE
-    if finding.kind is Kind.OTHER:
-        return "only printed or logged" if usage.use is Use.QUIET else "another bucket, or a longer name"
-    return unread(finding.resolutions, targets) if finding.kind is Kind.UNRESOLVED else ""
+    if finding.kind is FindingKind.OTHER:
+        return (
+            "only printed or logged"
+            if usage.use is ExpressionUse.QUIET
+            else "another bucket, or a longer name"
+        )
+    return unread(finding.resolutions, targets) if finding.kind is FindingKind.UNRESOLVED else ""
 
 
 def _merged(findings: Iterable[Finding]) -> list[Finding]:

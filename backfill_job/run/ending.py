@@ -11,7 +11,7 @@ from backfill_job.run.late_console import LateConsole
 from backfill_job.run.local_tasks import without_options
 from backfill_job.run.run import Run
 from shared.migration import DEFAULT_EXCLUDES, Migration
-from shared.report.next_steps import Target, shown_command
+from shared.report.next_steps import CommandTarget, shown_command
 
 __all__ = ["command_line", "next_line", "next_of", "of_consumer", "same_command", "say_end", "say_verdict"]
 
@@ -47,7 +47,8 @@ def next_line(command: str, *, fix_first: bool = False) -> str:
 def command_line(migration: Migration, name: str, *options: str) -> str:
     """One of the operator's commands for this migration, as it can be pasted into a shell."""
     return (
-        Target.of(migration).command(name, *options) or f"python -m backfill_job {name} {shlex.join(options)}"
+        CommandTarget.of(migration).command(name, *options)
+        or f"python -m backfill_job {name} {shlex.join(options)}"
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from shared.errors import Cause, StorageError
 from shared.text import counted, shown
 
-__all__ = ["Failure", "Failures", "merged", "next_step", "to_mend"]
+__all__ = ["Failure", "Failures", "merged_failures", "next_step", "to_mend"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class Failures:
         return tuple(self._by_cause.values())
 
 
-def merged(failures: Iterable[Failure]) -> tuple[Failure, ...]:
+def merged_failures(failures: Iterable[Failure]) -> tuple[Failure, ...]:
     """Put the entries of several tasks together."""
     whole = Failures()
     for each in failures:

@@ -30,13 +30,13 @@ from shared.objects import OBJECT_FIELDS, ObjectRef, ObjectState
 __all__ = [
     "Client",
     "Exchanges",
-    "Fast",
-    "Google",
+    "FastClient",
+    "GoogleClient",
     "SpoiltAccess",
     "SpoiltCredentials",
     "Written",
     "impersonated",
-    "opened",
+    "opened_clients",
 ]
 
 SPOILT = "spoilt"
@@ -53,7 +53,7 @@ class Written(NamedTuple):
     fields: dict[str, Any]
 
 
-class Fast:
+class FastClient:
     """The fast client, one request at a time. Every method raises `StorageError`."""
 
     name = "fast client"
@@ -120,7 +120,7 @@ class Fast:
         return self._run(self._api.read_range(at, generation, first=first, size=size, whole=whole))
 
 
-class Google:
+class GoogleClient:
     """Google's client. It also writes, composes, patches and uploads."""
 
     name = "Google's client"
@@ -131,7 +131,7 @@ class Google:
         self.copy = gateway.copy
 
     def pages(self, folder: Location, limit: int, start: str = "", end: str = "") -> list[list[ObjectState]]:
-        """See `Fast`."""
+        """See `FastClient`."""
 
         def listed(bucket: Any) -> list[list[ObjectState]]:
             bounds = {"start_offset": start or None, "end_offset": end or None}
@@ -141,7 +141,7 @@ class Google:
         return self.gateway.ask(folder.bucket, folder.uri, listed)
 
     def delete_batch(self, folder: Location, deletions: Sequence[tuple[str, int]]) -> None:
-        """See `Fast`."""
+        """See `FastClient`."""
 
         def deleted(bucket: Any) -> None:
             with bucket.client.batch(raise_exception=False):
@@ -151,7 +151,7 @@ class Google:
         self.gateway.ask(folder.bucket, folder.uri, deleted)
 
     def soft_deleted(self, at: ObjectRef) -> list[tuple[ObjectState, str]]:
-        """See `Fast`."""
+        """See `FastClient`."""
 
         def listed(bucket: Any) -> list[tuple[ObjectState, str]]:
             listing = bucket.client.list_blobs(bucket, prefix=at.name, soft_deleted=True)
@@ -161,7 +161,7 @@ class Google:
         return self.gateway.ask(at.bucket, at.uri, listed)
 
     def restore(self, at: ObjectRef, generation: int) -> ObjectState:
-        """See `Fast`."""
+        """See `FastClient`."""
         conditions = {"generation": generation, "if_generation_match": 0}
         return self.gateway.ask(
             at.bucket, at.uri, lambda bucket: _state(bucket.restore_blob(at.name, **conditions))
@@ -170,7 +170,7 @@ class Google:
     def read_range(
         self, at: ObjectRef, generation: int, first: int, size: int, *, whole: bool = False
     ) -> bytes:
-        """See `Fast`."""
+        """See `FastClient`."""
         bounds = {} if whole else {"start": first, "end": first + size - 1}
 
         def read(bucket: Any) -> bytes:
@@ -215,7 +215,7 @@ class Google:
             write(data)
 
 
-Client = Fast | Google
+Client = FastClient | GoogleClient
 """Both answer the same questions."""
 
 
@@ -232,10 +232,10 @@ def _state(blob: Any) -> ObjectState:
 
 
 @contextmanager
-def opened(api: AsyncApi) -> Iterator[Fast]:
+def opened_clients(api: AsyncApi) -> Iterator[FastClient]:
     """The fast client while the block runs. Not within an event loop."""
     with asyncio.Runner() as runner:
-        fast = Fast(runner.run(api.__aenter__()), runner)
+        fast = FastClient(runner.run(api.__aenter__()), runner)
         try:
             yield fast
         finally:

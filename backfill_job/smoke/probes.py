@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import NamedTuple
 
-from backfill_job.smoke.clients import Client, Fast, Google, Written
+from backfill_job.smoke.clients import Client, FastClient, GoogleClient, Written
 from shared.decision import ABSENT
 from shared.errors import UnexpectedAnswer
 from shared.migration import MAX_NAME_BYTES, Location
@@ -99,8 +99,8 @@ class Bench:
     """
 
     folder: Location
-    google: Google
-    fast: Fast
+    google: GoogleClient
+    fast: FastClient
     soft_delete: bool
     versioned: bool = False
     made: dict[str, ObjectState] = field(default_factory=dict)
@@ -327,12 +327,12 @@ class Bench:
 
         yield Asked("restore-live", client.name, lambda: restore(self._generation(f"{name}: overwritten")))
         yield Asked("soft-deleted", client.name, lambda: listed(name), delete)
-        if isinstance(client, Fast):
+        if isinstance(client, FastClient):
             yield Asked("ended", client.name, lambda: self._ended(client, name))
         yield Asked("restore-unknown", client.name, lambda: restore(UNKNOWN))
         yield Asked("restore", client.name, lambda: self._restored(client, name))
 
-    def _ended(self, client: Fast, name: str) -> str:
+    def _ended(self, client: FastClient, name: str) -> str:
         found = {state.generation: (state, ended) for state, ended in client.ended(self.at(name))}
         state, ended = found.get(self._generation(name), (None, ""))
         if state is None:

@@ -16,7 +16,14 @@ from typing import Any, NamedTuple
 
 from backfill_job.checks import Check, Standing, failed, passed
 from backfill_job.run.stopping import Stop
-from backfill_job.smoke.clients import Exchanges, Fast, Google, SpoiltAccess, SpoiltCredentials, opened
+from backfill_job.smoke.clients import (
+    Exchanges,
+    FastClient,
+    GoogleClient,
+    SpoiltAccess,
+    SpoiltCredentials,
+    opened_clients,
+)
 from backfill_job.smoke.probes import Asked, Bench
 from shared.errors import Interrupted, MigrationError, StorageError
 from shared.gateway import Gateway
@@ -26,10 +33,10 @@ from shared.gcs.json_client import way_from
 from shared.migration import Location
 from shared.text import counted
 
-__all__ = ["RELIANCES", "Answer", "Group", "Reliance", "Trial", "Way", "try_wire"]
+__all__ = ["RELIANCES", "Reliance", "Trial", "TrialAnswer", "TrialConnection", "TrialGroup", "try_wire"]
 
 
-class Group(Enum):
+class TrialGroup(Enum):
     """What the rows are about; each is one line of the screen."""
 
     NAMES = "names and listings"
@@ -52,7 +59,7 @@ class Reliance(NamedTuple):
     """
 
     key: str
-    group: Group
+    group: TrialGroup
     relies: str
     where: str
     answer: str
@@ -66,87 +73,87 @@ _UNDO = "backfill_job/undo"
 RELIANCES = tuple(
     Reliance(*row)
     for row in (
-        ("every-name", Group.NAMES, "every name comes back, over pages, in the order of its UTF-8 bytes",
+        ("every-name", TrialGroup.NAMES, "every name comes back, over pages, in the order of its UTF-8 bytes",
          _LISTINGS, "200 all, in order, over several pages"),
-        ("bounds", Group.NAMES, "a listing begins with startOffset and ends before endOffset",
+        ("bounds", TrialGroup.NAMES, "a listing begins with startOffset and ends before endOffset",
          "backfill_job/run/key_ranges.py", "200 from the start on, before the end"),
-        ("look-each", Group.NAMES, "an object looked at alone is as its listing shows it",
+        ("look-each", TrialGroup.NAMES, "an object looked at alone is as its listing shows it",
          "backfill_job/copying/lane.py", "200 each as listed"),
-        ("absent", Group.NAMES, "the 404 of an absent object says 'No such object'",
+        ("absent", TrialGroup.NAMES, "the 404 of an absent object says 'No such object'",
          "shared/answers.py", "404 absent"),
-        ("no-bucket", Group.NAMES, "the 404 of an absent bucket says something else",
+        ("no-bucket", TrialGroup.NAMES, "the 404 of an absent bucket says something else",
          "shared/answers.py", "404 BucketNotFound"),
-        ("gzip", Group.METADATA, "an object labelled gzip has size and checksums as stored",
+        ("gzip", TrialGroup.METADATA, "an object labelled gzip has size and checksums as stored",
          "shared/objects.py", "200 as written"),
-        ("described", Group.METADATA, "custom time and all metadata come back as they were written",
+        ("described", TrialGroup.METADATA, "custom time and all metadata come back as they were written",
          "shared/objects.py", "200 as written"),
-        ("contexts", Group.METADATA, "object contexts come back as they were written",
+        ("contexts", TrialGroup.METADATA, "object contexts come back as they were written",
          "shared/objects.py", "200 as written"),
-        ("empty", Group.METADATA, "an empty object has a crc32c and an md5",
+        ("empty", TrialGroup.METADATA, "an empty object has a crc32c and an md5",
          "shared/objects.py", "200 as written"),
-        ("composite", Group.METADATA, "a composite object has a crc32c and no md5",
+        ("composite", TrialGroup.METADATA, "a composite object has a crc32c and no md5",
          "shared/objects.py: proves", "200 crc32c, no md5"),
-        ("large", Group.METADATA, "over 64 MiB, composed of one object 17 times",
+        ("large", TrialGroup.METADATA, "over 64 MiB, composed of one object 17 times",
          "shared/objects.py: proves", "200 crc32c, no md5"),
-        ("fields", Group.METADATA, "the object resource has no field that the code does not know",
+        ("fields", TrialGroup.METADATA, "the object resource has no field that the code does not know",
          "shared/objects.py: OBJECT_FIELDS", "none unknown"),
-        ("rewrite-new", Group.REWRITE, "a rewrite onto an absent name (ifGenerationMatch=0) carries everything over",
+        ("rewrite-new", TrialGroup.REWRITE, "a rewrite onto an absent name (ifGenerationMatch=0) carries everything over",
          _COPIES, "200 the same"),
-        ("rewrite-contexts", Group.REWRITE, "a rewrite carries object contexts over",
+        ("rewrite-contexts", TrialGroup.REWRITE, "a rewrite carries object contexts over",
          _COPIES, "200 the same"),
-        ("rewrite-large", Group.REWRITE, "a rewrite of over 64 MiB ends, by tokens or at once",
+        ("rewrite-large", TrialGroup.REWRITE, "a rewrite of over 64 MiB ends, by tokens or at once",
          _COPIES, "200 the same"),
-        ("rewrite-there", Group.REWRITE, "ifGenerationMatch=0 is refused where an object is",
+        ("rewrite-there", TrialGroup.REWRITE, "ifGenerationMatch=0 is refused where an object is",
          _COPIES, "412 ConditionFailed"),
-        ("rewrite-destination", Group.REWRITE, "another generation at the destination is refused",
+        ("rewrite-destination", TrialGroup.REWRITE, "another generation at the destination is refused",
          _COPIES, "412 ConditionFailed"),
-        ("rewrite-source", Group.REWRITE, "another generation at the source is refused",
+        ("rewrite-source", TrialGroup.REWRITE, "another generation at the source is refused",
          _COPIES, "412 ConditionFailed"),
-        ("rewrite-over", Group.REWRITE, "with both generations right, a rewrite replaces the object",
+        ("rewrite-over", TrialGroup.REWRITE, "with both generations right, a rewrite replaces the object",
          _COPIES, "200 the same, another generation"),
-        ("rewrite-absent", Group.REWRITE, "an absent source is a 404 that says so",
+        ("rewrite-absent", TrialGroup.REWRITE, "an absent source is a 404 that says so",
          _COPIES, "404 ObjectNotFound"),
-        ("rewrite-times", Group.REWRITE, "a copy is not older than its source; updated is its creation",
+        ("rewrite-times", TrialGroup.REWRITE, "a copy is not older than its source; updated is its creation",
          "shared/objects.py: proves", "created not before its source, updated then, metageneration 1"),
-        ("patch", Group.ORDER, "a change of metadata moves updated and metageneration, and nothing else",
+        ("patch", TrialGroup.ORDER, "a change of metadata moves updated and metageneration, and nothing else",
          _LATER, "200 updated later; created, generation as before; metageneration 2"),
-        ("patch-stale", Group.ORDER, "a patch with an old metageneration is refused",
+        ("patch-stale", TrialGroup.ORDER, "a patch with an old metageneration is refused",
          _LATER, "412 ConditionFailed"),
-        ("patch-order", Group.ORDER, "who changes metadata after a copy is the later writer",
+        ("patch-order", TrialGroup.ORDER, "who changes metadata after a copy is the later writer",
          _LATER, "the patched one is later"),
-        ("restore", Group.ORDER, "a restored object has another generation, its contents, and is created then",
+        ("restore", TrialGroup.ORDER, "a restored object has another generation, its contents, and is created then",
          _UNDO, "200 the same, another generation, created after the deletion"),
-        ("batch", Group.BATCH, "each deletion of a batch has its own condition and its own answer",
+        ("batch", TrialGroup.BATCH, "each deletion of a batch has its own condition and its own answer",
          "backfill_job/deletion/delete.py, shared/gcs/api.py", "200 204 204 412 204 404"),
-        ("batch-effect", Group.BATCH, "the live version of a stale deletion stays, the good ones go",
+        ("batch-effect", TrialGroup.BATCH, "the live version of a stale deletion stays, the good ones go",
          "backfill_job/deletion/delete.py", "200 only the stale one is left"),
-        ("soft-deleted", Group.SOFT_DELETE, "a deleted generation is listed, with the time until which it is held",
+        ("soft-deleted", TrialGroup.SOFT_DELETE, "a deleted generation is listed, with the time until which it is held",
          _UNDO, "200 the generation, held until a time"),
-        ("soft-overwritten", Group.SOFT_DELETE, "so is an overwritten one",
+        ("soft-overwritten", TrialGroup.SOFT_DELETE, "so is an overwritten one",
          "backfill_job/copying/execution.py", "200 the generation, held until a time"),
-        ("ended", Group.SOFT_DELETE, "its timeDeleted is not before its creation",
+        ("ended", TrialGroup.SOFT_DELETE, "its timeDeleted is not before its creation",
          "backfill_job/copying/execution.py", "200 ended after its creation"),
-        ("restore-live", Group.SOFT_DELETE, "a restore onto a live object is refused (ifGenerationMatch=0)",
+        ("restore-live", TrialGroup.SOFT_DELETE, "a restore onto a live object is refused (ifGenerationMatch=0)",
          _UNDO, "412 ConditionFailed"),
-        ("restore-unknown", Group.SOFT_DELETE, "a restore of an unknown generation is a 404",
+        ("restore-unknown", TrialGroup.SOFT_DELETE, "a restore of an unknown generation is a 404",
          _UNDO, "404 ObjectNotFound"),
-        ("resumable", Group.UPLOAD, "an upload in pieces with ifGenerationMatch=0 makes the object",
+        ("resumable", TrialGroup.UPLOAD, "an upload in pieces with ifGenerationMatch=0 makes the object",
          "backfill_job/deletion/manifest_store.py", "200 308 200 whole"),
-        ("resumable-there", Group.UPLOAD, "and is refused where one is",
+        ("resumable-there", TrialGroup.UPLOAD, "and is refused where one is",
          "backfill_job/deletion/manifest_store.py", "412 ConditionFailed"),
-        ("insert-there", Group.UPLOAD, "a small upload with ifGenerationMatch=0 is refused where an object is",
+        ("insert-there", TrialGroup.UPLOAD, "a small upload with ifGenerationMatch=0 is refused where an object is",
          "shared/record.py, shared/state_changes.py", "412 ConditionFailed"),
-        ("range", Group.READ, "a range of a generation is that range",
+        ("range", TrialGroup.READ, "a range of a generation is that range",
          "backfill_job/copying/by_bytes.py", "206 the bytes"),
-        ("range-gzip", Group.READ, "a range of an object labelled gzip is of the stored bytes",
+        ("range-gzip", TrialGroup.READ, "a range of an object labelled gzip is of the stored bytes",
          "backfill_job/copying/by_bytes.py", "206 the bytes"),
-        ("whole-gzip", Group.READ, "an object labelled gzip can be read as it is stored",
+        ("whole-gzip", TrialGroup.READ, "an object labelled gzip can be read as it is stored",
          "backfill_job/contents/reader.py", "200 the bytes"),
-        ("range-gone", Group.READ, "a generation that was overwritten cannot be read",
+        ("range-gone", TrialGroup.READ, "a generation that was overwritten cannot be read",
          "backfill_job/copying/by_bytes.py", "404 ObjectNotFound"),
-        ("token-renewed", Group.TOKEN, "a token that is refused (401) is renewed, and the request sent again",
+        ("token-renewed", TrialGroup.TOKEN, "a token that is refused (401) is renewed, and the request sent again",
          "shared/gcs/credentials.py", "401 200 there"),
-        ("token-refused", Group.TOKEN, "a token that stays refused is a missing permission, and not an absence",
+        ("token-refused", TrialGroup.TOKEN, "a token that stays refused is a missing permission, and not an absence",
          "shared/answers.py", "401 PermissionDenied"),
     )
 )  # fmt: skip
@@ -164,7 +171,7 @@ EACH = ("batch",)
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class TrialAnswer:
     """The answer to one row through one client; `error` is the client's own, empty where the answer is the expected one."""
 
     row: Reliance
@@ -194,7 +201,7 @@ class Trial:
     """The answers so far, and what could not be removed."""
 
     exchanges: Exchanges
-    answers: list[Answer] = field(default_factory=list)
+    answers: list[TrialAnswer] = field(default_factory=list)
     left: list[str] = field(default_factory=list)
 
     def ask(self, asked: Asked) -> None:
@@ -209,11 +216,11 @@ class Trial:
             words, error = type(problem).__name__, self.exchanges.redacted(str(problem))
         answer = f"{self.exchanges.statuses(each=EACH)} {words}".strip()
         row = ROWS[asked.key]
-        self.answers.append(Answer(row, asked.client, answer, error if answer != row.answer else ""))
+        self.answers.append(TrialAnswer(row, asked.client, answer, error if answer != row.answer else ""))
 
     def checks(self) -> Iterator[Check]:
         """One check for each group of rows, and one for what is left."""
-        for group in Group:
+        for group in TrialGroup:
             name = f"wire: {group.value}"
             answers = [answer for answer in self.answers if answer.row.group is group]
             bad = [answer for answer in answers if answer.deviates]
@@ -243,7 +250,7 @@ class Trial:
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
+class TrialConnection:
     """The way to Cloud Storage.
 
     Attributes:
@@ -287,7 +294,9 @@ class Way:
         return headers.get("authorization", "Bearer local").removeprefix("Bearer ")
 
 
-def try_wire(way: Way, folder: Location, *, soft_delete: bool, versioned: bool, stop: Stop) -> Trial:
+def try_wire(
+    way: TrialConnection, folder: Location, *, soft_delete: bool, versioned: bool, stop: Stop
+) -> Trial:
     """Write some 60 objects into a folder that nothing else uses, ask everything, and remove them; see `Bench` for the bucket's settings.
 
     Raises:
@@ -295,15 +304,18 @@ def try_wire(way: Way, folder: Location, *, soft_delete: bool, versioned: bool, 
     """
     trial = Trial(Exchanges(folder.bucket, folder.prefix))
     try:
-        with closing(way.gateway(trial.exchanges)) as gateway, opened(way.api(trial.exchanges)) as fast:
+        with (
+            closing(way.gateway(trial.exchanges)) as gateway,
+            opened_clients(way.api(trial.exchanges)) as fast,
+        ):
             try:
-                bench = Bench(folder, Google(gateway), fast, soft_delete, versioned)
+                bench = Bench(folder, GoogleClient(gateway), fast, soft_delete, versioned)
                 for asked in chain(bench.questions(), _tokens(way, bench, trial.exchanges)):
                     stop.check()
                     trial.ask(asked)
                 trial.ask(Asked("fields", "both clients", partial(_unknown, trial.exchanges)))
             finally:
-                trial.exchanges.begin("removal", Google.name)
+                trial.exchanges.begin("removal", GoogleClient.name)
                 trial.left = _removed(gateway, folder)
     except Interrupted as error:
         if trial.left:
@@ -318,11 +330,11 @@ def _unknown(exchanges: Exchanges) -> str:
     return f"unknown: {', '.join(sorted(exchanges.unknown))}" if exchanges.unknown else "none unknown"
 
 
-def _tokens(way: Way, bench: Bench, exchanges: Exchanges) -> Iterator[Asked]:
+def _tokens(way: TrialConnection, bench: Bench, exchanges: Exchanges) -> Iterator[Asked]:
     at = bench.at("described")
 
     def fast(then: AccessSource | None) -> str:
-        with opened(way.api(exchanges, SpoiltAccess(then))) as client:
+        with opened_clients(way.api(exchanges, SpoiltAccess(then))) as client:
             return "there" if client.look(at) else "absent"
 
     def google(renewed: bool) -> str:
@@ -330,10 +342,10 @@ def _tokens(way: Way, bench: Bench, exchanges: Exchanges) -> Iterator[Asked]:
         with closing(way.gateway(exchanges, credentials)) as gateway:
             return "there" if gateway.look(at) else "absent"
 
-    yield Asked("token-renewed", Fast.name, lambda: fast(way.access()))
-    yield Asked("token-refused", Fast.name, lambda: fast(None))
-    yield Asked("token-renewed", Google.name, lambda: google(renewed=True))
-    yield Asked("token-refused", Google.name, lambda: google(renewed=False))
+    yield Asked("token-renewed", FastClient.name, lambda: fast(way.access()))
+    yield Asked("token-refused", FastClient.name, lambda: fast(None))
+    yield Asked("token-renewed", GoogleClient.name, lambda: google(renewed=True))
+    yield Asked("token-refused", GoogleClient.name, lambda: google(renewed=False))
 
 
 def _removed(gateway: Gateway, folder: Location) -> list[str]:

@@ -27,7 +27,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from backfill_job.copying.diff import Page
-from backfill_job.deletion.manifest import Line
+from backfill_job.deletion.manifest import ManifestLine
 from shared.authority import AuthoritySource
 from shared.decision import ABSENT, was_erased
 from shared.erasures import NO_ERASURES, Erasures
@@ -39,7 +39,7 @@ from shared.objects import CONTENT_DIFFERENCES, ObjectState, differences, same
 
 __all__ = [
     "RestoreOption",
-    "Way",
+    "RestoreWay",
     "live",
     "restore_option",
     "restore_options",
@@ -47,7 +47,7 @@ __all__ = [
 ]
 
 
-class Way(Enum):
+class RestoreWay(Enum):
     """What can be done about a line."""
 
     THERE = "there"
@@ -68,8 +68,8 @@ class RestoreOption:
         because: Why nothing can be done, for a person; empty where something can.
     """
 
-    line: Line
-    way: Way
+    line: ManifestLine
+    way: RestoreWay
     until: str
     same_at_new_path: bool
     new_path: ObjectState | None
@@ -77,7 +77,7 @@ class RestoreOption:
 
 
 def restore_option(
-    line: Line,
+    line: ManifestLine,
     legacy: ObjectState | None,
     soft_deleted: HeldVersion | None,
     new_path: ObjectState | None,
@@ -101,31 +101,31 @@ def restore_option(
     held = soft_deleted is not None and same(was, soft_deleted.state)
     until = soft_deleted.until if soft_deleted is not None and held else ""
 
-    def way(which: Way, because: str = "") -> RestoreOption:
+    def way(which: RestoreWay, because: str = "") -> RestoreOption:
         return RestoreOption(line, which, until, there_too, new_path, because)
 
     if legacy is not None:
         differing = differences(was, legacy)
         if not differing:
-            return way(Way.THERE)
+            return way(RestoreWay.THERE)
         names = ", ".join(difference.value for difference in differing)
         return way(
-            Way.OCCUPIED, f"another object is there, which is not overwritten (it differs in: {names})"
+            RestoreWay.OCCUPIED, f"another object is there, which is not overwritten (it differs in: {names})"
         )
     # Whatever the new path holds now: what was written there since the erasure is another object.
     if was_erased(was, None, erasures.on_record(line.name)):
-        return way(Way.ERASED, "it was erased by name, which is on record")
+        return way(RestoreWay.ERASED, "it was erased by name, which is on record")
     if held and not include_erased and soft_deleted is not None:
         named = line.destination_generation == ABSENT and new_path is None
         if named or was_erased(soft_deleted.state, new_path, erasures.of(line.name)):
             return way(
-                Way.ERASED,
+                RestoreWay.ERASED,
                 "it was deleted at the new path after a proven comparison; --include-erased restores it",
             )
     if held:
-        return way(Way.SOFT_DELETE)
+        return way(RestoreWay.SOFT_DELETE)
     if there_too:
-        return way(Way.NEW_PATH)
+        return way(RestoreWay.NEW_PATH)
     gone = (
         f"what soft delete holds cannot be listed ({soft_delete_unavailable})"
         if soft_delete_unavailable
@@ -133,7 +133,7 @@ def restore_option(
         if soft_deleted is None
         else "what soft delete holds is not what the manifest says"
     )
-    return way(Way.LOST, _why_lost(was, gone, new_path))
+    return way(RestoreWay.LOST, _why_lost(was, gone, new_path))
 
 
 def _why_lost(was: ObjectState, gone: str, new_path: ObjectState | None) -> str:
@@ -148,7 +148,7 @@ def _why_lost(was: ObjectState, gone: str, new_path: ObjectState | None) -> str:
 async def restore_options(
     api: AsyncApi,
     migration: Migration,
-    lines: Sequence[Line],
+    lines: Sequence[ManifestLine],
     following: str,
     *,
     authority: AuthoritySource,
@@ -188,7 +188,7 @@ async def restore_options(
 
 
 async def live(
-    api: AsyncApi, location: Location, lines: Sequence[Line], following: str
+    api: AsyncApi, location: Location, lines: Sequence[ManifestLine], following: str
 ) -> dict[str, ObjectState]:
     """The live objects with the names of some lines; see `restore_options`."""
     wanted = {line.name for line in lines}
@@ -210,7 +210,7 @@ async def _up_to(pages: AsyncGenerator[Page, None], last: str) -> AsyncGenerator
 
 
 async def soft_deleted(
-    api: AsyncApi, location: Location, lines: Sequence[Line], following: str = ""
+    api: AsyncApi, location: Location, lines: Sequence[ManifestLine], following: str = ""
 ) -> tuple[dict[tuple[str, int], HeldVersion], str]:
     """The soft-deleted generations that lines name, or why they cannot be listed; see `restore_options`."""
     wanted = {(line.name, line.generation) for line in lines}

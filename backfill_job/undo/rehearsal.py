@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from backfill_job.checks import Check, Standing
 from backfill_job.copying.diff import diff
-from backfill_job.deletion.manifest import Line
+from backfill_job.deletion.manifest import ManifestLine
 from backfill_job.rights import REHEARSAL_FOLDER
 from backfill_job.run.key_ranges import KeyRange
 from backfill_job.undo.options import restore_option, soft_deleted
@@ -66,7 +66,9 @@ async def rehearse(
     )
     rehearsal = _Rehearsal(api, gateway, stage, tell)
     try:
-        by_restoring = await rehearsal.by_soft_delete(Line.of(name, copy, copy.crc32c or "", twin.generation))
+        by_restoring = await rehearsal.by_soft_delete(
+            ManifestLine.of(name, copy, copy.crc32c or "", twin.generation)
+        )
         by_copy = await rehearsal.by_copying(name, twin)
     finally:
         left = _removed(gateway, at)
@@ -109,7 +111,7 @@ class _Rehearsal:
     stage: Migration
     tell: Callable[[Check], None]
 
-    async def by_soft_delete(self, line: Line) -> bool:
+    async def by_soft_delete(self, line: ManifestLine) -> bool:
         """Delete the copy and restore it; leaves it deleted."""
         at = self.stage.source_ref(line.name)
         self.gateway.delete(at, if_generation=line.generation)
@@ -135,7 +137,10 @@ class _Rehearsal:
 
     async def by_copying(self, name: str, twin: ObjectState) -> bool:
         """Copy it back from the new path."""
-        line, at = Line.of(name, twin, twin.crc32c or "", twin.generation), self.stage.source_ref(name)
+        line, at = (
+            ManifestLine.of(name, twin, twin.crc32c or "", twin.generation),
+            self.stage.source_ref(name),
+        )
         found = restore_option(line, self.gateway.look(at), None, twin)
         done = await Restorer(self.api, self.stage, Pacing(), None).bring_back(found)
         now = self.gateway.look(at)
@@ -143,7 +148,7 @@ class _Rehearsal:
         self.tell(_step("copy it back from the new path, and compare", passed, done.detail))
         return passed
 
-    async def _held(self, line: Line) -> tuple[HeldVersion | None, str]:
+    async def _held(self, line: ManifestLine) -> tuple[HeldVersion | None, str]:
         """The soft-deleted generation of a line, or why there is none."""
         found, unavailable = await soft_deleted(self.api, self.stage.source, [line])
         if held := found.get((line.name, line.generation)):

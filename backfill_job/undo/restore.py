@@ -22,13 +22,13 @@ from typing import Any
 from backfill_job.copying.counts import Counting, Counts
 from backfill_job.copying.governor import WriteGovernor
 from backfill_job.copying.lane import Pace, concerns_all
-from backfill_job.deletion.manifest import Line, Manifest
+from backfill_job.deletion.manifest import Manifest, ManifestLine
 from backfill_job.deletion.manifest_store import LinesSource, read_lines
 from backfill_job.run.failures import Failures
 from backfill_job.run.phase_change import NotFinished
 from backfill_job.run.stopping import Stop
 from backfill_job.run.workers import work
-from backfill_job.undo.options import RestoreOption, Way, live, restore_options
+from backfill_job.undo.options import RestoreOption, RestoreWay, live, restore_options
 from shared.authority import AuthoritySource, current_authority
 from shared.decision import ABSENT, was_erased
 from shared.errors import Cause, ConditionFailed, MigrationError, ObjectNotFound, StorageError
@@ -66,18 +66,18 @@ UNDO = Counting(
 """How an undo counts what it did."""
 
 PLAN = Counting(
-    Way,
-    frozenset({Way.SOFT_DELETE, Way.NEW_PATH}),
-    frozenset({Way.OCCUPIED, Way.LOST}),
+    RestoreWay,
+    frozenset({RestoreWay.SOFT_DELETE, RestoreWay.NEW_PATH}),
+    frozenset({RestoreWay.OCCUPIED, RestoreWay.LOST}),
     listed="selected",
 )
 """How an undo counts what can be done."""
 
 _NOTHING_TO_DO = {
-    Way.THERE: UndoOutcome.THERE,
-    Way.ERASED: UndoOutcome.ERASED,
-    Way.OCCUPIED: UndoOutcome.OCCUPIED,
-    Way.LOST: UndoOutcome.LOST,
+    RestoreWay.THERE: UndoOutcome.THERE,
+    RestoreWay.ERASED: UndoOutcome.ERASED,
+    RestoreWay.OCCUPIED: UndoOutcome.OCCUPIED,
+    RestoreWay.LOST: UndoOutcome.LOST,
 }
 
 
@@ -132,7 +132,7 @@ class Restorer:
         await self._pacing.admit()
         line = option.line
         ways = {UndoOutcome.RESTORED: self._restore, UndoOutcome.COPIED_BACK: self._copy_back}
-        if option.way is Way.NEW_PATH:
+        if option.way is RestoreWay.NEW_PATH:
             del ways[UndoOutcome.RESTORED]
         elif not option.same_at_new_path:
             del ways[UndoOutcome.COPIED_BACK]
@@ -169,7 +169,7 @@ class Restorer:
             await current_authority(self._authority)
         self.asked = True
 
-    async def _is_erased(self, line: Line) -> bool:
+    async def _is_erased(self, line: ManifestLine) -> bool:
         """Whether it was erased by name since it was looked at."""
         if self._authority is None:
             return False
@@ -211,15 +211,15 @@ class RestorePlan:
         until: For each day, the time at which soft delete releases the first of them.
     """
 
-    counts: Counts[Way] = field(default_factory=lambda: Counts(PLAN))
-    sizes: Counter[Way] = field(default_factory=Counter)
+    counts: Counts[RestoreWay] = field(default_factory=lambda: Counts(PLAN))
+    sizes: Counter[RestoreWay] = field(default_factory=Counter)
     same_at_new_path: int = 0
     first_until: str = ""
     last_until: str = ""
     soft_delete_unavailable: str = ""
     as_listed: int = 0
     hopeless: list[str] = field(default_factory=list)
-    days: dict[date | None, Counter[Way]] = field(default_factory=dict)
+    days: dict[date | None, Counter[RestoreWay]] = field(default_factory=dict)
     until: dict[date | None, str] = field(default_factory=dict)
 
     def add(self, each: RestoreOption) -> None:
@@ -230,7 +230,7 @@ class RestorePlan:
         self.as_listed += _erased_as_listed(each)
         day = classify(each.line.name, each.line.size).day
         self.days.setdefault(day, Counter())[each.way] += 1
-        if each.way is Way.SOFT_DELETE and each.until:
+        if each.way is RestoreWay.SOFT_DELETE and each.until:
             if day not in self.until or is_later(self.until[day], each.until):
                 self.until[day] = each.until
             if not self.first_until or is_later(self.first_until, each.until):
@@ -248,7 +248,7 @@ class RestorePlan:
     @property
     def possible(self) -> bool:
         """Whether everything is there or can be brought back, but for what a person listed and a few that were erased."""
-        erased = self.counts.by_outcome[Way.ERASED] - self.as_listed
+        erased = self.counts.by_outcome[RestoreWay.ERASED] - self.as_listed
         return self.counts.clean and not too_many_erased(erased, self.selected)
 
     def to_json(self) -> dict[str, Any]:
@@ -256,7 +256,7 @@ class RestorePlan:
         return {
             "selected": self.selected,
             "ways": self.counts.outcomes_json(),
-            "bytes": {way.value: self.sizes[way] for way in Way},
+            "bytes": {way.value: self.sizes[way] for way in RestoreWay},
             "same_at_new_path": self.same_at_new_path,
             "first_until": self.first_until or None,
             "last_until": self.last_until or None,
@@ -341,7 +341,7 @@ class Undo:
         for number in range(len(self.manifest.chunks)):
             for each in await self._options(number, found):
                 found.add(each)
-                self.report(each, None, each.way is Way.THERE)
+                self.report(each, None, each.way is RestoreWay.THERE)
         return found
 
     async def execute(self, governor: WriteGovernor, in_flight: int) -> tuple[RestorePlan, UndoResult]:
@@ -426,4 +426,4 @@ class Undo:
 
 def _erased_as_listed(option: RestoreOption) -> bool:
     """Whether it was erased, and the deletion took it because a person listed it."""
-    return option.way is Way.ERASED and option.line.destination_generation == ABSENT
+    return option.way is RestoreWay.ERASED and option.line.destination_generation == ABSENT

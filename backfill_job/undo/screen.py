@@ -13,13 +13,13 @@ from rich.text import Text
 from backfill_job.deletion.phases import GOES_ON_IN
 from backfill_job.run.failures import next_step
 from backfill_job.run.phase_change import PhaseAfter
-from backfill_job.undo.options import Way
+from backfill_job.undo.options import RestoreWay
 from backfill_job.undo.restore import RestorePlan, UndoOutcome, UndoResult
 from shared.migration import Migration
 from shared.objects import parse_time
 from shared.text import byte_count, counted, minute_text, shown
 
-__all__ = ["day_lines", "end_lines", "next_steps", "plan_table", "verdict"]
+__all__ = ["day_lines", "end_lines", "phase_meaning", "plan_table", "verdict"]
 
 MAX_DAYS = 31
 """Days that are shown one by one."""
@@ -28,25 +28,25 @@ MAX_SHOWN = 20
 """Objects that cannot be brought back, or were not."""
 
 _WAYS = (
-    (Way.SOFT_DELETE, "can be restored from soft delete"),
-    (Way.NEW_PATH, "can be copied back from the new path"),
-    (Way.THERE, "is there, unchanged"),
-    (Way.ERASED, "was erased at the new path since; --include-erased brings it back"),
-    (Way.OCCUPIED, "ANOTHER object is there; it is never overwritten"),
-    (Way.LOST, "LOST: neither soft delete nor the new path has it"),
+    (RestoreWay.SOFT_DELETE, "can be restored from soft delete"),
+    (RestoreWay.NEW_PATH, "can be copied back from the new path"),
+    (RestoreWay.THERE, "is there, unchanged"),
+    (RestoreWay.ERASED, "was erased at the new path since; --include-erased brings it back"),
+    (RestoreWay.OCCUPIED, "ANOTHER object is there; it is never overwritten"),
+    (RestoreWay.LOST, "LOST: neither soft delete nor the new path has it"),
 )
 
 
 _IN_SHORT = {
-    Way.SOFT_DELETE: "in soft delete",
-    Way.NEW_PATH: "at the new path",
-    Way.THERE: "there",
-    Way.ERASED: "erased since",
-    Way.OCCUPIED: "OCCUPIED",
-    Way.LOST: "LOST",
+    RestoreWay.SOFT_DELETE: "in soft delete",
+    RestoreWay.NEW_PATH: "at the new path",
+    RestoreWay.THERE: "there",
+    RestoreWay.ERASED: "erased since",
+    RestoreWay.OCCUPIED: "OCCUPIED",
+    RestoreWay.LOST: "LOST",
 }
 
-_ONLY_WHERE_SOME = frozenset({Way.ERASED, Way.OCCUPIED, Way.LOST, Way.THERE})
+_ONLY_WHERE_SOME = frozenset({RestoreWay.ERASED, RestoreWay.OCCUPIED, RestoreWay.LOST, RestoreWay.THERE})
 
 
 def plan_table(plan: RestorePlan) -> Table:
@@ -76,7 +76,7 @@ def day_lines(plan: RestorePlan) -> list[str]:
     return [f"  … {counted(more, 'earlier day')}; --report has each object", *lines] if more else lines
 
 
-def _day_line(day: date | None, ways: Counter[Way], until: str) -> str:
+def _day_line(day: date | None, ways: Counter[RestoreWay], until: str) -> str:
     parts = [f"{ways[way]:,} {said}" for way, said in _IN_SHORT.items() if ways[way]]
     held = f" (until {_moment(until)})" if until else ""
     return f"  {day or 'undated'}: {counted(ways.total(), 'object')}, {', '.join(parts)}{held}"
@@ -97,10 +97,10 @@ def verdict(plan: RestorePlan, result: UndoResult | None) -> str:
         )
         return f"{said}{listed}."
     ways = plan.counts.by_outcome
-    can = ways[Way.SOFT_DELETE] + ways[Way.NEW_PATH]
+    can = ways[RestoreWay.SOFT_DELETE] + ways[RestoreWay.NEW_PATH]
     mark = "READY" if plan.possible else "NOT ALL"
     return (
-        f"{mark}: {can:,} of {counted(plan.selected, 'object')} can be brought back; already there: {ways[Way.THERE]:,}. "
+        f"{mark}: {can:,} of {counted(plan.selected, 'object')} can be brought back; already there: {ways[RestoreWay.THERE]:,}. "
         "Nothing was changed."
     )
 
@@ -141,7 +141,7 @@ def _hopeless(result: UndoResult) -> int:
     return counts[UndoOutcome.LOST] + counts[UndoOutcome.OCCUPIED]
 
 
-def next_steps(after: PhaseAfter, result: UndoResult, migration: Migration) -> list[str]:
+def phase_meaning(after: PhaseAfter, result: UndoResult, migration: Migration) -> list[str]:
     """What the phase means for the objects that are back; an undo does not change it."""
     phase = after.now
     if not after.same or phase not in GOES_ON_IN:

@@ -32,7 +32,7 @@ from shared.migration import Location, Migration
 from shared.objects import LEFT_OUT, parse_time
 from shared.partitions import LAYOUTS_VERSION
 from shared.text import counted
-from shared.verification import NO_OBJECTS, Side, Sides, Verdict
+from shared.verification import NO_OBJECTS, Sides, SideTotals, Verdict
 
 __all__ = [
     "FORMAT",
@@ -262,7 +262,7 @@ def _check_sides(where: str, sides: Sides) -> None:
         )
 
 
-def _check_same(where: str, stated: Side, known: Side, because: str = "its days have") -> None:
+def _check_same(where: str, stated: SideTotals, known: SideTotals, because: str = "its days have") -> None:
     for name in ("objects", "bytes", "jsonl", "empty_jsonl", "digest"):
         one, other = getattr(stated, name), getattr(known, name)
         if one != other:
@@ -317,5 +317,5 @@ def _digest(content: Mapping[str, Any]) -> str:
     return sha256(_canonical(content)).hexdigest()
 
 
-def _said(side: Side) -> str:
+def _said(side: SideTotals) -> str:
     return f"{counted(side.objects, 'object')}, {counted(side.bytes, 'byte')}, digest {side.digest[:12]}…"

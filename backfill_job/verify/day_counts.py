@@ -24,7 +24,7 @@ from backfill_job.verify.late_writes import BroughtBack, LateWrites
 from shared.json_io import Count, Number, convert
 from shared.objects import ObjectState, is_later, parse_time
 from shared.partitions import classify
-from shared.verification import NO_OBJECTS, Day, Lag, LagBucket, Side, Verdict, digest_of
+from shared.verification import NO_OBJECTS, DayTotals, Lag, LagBucket, SideTotals, Verdict, digest_of
 
 __all__ = ["DayCounts", "LagCounts", "line_digest", "side_of"]
 
@@ -39,10 +39,10 @@ _Part = tuple[list[tuple[int, int, bool]], list[tuple[int, int, bool]], Counter[
 """Of some objects of a day: the source's and the destination's for `side_of`, and the verdicts."""
 
 
-def side_of(objects: Collection[tuple[int, int, bool]]) -> Side:
+def side_of(objects: Collection[tuple[int, int, bool]]) -> SideTotals:
     """One side of some objects: of each the size, the digest, and whether it is JSONL data."""
     jsonl = [size for size, _, critical in objects if critical]
-    return Side(
+    return SideTotals(
         len(objects),
         sum(size for size, _, _ in objects),
         len(jsonl),
@@ -170,7 +170,7 @@ class DayCounts:
     """
 
     lag: LagCounts = field(default_factory=lambda: LagCounts(""))
-    days: dict[date | None, Day] = field(default_factory=dict)
+    days: dict[date | None, DayTotals] = field(default_factory=dict)
     impossible_dates: Counter[str] = field(default_factory=Counter)
     metadata_differences: Counter[str] = field(default_factory=Counter)
     held: int = 0
@@ -184,7 +184,7 @@ class DayCounts:
             if finding.verdict is not Verdict.EXCLUDED:
                 self._add(finding, parts)
         for day, (source, destination, verdicts) in parts.items():
-            self.add_day(Day.of(day, side_of(source), side_of(destination), verdicts))
+            self.add_day(DayTotals.of(day, side_of(source), side_of(destination), verdicts))
 
     def _add(self, finding: DiffLine, parts: Mapping[date | None, _Part]) -> None:
         relative, verdict, source, destination, differing = finding
@@ -208,21 +208,21 @@ class DayCounts:
         if verdict is Verdict.METADATA_DIFFERS:
             self.metadata_differences.update(difference.value for difference in differing)
 
-    def add_day(self, part: Day) -> None:
+    def add_day(self, part: DayTotals) -> None:
         """Count a part of a day."""
         self.days[part.day] = self.day(part.day) + part
 
-    def day(self, day: date | None) -> Day:
+    def day(self, day: date | None) -> DayTotals:
         """What was counted of a day, or of what has none."""
-        return self.days.get(day) or Day.of(day, NO_OBJECTS, NO_OBJECTS, {})
+        return self.days.get(day) or DayTotals.of(day, NO_OBJECTS, NO_OBJECTS, {})
 
-    def dated(self) -> list[Day]:
+    def dated(self) -> list[DayTotals]:
         """The days with objects, in order."""
         return [self.days[day] for day in sorted(filter(None, self.days))]
 
-    def total(self) -> Day:
+    def total(self) -> DayTotals:
         """All days and what has none."""
-        return sum(self.days.values(), Day.of(None, NO_OBJECTS, NO_OBJECTS, {}))
+        return sum(self.days.values(), DayTotals.of(None, NO_OBJECTS, NO_OBJECTS, {}))
 
     def to_json(self) -> dict[str, Any]:
         """Everything, to be merged with others'."""
@@ -270,12 +270,12 @@ class DayCounts:
         return whole
 
 
-def _part_json(day: Day) -> dict[str, Any]:
+def _part_json(day: DayTotals) -> dict[str, Any]:
     """Both sides, and how many names have which verdict: what another task cannot work out."""
     content = to_builtins(day)
     return {key: content[key] for key in ("source", "destination", "verdicts")}
 
 
-def _part(day: date | None, content: Mapping[str, Any]) -> Day:
-    source, destination = (convert(Side, content[side]) for side in ("source", "destination"))
-    return Day.of(day, source, destination, convert(dict[Verdict, Count], content["verdicts"]))
+def _part(day: date | None, content: Mapping[str, Any]) -> DayTotals:
+    source, destination = (convert(SideTotals, content[side]) for side in ("source", "destination"))
+    return DayTotals.of(day, source, destination, convert(dict[Verdict, Count], content["verdicts"]))

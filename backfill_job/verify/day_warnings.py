@@ -16,7 +16,7 @@ from backfill_job.verify.late_writes import LateWrites
 from shared.partitions import gaps
 from shared.phase import Phase
 from shared.text import counted
-from shared.verification import Day, Level, Remark, Verdict
+from shared.verification import DayTotals, Level, Remark, Verdict
 
 __all__ = ["day_warnings", "remark_lines"]
 
@@ -67,7 +67,7 @@ def day_warnings(counts: DayCounts, today: date, phase: Phase = Phase.CUT_OVER) 
     return sorted(found, key=lambda remark: order.index(remark.level))
 
 
-def _jsonl_missing(everything: Iterable[Day]) -> Iterator[Remark]:
+def _jsonl_missing(everything: Iterable[DayTotals]) -> Iterator[Remark]:
     for count in everything:
         ours, theirs = count.source.jsonl, count.destination.jsonl
         if theirs + count.verdicts.get(Verdict.ERASED, 0) < ours:
@@ -80,7 +80,7 @@ def _jsonl_missing(everything: Iterable[Day]) -> Iterator[Remark]:
             )
 
 
-def _missing_days(days: Mapping[date, Day], today: date) -> Iterator[Remark]:
+def _missing_days(days: Mapping[date, DayTotals], today: date) -> Iterator[Remark]:
     with_data = [day for day, count in days.items() if count.source.jsonl and day <= today]
     for gap in gaps(with_data):
         stretch = (
@@ -89,7 +89,9 @@ def _missing_days(days: Mapping[date, Day], today: date) -> Iterator[Remark]:
         yield Remark(Level.WARNING, "missing_day", gap.first, f"{stretch}: no JSONL data at the source")
 
 
-def _odd_dates(days: Mapping[date, Day], impossible: Mapping[str, int], today: date) -> Iterator[Remark]:
+def _odd_dates(
+    days: Mapping[date, DayTotals], impossible: Mapping[str, int], today: date
+) -> Iterator[Remark]:
     for text, objects in sorted(impossible.items()):
         yield Remark(
             Level.WARNING,
@@ -106,7 +108,7 @@ def _odd_dates(days: Mapping[date, Day], impossible: Mapping[str, int], today: d
             )
 
 
-def _outliers(days: Mapping[date, Day], today: date) -> Iterator[Remark]:
+def _outliers(days: Mapping[date, DayTotals], today: date) -> Iterator[Remark]:
     past = [(day, count.source.objects) for day, count in days.items() if day < today]
     for place, (day, objects) in enumerate(past):
         around = past[max(0, place - NEIGHBOURS) : place] + past[place + 1 : place + 1 + NEIGHBOURS]
@@ -139,7 +141,7 @@ def _or_an_undo(phase: Phase) -> str:
     return f", or an undo restored what was there. {who}; the new path decides, and `delete` shows what is left to delete"
 
 
-def _empty_jsonl(everything: Iterable[Day]) -> Iterator[Remark]:
+def _empty_jsonl(everything: Iterable[DayTotals]) -> Iterator[Remark]:
     for count in everything:
         ours, theirs = count.source.empty_jsonl, count.destination.empty_jsonl
         if ours or theirs:

@@ -10,14 +10,24 @@ from typing import Any
 
 from msgspec import to_builtins
 
-from backfill_job.contents.check import merged
+from backfill_job.contents.check import merged_contents
 from backfill_job.copying.compare import Compared
 from backfill_job.verify.day_counts import DayCounts
 from shared.json_io import convert
 from shared.objects import parse_time
 from shared.operations import Operations
 from shared.text import counted
-from shared.verification import FORMAT, Contents, Day, Level, NotKept, Remark, Sides, Verdict, Verification
+from shared.verification import (
+    FORMAT,
+    ContentsFound,
+    DayTotals,
+    Level,
+    NotKept,
+    Remark,
+    Sides,
+    Verdict,
+    Verification,
+)
 
 __all__ = ["VerifyResult", "verification"]
 
@@ -31,7 +41,7 @@ class VerifyResult:
 
     compared: Compared
     counts: DayCounts
-    contents: Contents | None
+    contents: ContentsFound | None
     operations: Operations
 
     @property
@@ -59,7 +69,7 @@ class VerifyResult:
         return VerifyResult(
             Compared.from_json(content["verification"]),
             counts,
-            None if contents is None else convert(Contents, contents),
+            None if contents is None else convert(ContentsFound, contents),
             Operations(**content["operations"]),
         )
 
@@ -69,7 +79,7 @@ class VerifyResult:
         return VerifyResult(
             Compared.merged(part.compared for part in parts),
             DayCounts.merged([part.counts for part in parts]),
-            merged([part.contents for part in parts if part.contents is not None]),
+            merged_contents([part.contents for part in parts if part.contents is not None]),
             sum((part.operations for part in parts), Operations()),
         )
 
@@ -138,7 +148,7 @@ def verification(
     )
 
 
-def _days(counts: DayCounts) -> tuple[tuple[Day, ...], Day]:
+def _days(counts: DayCounts) -> tuple[tuple[DayTotals, ...], DayTotals]:
     """A line for every day from the first to the last, and the counts that have no line.
 
     Where days are further apart than `MAX_GAP`, the stretch with the most objects has lines. The others are counted with

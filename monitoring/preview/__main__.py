@@ -16,9 +16,9 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
-from monitoring.files import load
+from monitoring.files import load_files
 from monitoring.preview.entries import read_log
-from monitoring.preview.queries import Source
+from monitoring.preview.queries import PointSource
 from monitoring.preview.tiles import LogLines, Section, clock, sections, tiles, window_of
 from shared.command_line import OneLineParser, as_program, one_line
 from shared.errors import UsageError
@@ -74,9 +74,9 @@ def draw(logs: Sequence[Path]) -> str:
         UsageError: A file cannot be read, or none has a line of this project's log.
     """
     log = read_log(logs)
-    resources = load(log.values.by_name())
+    resources = load_files(log.values.by_name())
     window, content = window_of(log.entries), resources.dashboard.content
-    found = tiles(content, Source.of(resources.metrics, log.entries), log.entries, window)
+    found = tiles(content, PointSource.of(resources.metrics, log.entries), log.entries, window)
     parts = sections(found)
     places = _places(parts, int(content["mosaicLayout"]["columns"]))
     style = source("page.css") + source("preview.css", "monitoring.preview") + Markup(places)  # noqa: S704 -- numbers

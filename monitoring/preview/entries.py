@@ -15,7 +15,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from monitoring.files import Values
+from monitoring.files import ProjectValues
 from monitoring.vocabulary import LIBRARY, line_problems
 from shared.env_file import deployed_name
 from shared.errors import UsageError
@@ -23,7 +23,7 @@ from shared.events_log import Event, JsonFormatter
 from shared.json_io import parse_json
 from shared.migration import Location
 
-__all__ = ["Entry", "Log", "json_line", "read_log"]
+__all__ = ["Log", "LogEntry", "json_line", "read_log"]
 
 JOB, FUNCTION = "cloud_run_job", "cloud_run_revision"
 
@@ -33,7 +33,7 @@ _MEANINGS = {event.event_name: event.value.meaning for event in Event}
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class LogEntry:
     """One entry.
 
     Attributes:
@@ -67,8 +67,8 @@ class Log:
         strangers: Number of lines left out, by reason.
     """
 
-    entries: tuple[Entry, ...]
-    values: Values
+    entries: tuple[LogEntry, ...]
+    values: ProjectValues
     strangers: Mapping[str, int]
 
 
@@ -134,7 +134,7 @@ def _fields(text: str) -> dict[str, Any] | None:
     return found
 
 
-def _entries(parsed: Iterable[tuple[Path, dict[str, Any]]], values: Values) -> Iterable[Entry]:
+def _entries(parsed: Iterable[tuple[Path, dict[str, Any]]], values: ProjectValues) -> Iterable[LogEntry]:
     last: dict[Path, str] = {}
     for path, line in parsed:
         event = line["event"]
@@ -146,16 +146,16 @@ def _entries(parsed: Iterable[tuple[Path, dict[str, Any]]], values: Values) -> I
         labels = {"service_name": _service(line, values)}
         if resource == JOB:
             labels = {"job_name": deployed_name("backfill", values.env)}
-        yield Entry(at, line["severity"], line["message"], payload, resource, labels)
+        yield LogEntry(at, line["severity"], line["message"], payload, resource, labels)
 
 
-def _service(line: Mapping[str, Any], values: Values) -> str:
+def _service(line: Mapping[str, Any], values: ProjectValues) -> str:
     """The mirror; or the mirror back, whose events are the new path's."""
     back = str(line.get("object", "")).startswith(f"gs://{values.destination_bucket}/")
     return values.reverse_service if back else values.mirror_service
 
 
-def _values(lines: Sequence[Mapping[str, Any]]) -> Values:
+def _values(lines: Sequence[Mapping[str, Any]]) -> ProjectValues:
     """What the lines tell of the project; the rest gets the names that the deployment gives, in a project that does not exist.
 
     Lines of several environments may lie together: the environment with most lines is drawn.
@@ -168,4 +168,4 @@ def _values(lines: Sequence[Mapping[str, Any]]) -> Values:
     destination = Location.parse(started.get("destination") or "gs://new-bucket/new/")
     tasks = max((int(line["tasks"]) for line in ours if line.get("tasks")), default=1)
     paths = (source, destination)
-    return Values.of(env, "local-preview", "local", "docs/runbook-alerts.md", paths=paths, tasks=tasks)
+    return ProjectValues.of(env, "local-preview", "local", "docs/runbook-alerts.md", paths=paths, tasks=tasks)

@@ -20,12 +20,22 @@ from promql_parser import Expr, MatrixSelector, NumberLiteral
 
 from monitoring import log_filter
 from monitoring.files import Resource, user_metric
-from monitoring.preview.entries import Entry
-from monitoring.query import GROUP, Selector, metric_filter, promql, seconds, selector, selectors
+from monitoring.preview.entries import LogEntry
+from monitoring.query import GROUP, Selector, metric_filter, promql, seconds_of, selector, selectors
 from monitoring.vocabulary import Catalog
 from shared.errors import UsageError
 
-__all__ = ["Evaluation", "Line", "Point", "Source", "Window", "is_local", "lines", "points", "trailing"]
+__all__ = [
+    "ChartLine",
+    "Evaluation",
+    "Point",
+    "PointSource",
+    "Window",
+    "is_local",
+    "lines",
+    "points",
+    "trailing",
+]
 
 _EXTRACT = re.compile(r"EXTRACT\((.+)\)")
 
@@ -47,7 +57,7 @@ class Point:
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class PointSource:
     """What queries are computed from.
 
     Attributes:
@@ -60,13 +70,13 @@ class Source:
     bounds: Mapping[str, Sequence[float]]
 
     @staticmethod
-    def of(metrics: Sequence[Resource], entries: Iterable[Entry]) -> "Source":
+    def of(metrics: Sequence[Resource], entries: Iterable[LogEntry]) -> "PointSource":
         """The points of log-based metrics in a log."""
         bounds = {user_metric(metric.content["name"]): _bounds(metric.content) for metric in metrics}
-        return Source(points(metrics, entries), Catalog.of(metrics), bounds)
+        return PointSource(points(metrics, entries), Catalog.of(metrics), bounds)
 
 
-def points(metrics: Iterable[Resource], entries: Iterable[Entry]) -> dict[str, list[Point]]:
+def points(metrics: Iterable[Resource], entries: Iterable[LogEntry]) -> dict[str, list[Point]]:
     """Points by metric type, each list by time; a metric without points has an empty list."""
     prepared = [(metric.content, log_filter.parse(metric.content["filter"])) for metric in metrics]
     found: dict[str, list[Point]] = {user_metric(content["name"]): [] for content, _ in prepared}
@@ -103,7 +113,7 @@ def _value(content: Mapping[str, Any], tree: Mapping[str, Any]) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def _labels(content: Mapping[str, Any], tree: Mapping[str, Any], entry: Entry) -> dict[str, str]:
+def _labels(content: Mapping[str, Any], tree: Mapping[str, Any], entry: LogEntry) -> dict[str, str]:
     labels = {f"resource.{name}": value for name, value in entry.labels.items()}
     for name, extractor in content.get("labelExtractors", {}).items():
         value = _extracted(extractor, tree)
@@ -160,7 +170,7 @@ class Window:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class ChartLine:
     """One line of a chart.
 
     Attributes:
@@ -172,7 +182,7 @@ class Line:
     values: tuple[float | None, ...]
 
 
-def is_local(query: Mapping[str, Any], source: Source) -> bool:
+def is_local(query: Mapping[str, Any], source: PointSource) -> bool:
     """Whether every metric of a query comes from the log."""
     if "prometheusQuery" in query:
         names = [one.name for one in selectors(promql(query["prometheusQuery"]))]
@@ -182,7 +192,7 @@ def is_local(query: Mapping[str, Any], source: Source) -> bool:
     return all(name in source.points for name in types)
 
 
-def lines(query: Mapping[str, Any], source: Source, window: Window) -> list[Line]:
+def lines(query: Mapping[str, Any], source: PointSource, window: Window) -> list[ChartLine]:
     """Compute a ``timeSeriesQuery`` at every step; the lines come in order, the greatest first.
 
     Raises:
@@ -194,15 +204,15 @@ def lines(query: Mapping[str, Any], source: Source, window: Window) -> list[Line
     else:
         at_steps = _filtered(_filter_of(query), source, window)
     keys = {key: None for vector in at_steps for key in vector}
-    found = [Line(dict(key), tuple(vector.get(key) for vector in at_steps)) for key in keys]
+    found = [ChartLine(dict(key), tuple(vector.get(key) for vector in at_steps)) for key in keys]
     return sorted(found, key=lambda line: -sum(value or 0.0 for value in line.values))
 
 
-def trailing(query: Mapping[str, Any], source: Source, window: Window) -> tuple[float | None, ...]:
+def trailing(query: Mapping[str, Any], source: PointSource, window: Window) -> tuple[float | None, ...]:
     """A filter's figure at every step's end, over the alignment period before it; it must not be grouped."""
     found = _filter_of(query)
     wanted = _selected(found, source)
-    period = seconds(found["aggregation"]["alignmentPeriod"])
+    period = seconds_of(found["aggregation"]["alignmentPeriod"])
     values = [[value for at, _, value in wanted if end - period < at <= end] for end in window.ends]
     return tuple(_reduced(one, found["aggregation"]) if one else None for one in values)
 
@@ -214,7 +224,7 @@ def _filter_of(query: Mapping[str, Any]) -> Mapping[str, Any]:
     return found
 
 
-def _filtered(query: Mapping[str, Any], source: Source, window: Window) -> list[Vector]:
+def _filtered(query: Mapping[str, Any], source: PointSource, window: Window) -> list[Vector]:
     steps: list[dict[Labels, list[float]]] = [{} for _ in range(window.steps)]
     for at, labels, value in _selected(query, source):
         # What happened at the very start belongs to the first step.
@@ -225,7 +235,7 @@ def _filtered(query: Mapping[str, Any], source: Source, window: Window) -> list[
     return [{labels: _reduced(values, how) for labels, values in step.items()} for step in steps]
 
 
-def _selected(query: Mapping[str, Any], source: Source) -> list[tuple[float, Labels, float]]:
+def _selected(query: Mapping[str, Any], source: PointSource) -> list[tuple[float, Labels, float]]:
     """The points that a filter selects: when, the labels they are grouped by, and their values."""
     wanted = metric_filter(query["filter"])
     grouped = query["aggregation"].get("groupByFields", ())
@@ -241,7 +251,7 @@ def _reduced(values: list[float], aggregation: Mapping[str, Any]) -> float:
     reducer = aggregation["crossSeriesReducer"]
     if reducer == "REDUCE_SUM":
         rate = aggregation["perSeriesAligner"] == "ALIGN_RATE"
-        return sum(values) / (seconds(aggregation["alignmentPeriod"]) if rate else 1)
+        return sum(values) / (seconds_of(aggregation["alignmentPeriod"]) if rate else 1)
     if reducer == "REDUCE_MEAN":
         return sum(values) / len(values)
     if reducer == "REDUCE_MAX":
@@ -256,7 +266,7 @@ def _reduced(values: list[float], aggregation: Mapping[str, Any]) -> float:
 class Evaluation:
     """PromQL at one moment, in seconds since 1970."""
 
-    source: Source
+    source: PointSource
     at: float
 
     def vector(self, found: Expr) -> Vector:

@@ -14,29 +14,29 @@ from datetime import UTC, datetime
 from typing import Any
 
 from monitoring import log_filter
-from monitoring.preview.entries import Entry
-from monitoring.preview.queries import Line, Source, Window, is_local, lines, trailing
+from monitoring.preview.entries import LogEntry
+from monitoring.preview.queries import ChartLine, PointSource, Window, is_local, lines, trailing
 from monitoring.query import LEGEND
 from shared.errors import UsageError
 from shared.report import figures
 
 __all__ = [
     "COLOURS",
-    "Bar",
     "Card",
     "Chart",
     "Drawing",
-    "Group",
     "Header",
     "Key",
     "LogLines",
     "Nothing",
+    "Rectangle",
     "Section",
     "Series",
-    "Text",
+    "TextTile",
     "Tile",
+    "TileGroup",
     "clock",
-    "draw",
+    "place_series",
     "round_end",
     "sections",
     "tiles",
@@ -59,7 +59,7 @@ class Series:
 
 
 @dataclass(frozen=True, slots=True)
-class Bar:
+class Rectangle:
     """One rectangle."""
 
     x: float
@@ -79,18 +79,18 @@ class Drawing:
     """
 
     end: float
-    bars: tuple[Bar, ...]
+    bars: tuple[Rectangle, ...]
     paths: tuple[tuple[str, int], ...]
     marks: tuple[float, ...]
 
 
-def draw(series: Sequence[Series], marks: Sequence[float] = ()) -> Drawing:
+def place_series(series: Sequence[Series], marks: Sequence[float] = ()) -> Drawing:
     """Place series of the same length, in the order of their colours, and horizontal marks at the values `marks`."""
     steps = len(series[0].values) if series else 1
     stacks = [sum(one.values[step] or 0.0 for one in series if one.stacked) for step in range(steps)]
     heights = [value for one in series if not one.stacked for value in one.values if value is not None]
     end = round_end(max([*stacks, *heights, 0.0]))
-    width, bars, paths = 100 / steps, list[Bar](), list[tuple[str, int]]()
+    width, bars, paths = 100 / steps, list[Rectangle](), list[tuple[str, int]]()
     floors = [0.0] * steps
     for number, one in enumerate(series):
         colour = number % COLOURS
@@ -102,7 +102,7 @@ def draw(series: Sequence[Series], marks: Sequence[float] = ()) -> Drawing:
                 height = 100 * value / end
                 top = 100 - 100 * floors[step] / end - height
                 left, across = (step + GAP / 2) * width, width * (1 - GAP)
-                bars.append(Bar(_short(left), _short(top), _short(across), _short(height), colour))
+                bars.append(Rectangle(_short(left), _short(top), _short(across), _short(height), colour))
                 floors[step] += value
     within = tuple(_short(100 - 100 * at / end) for at in marks if at <= end)
     return Drawing(end, tuple(bars), tuple(paths), within)
@@ -143,7 +143,7 @@ _TONES = {"RED": "bad", "YELLOW": "attention"}
 
 
 @dataclass(frozen=True, slots=True)
-class Text:
+class TextTile:
     """Markdown."""
 
     markdown: str
@@ -157,7 +157,7 @@ class Header:
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class TileGroup:
     """Folds the tiles within its area: at first, if `collapsed`."""
 
     collapsed: bool
@@ -215,7 +215,7 @@ class Chart:
 class LogLines:
     """Entries, the newest first, and the number of older ones that are left out."""
 
-    entries: tuple[Entry, ...]
+    entries: tuple[LogEntry, ...]
     more: int
 
 
@@ -229,7 +229,7 @@ class Tile:
     width: int
     height: int
     title: str
-    content: Text | Header | Group | Nothing | Card | Chart | LogLines
+    content: TextTile | Header | TileGroup | Nothing | Card | Chart | LogLines
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,7 +237,7 @@ class Section:
     """A header or a group with the tiles below it.
 
     Attributes:
-        head: Its `Header` or `Group`; None for the strip on top.
+        head: Its `Header` or `TileGroup`; None for the strip on top.
         rows: The tiles that show something, from the top and from the left.
         empty: The others, which the page only names.
     """
@@ -250,13 +250,13 @@ class Section:
 def sections(found: Sequence[Tile]) -> list[Section]:
     """Part the tiles at every header and at every group, in the order of a reader."""
     parts: list[tuple[Tile | None, list[Tile]]] = [(None, [])]
-    ordered = sorted(found, key=lambda tile: (tile.y, not isinstance(tile.content, Group), tile.x))
+    ordered = sorted(found, key=lambda tile: (tile.y, not isinstance(tile.content, TileGroup), tile.x))
     for tile in ordered:
         head = parts[-1][0]
-        if isinstance(tile.content, Header | Group):
+        if isinstance(tile.content, Header | TileGroup):
             parts.append((tile, []))
             continue
-        if head and isinstance(head.content, Group) and tile.y >= head.y + head.height:
+        if head and isinstance(head.content, TileGroup) and tile.y >= head.y + head.height:
             parts.append((None, []))
         parts[-1][1].append(tile)
     return [_section(head, below) for head, below in parts if head or below]
@@ -271,7 +271,7 @@ def _section(head: Tile | None, below: Sequence[Tile]) -> Section:
     return Section(head, tuple(map(tuple, rows.values())), empty)
 
 
-def window_of(entries: Sequence[Entry]) -> Window:
+def window_of(entries: Sequence[LogEntry]) -> Window:
     """From the first entry to the last, in round steps, at most `MOST_STEPS` where a step may be a day."""
     first, last = entries[0].at, entries[-1].at
     step = next((step for step in STEPS if (last - first) / step < MOST_STEPS), STEPS[-1])
@@ -280,7 +280,7 @@ def window_of(entries: Sequence[Entry]) -> Window:
 
 
 def tiles(
-    dashboard: Mapping[str, Any], source: Source, entries: Sequence[Entry], window: Window
+    dashboard: Mapping[str, Any], source: PointSource, entries: Sequence[LogEntry], window: Window
 ) -> list[Tile]:
     """Fill every tile of a dashboard's content from the log's points, and its panels from the entries.
 
@@ -298,15 +298,15 @@ def tiles(
 
 
 def _content(
-    widget: Mapping[str, Any], source: Source, entries: Sequence[Entry], window: Window
-) -> Text | Header | Group | Nothing | Card | Chart | LogLines:
+    widget: Mapping[str, Any], source: PointSource, entries: Sequence[LogEntry], window: Window
+) -> TextTile | Header | TileGroup | Nothing | Card | Chart | LogLines:
     match widget:
         case {"text": text}:
-            return Text(text["content"])
+            return TextTile(text["content"])
         case {"sectionHeader": header}:
             return Header(header.get("subtitle", ""))
         case {"collapsibleGroup": group}:
-            return Group(group.get("collapsed", False))
+            return TileGroup(group.get("collapsed", False))
         case {"scorecard": card}:
             return _card(card, source, window)
         case {"xyChart": chart}:
@@ -319,7 +319,7 @@ def _content(
     raise UsageError(f"dashboard.yaml: {name}: this widget cannot be drawn")
 
 
-def _card(card: Mapping[str, Any], source: Source, window: Window) -> Card | Nothing:
+def _card(card: Mapping[str, Any], source: PointSource, window: Window) -> Card | Nothing:
     query = card["timeSeriesQuery"]
     if not is_local(query, source):
         return Nothing(ELSEWHERE)
@@ -336,12 +336,16 @@ def _card(card: Mapping[str, Any], source: Source, window: Window) -> Card | Not
     tone = _TONES[max(passed, key=lambda one: one.get("value", 0))["color"]] if passed else ""
     late = not whole and known[-1] < window.steps - 1
     note = f"at {clock(window.ends[known[-1]])}, none since" if late else ""
-    spark = draw([Series(values, stacked=False)]) if "sparkChartView" in card and len(values) > 1 else None
+    spark = (
+        place_series([Series(values, stacked=False)])
+        if "sparkChartView" in card and len(values) > 1
+        else None
+    )
     return Card(_figure(_unit(query))(value), tone, note, spark)
 
 
 def _values(
-    query: Mapping[str, Any], source: Source, window: Window, *, whole: bool
+    query: Mapping[str, Any], source: PointSource, window: Window, *, whole: bool
 ) -> tuple[float | None, ...]:
     """A figure's values at every step: its growth, or what it looks back on."""
     if not whole and "prometheusQuery" not in query:
@@ -352,7 +356,7 @@ def _values(
     return tuple(value or 0.0 for value in found[0].values) if whole else found[0].values
 
 
-def _chart(chart: Mapping[str, Any], source: Source, window: Window) -> Chart | Nothing:
+def _chart(chart: Mapping[str, Any], source: PointSource, window: Window) -> Chart | Nothing:
     series: list[Series] = []
     keys: list[Key] = []
     notes: list[str] = []
@@ -380,16 +384,16 @@ def _chart(chart: Mapping[str, Any], source: Source, window: Window) -> Chart | 
         return Nothing(" ".join([NO_LINE, *notes]) if local else ELSEWHERE)
     figure = _figure(unit)
     marks = [(one.get("label", "threshold"), float(one["value"])) for one in chart.get("thresholds", ())]
-    drawing = draw(series, [value for _, value in marks])
+    drawing = place_series(series, [value for _, value in marks])
     notes += [f"{name} at {figure(value)}" for name, value in marks]
     return Chart(drawing, label, figure(drawing.end), figure(drawing.end / 2), tuple(keys), tuple(notes))
 
 
-def _legend(template: str, line: Line) -> str:
+def _legend(template: str, line: ChartLine) -> str:
     return LEGEND.sub(lambda match: line.labels.get(f"{match[1]}.{match[2]}") or "(none)", template)
 
 
-def _log_lines(text: str, entries: Iterable[Entry]) -> LogLines | Nothing:
+def _log_lines(text: str, entries: Iterable[LogEntry]) -> LogLines | Nothing:
     wanted = log_filter.parse(text)
     found = [entry for entry in entries if log_filter.matches(wanted, entry.tree())][::-1]
     if not found:

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from shared.answers import no_answer
 from shared.errors import PermissionDenied, StorageError, Unavailable, UsageError
 
-__all__ = ["Access", "AccessSource", "Anonymous", "ApplicationDefault", "Grant"]
+__all__ = ["AccessSource", "Anonymous", "ApplicationDefault", "CurrentGrant", "Grant"]
 
 SCOPE = "https://www.googleapis.com/auth/devstorage.read_write"
 """Reading and writing objects (Cloud Storage documentation, "Authentication": OAuth scopes)."""
@@ -82,7 +82,7 @@ class ApplicationDefault:
         return Grant(headers, math.inf if expiry is None else expiry.replace(tzinfo=UTC).timestamp())
 
 
-class Access:
+class CurrentGrant:
     """The current grant, renewed while requests go on. Belongs to one event loop. `now` gives seconds since the epoch."""
 
     def __init__(self, source: AccessSource, now: Callable[[], float]) -> None:

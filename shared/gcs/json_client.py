@@ -16,7 +16,7 @@ import orjson
 
 from shared.answers import error_for, no_answer, said_by
 from shared.errors import Cause, StorageError, UnexpectedAnswer
-from shared.gcs.credentials import Access, AccessSource, Anonymous, ApplicationDefault
+from shared.gcs.credentials import AccessSource, Anonymous, ApplicationDefault, CurrentGrant
 from shared.gcs.wire import Answer, AnswerTooLong, NoAnswer, Proxy, Wire, proxy_for
 from shared.operations import OperationsCounter
 from shared.server_time import ServerTime
@@ -118,14 +118,14 @@ class ClientOptions(TypedDict, total=False):
     heard: Heard | None
 
 
-class Way(TypedDict):
+class ConnectionOptions(TypedDict):
     """Those of the options that say which Cloud Storage, and how to reach it."""
 
     endpoint: str | None
     proxy: Proxy | None
 
 
-def way_from(environ: Mapping[str, str]) -> Way:
+def way_from(environ: Mapping[str, str]) -> ConnectionOptions:
     """Which Cloud Storage the environment names, and the proxy on the way to Google's. Raises as `proxy_for`."""
     endpoint = environ.get("STORAGE_EMULATOR_HOST")
     return {"endpoint": endpoint, "proxy": None if endpoint else proxy_for(GOOGLE_HOST, environ)}
@@ -168,7 +168,7 @@ class JsonClient:
     ) -> None:
         base = endpoint or f"https://{GOOGLE_HOST}"
         self._wire = Wire(base, connections=connections, timeout=timeout, proxy=proxy)
-        self._access = Access(access or (Anonymous() if endpoint else ApplicationDefault()), now)
+        self._access = CurrentGrant(access or (Anonymous() if endpoint else ApplicationDefault()), now)
         self._retry = retry or RetryPolicy()
         self._dice = dice or random.Random()
         self._sleep = sleep

@@ -23,7 +23,7 @@ from typing import TypeVar
 
 from shared.report.figures import byte_count, count, counted, seconds, seconds_short
 from shared.report.wording import STATE_LETTERS, STATE_WORDS, VERDICT_WORDS, visible
-from shared.verification import Day, DayState, Lag, LagBucket, Remark, Side, Verdict
+from shared.verification import DayState, DayTotals, Lag, LagBucket, Remark, SideTotals, Verdict
 
 __all__ = [
     "HOURS",
@@ -59,7 +59,7 @@ def _grouped(pairs: Iterable[tuple[Key, Value]]) -> dict[Key, list[Value]]:
     return groups
 
 
-def _dated(days: Iterable[Day]) -> list[tuple[date, Day]]:
+def _dated(days: Iterable[DayTotals]) -> list[tuple[date, DayTotals]]:
     return [(day.day, day) for day in days if day.day is not None]
 
 
@@ -123,7 +123,7 @@ class HeatMap:
     states: Mapping[DayState, int]
 
 
-def heat_map(days: Sequence[Day], remarks: Sequence[Remark]) -> HeatMap:
+def heat_map(days: Sequence[DayTotals], remarks: Sequence[Remark]) -> HeatMap:
     """Lay out consecutive days."""
     sizes = sorted(day.source.objects for day in days if day.verdict is DayState.EQUAL)
     bounds = _quartiles(sizes)
@@ -158,7 +158,9 @@ def _shade(number: int, bounds: Sequence[int]) -> str:
 
 
 def _years(
-    years: Mapping[int, list[tuple[date, Day]]], bounds: Sequence[int], remarked: Mapping[date, list[str]]
+    years: Mapping[int, list[tuple[date, DayTotals]]],
+    bounds: Sequence[int],
+    remarked: Mapping[date, list[str]],
 ) -> Iterator[CalendarYear]:
     empty: list[int] = []
     for number, days in years.items():
@@ -202,7 +204,7 @@ def _week(day: date, first: date) -> int:
     return (day.day - 1 + first.weekday()) // len(WEEKDAYS)
 
 
-def _cell(day: Day, when: date, bounds: Sequence[int], remarks: Sequence[str]) -> Cell:
+def _cell(day: DayTotals, when: date, bounds: Sequence[int], remarks: Sequence[str]) -> Cell:
     looks = [day.verdict.value.replace("_", "-")]
     if day.verdict is DayState.EQUAL:
         step = next(number for number, bound in enumerate(bounds) if day.source.objects <= bound)
@@ -214,7 +216,7 @@ def _cell(day: Day, when: date, bounds: Sequence[int], remarks: Sequence[str]) -
     return Cell(when, " ".join(looks), STATE_LETTERS[day.verdict], tuple(lines))
 
 
-def _sides(day: Day) -> list[str]:
+def _sides(day: DayTotals) -> list[str]:
     if day.verdict is DayState.ABSENT:
         return ["No objects on either side"]
     one, other = _side(day.source), _side(day.destination)
@@ -251,7 +253,7 @@ def hour_map(counts: Sequence[int]) -> HourMap:
     return HourMap(tuple(rows), _shades(sizes, bounds))
 
 
-def _side(side: Side) -> str:
+def _side(side: SideTotals) -> str:
     return f"{counted(side.objects, 'object')}, {byte_count(side.bytes)}"
 
 
@@ -332,7 +334,7 @@ class Volume:
     height: int = VOLUME_HEIGHT
 
 
-def volume(days: Sequence[Day]) -> Volume:
+def volume(days: Sequence[DayTotals]) -> Volume:
     """Add up days by month and lay them out. Months without an object on either side are left out."""
     by_month = _grouped(
         (when.replace(day=1), day) for when, day in _dated(days) if day.verdict is not DayState.ABSENT
@@ -345,7 +347,7 @@ def volume(days: Sequence[Day]) -> Volume:
     return Volume(months, scales, round(0.9 * _Slots.of(months).bar, 2))
 
 
-def _month_volume(first: date, days: Sequence[Day]) -> MonthVolume:
+def _month_volume(first: date, days: Sequence[DayTotals]) -> MonthVolume:
     return MonthVolume(
         first,
         sum(day.source.objects for day in days),

@@ -12,8 +12,8 @@ from typing import TypeVar
 from shared.errors import StorageError, UsageError
 from shared.loaded import LoadedRecord, read_latest_loaded
 from shared.migration import Migration
-from shared.record import Standing, read_record
-from shared.report.next_steps import Target
+from shared.record import RecordStanding, read_record
+from shared.report.next_steps import CommandTarget
 from shared.state import State
 from shared.store import RecordStore
 from shared.verification import Verification, read_latest_verification
@@ -41,7 +41,7 @@ class Status:
         loaded: What `loaded` found last in the consumer's table; None where it never ran. No verdict depends on it.
     """
 
-    target: Target
+    target: CommandTarget
     state: State | Unreadable | None
     verification: Verification | Unreadable | None
     refreshed: datetime
@@ -68,7 +68,7 @@ class Status:
 def read_status(store: RecordStore, migration: Migration, now: datetime) -> Status:
     """Read all of it: each part is read strictly, or None for "not there", or unreadable."""
     return Status(
-        Target.of(migration),
+        CommandTarget.of(migration),
         _known(lambda: _read_state(store, migration)),
         _known(lambda: read_latest_verification(store, migration)),
         now,
@@ -78,7 +78,7 @@ def read_status(store: RecordStore, migration: Migration, now: datetime) -> Stat
 
 def _read_state(store: RecordStore, migration: Migration) -> State | None:
     record = read_record(store, migration)
-    return None if record.standing is Standing.NONE else record.state
+    return None if record.standing is RecordStanding.NONE else record.state
 
 
 def _known(read: Callable[[], _Value]) -> _Value | Unreadable:

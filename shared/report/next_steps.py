@@ -17,7 +17,7 @@ from shared.report.headline import FRESH, later_comparison, legacy_objects_again
 from shared.state import ComparisonRecord, State
 from shared.verification import OF_NAMES, Level, Verdict, Verification
 
-__all__ = ["Step", "Target", "next_command", "next_steps", "shown_command", "target_of"]
+__all__ = ["CommandTarget", "NextStep", "next_command", "next_steps", "shown_command", "target_of"]
 
 
 _OF_CONSUMER = frozenset({"import-test", "loaded", "gate", "cutover", "delete"})
@@ -25,7 +25,7 @@ _OF_CONSUMER = frozenset({"import-test", "loaded", "gate", "cutover", "delete"})
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class NextStep:
     """One thing to do.
 
     Attributes:
@@ -40,7 +40,7 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class CommandTarget:
     """The arguments that tell a command which migration is meant; the paths as ``gs://bucket/prefix/``.
 
     Attributes:
@@ -57,10 +57,10 @@ class Target:
     billing_project: str = ""
 
     @staticmethod
-    def of(migration: Migration) -> "Target":
+    def of(migration: Migration) -> "CommandTarget":
         """The arguments that name a migration."""
         source, destination = migration.source.uri, migration.destination.uri
-        return Target(
+        return CommandTarget(
             migration.label,
             source,
             destination,
@@ -118,19 +118,21 @@ def shown_command(*words: str) -> str:
     return shlex.join(line) if all(map(str.isprintable, line)) else ""
 
 
-def target_of(verification: Verification) -> Target:
+def target_of(verification: Verification) -> CommandTarget:
     """Which migration a verification is about."""
-    return Target(verification.env, verification.source, verification.destination, verification.excludes)
+    return CommandTarget(
+        verification.env, verification.source, verification.destination, verification.excludes
+    )
 
 
 def next_steps(
     phase: Phase | None,
     verification: Verification | None,
-    target: Target,
+    target: CommandTarget,
     *,
     state: State | None = None,
     now: datetime | None = None,
-) -> tuple[Step, ...]:
+) -> tuple[NextStep, ...]:
     """What follows from where the migration stands.
 
     Args:
@@ -142,28 +144,30 @@ def next_steps(
     """
     if state is not None and not state.begun:
         return (
-            Step(
+            NextStep(
                 "See what would be copied. The last line is the execution, which begins the migration.",
                 target.command("migrate"),
             ),
-            Step(
+            NextStep(
                 "Where a mirror is deployed before the first execution, begin now. The deployment does it by itself.",
                 target.command("begin", "--by", "NAME"),
             ),
         )
     if phase is Phase.DELETING or phase is Phase.DELETED:
         return tuple(_steps_of(phase, state, target, now)) if state is not None else ()
-    steps: list[Step] = []
+    steps: list[NextStep] = []
     newest = None if state is None else later_comparison(state, verification)
     if state is not None and newest is not None and now is not None:
         steps += _after_comparison(newest, verification, target, state=state, now=now)
     elif verification is None:
-        steps.append(Step("Compare the two paths. It changes nothing.", target.command("verify")))
+        steps.append(NextStep("Compare the two paths. It changes nothing.", target.command("verify")))
     else:
         steps += _repairs(verification, target, phase, state)
         if not verification.compared:
             steps.append(
-                Step("Check the two paths in the command; it compared nothing.", target.command("migrate"))
+                NextStep(
+                    "Check the two paths in the command; it compared nothing.", target.command("migrate")
+                )
             )
         elif (
             verification.clean
@@ -172,12 +176,12 @@ def next_steps(
             and _is_outdated(verification, state, now)
         ):
             steps.append(
-                Step("Verify again: the latest verification is out of date.", target.command("verify"))
+                NextStep("Verify again: the latest verification is out of date.", target.command("verify"))
             )
         steps += _concerns(verification)
         if state is None and verification.clean and verification.compared and phase in _BEFORE_CUTOVER:
             steps.append(
-                Step(
+                NextStep(
                     "Before the cutover, the gate says what is still missing for it.", target.command("gate")
                 )
             )
@@ -187,7 +191,7 @@ def next_steps(
         seen = verification is not None and verification.lag is not None and verification.lag.objects
         if phase in _BEFORE_CUTOVER and not seen and not state.without_mirror:
             steps.append(
-                Step(
+                NextStep(
                     "If no mirror is deployed, because the writer is paused: cut over with this instead.",
                     _cutover(target, "the writer is paused"),
                 )
@@ -195,7 +199,7 @@ def next_steps(
     return tuple(steps)
 
 
-def next_command(steps: Sequence[Step], verification: Verification | None, target: Target) -> str:
+def next_command(steps: Sequence[NextStep], verification: Verification | None, target: CommandTarget) -> str:
     """The one command to type next; where a person must act first, the verification that then shows it.
 
     A way back, for when something goes wrong, is never the next command. Where there is nothing else, it is `status`.
@@ -214,20 +218,22 @@ def next_command(steps: Sequence[Step], verification: Verification | None, targe
 def _after_comparison(
     newest: ComparisonRecord,
     verification: Verification | None,
-    target: Target,
+    target: CommandTarget,
     *,
     state: State,
     now: datetime,
-) -> list[Step]:
+) -> list[NextStep]:
     """What follows where another command has compared the names since the latest verification."""
     why = ""
     if newest.wrong:
         why = f"Verify: it names what differs ({counted(newest.wrong, 'name')})."
     elif not newest.compared:
-        return [Step("Check the two paths in the command; it compared nothing.", target.command("migrate"))]
+        return [
+            NextStep("Check the two paths in the command; it compared nothing.", target.command("migrate"))
+        ]
     elif now - newest.began > FRESH or not state.in_this_phase(newest):
         why = "Verify again: the latest comparison is out of date."
-    steps = [Step(why, target.command("verify"))] if why else []
+    steps = [NextStep(why, target.command("verify"))] if why else []
     # What the names showed then, the newer comparison of the names replaces.
     return steps + ([] if verification is None else _concerns(verification, replaced=OF_NAMES))
 
@@ -240,25 +246,25 @@ def _is_outdated(verification: Verification, state: State, now: datetime) -> boo
     return now - verification.finished > FRESH or not in_this_phase
 
 
-def _cutover(target: Target, without_mirror: str) -> str:
+def _cutover(target: CommandTarget, without_mirror: str) -> str:
     """The cutover; with the reason, where no mirror runs."""
     why = ("--no-mirror", "--reason", without_mirror) if without_mirror else ()
     return target.command("cutover", "--by", "NAME", *why)
 
 
 def _repairs(
-    verification: Verification, target: Target, phase: Phase | None, state: State | None
-) -> list[Step]:
+    verification: Verification, target: CommandTarget, phase: Phase | None, state: State | None
+) -> list[NextStep]:
     """How to make the two sides equal, in this phase."""
     counts = verification.counts
     missing = counts[Verdict.MISSING]
     differing = counts[Verdict.CONTENT_DIFFERS] + counts[Verdict.METADATA_DIFFERS]
-    steps: list[Step] = []
+    steps: list[NextStep] = []
     if missing or differing:
         steps.append(_copies(missing, differing, target, phase, state))
     elif counts[Verdict.IN_FLIGHT]:
         steps.append(
-            Step(
+            NextStep(
                 f"Verify again in a minute: {counted(counts[Verdict.IN_FLIGHT], 'object')} changed while this run "
                 "compared. If they are then missing or differ, is the mirror running?",
                 target.command("verify"),
@@ -269,7 +275,9 @@ def _repairs(
     return steps
 
 
-def _copies(missing: int, differing: int, target: Target, phase: Phase | None, state: State | None) -> Step:
+def _copies(
+    missing: int, differing: int, target: CommandTarget, phase: Phase | None, state: State | None
+) -> NextStep:
     what = " and ".join(
         text
         for text in (
@@ -279,57 +287,59 @@ def _copies(missing: int, differing: int, target: Target, phase: Phase | None, s
         if text
     )
     if phase is Phase.CUT_OVER:
-        return Step(
+        return NextStep(
             f"Run the cutover command again. It brings over what late writers wrote on the legacy path, among the {what}. "
             "It leaves each object whose later write is on the new path.",
             _cutover(target, "" if state is None else state.without_mirror),
         )
     if phase is None:
-        return Step(
+        return NextStep(
             f"The status says which command settles the {what} in the migration's present phase.",
             target.command("status"),
         )
-    return Step(
+    return NextStep(
         f"Run the migration again. It copies the {what}, looks at both sides again before it writes, and verifies at its end.",
         target.command("migrate", "--execute"),
     )
 
 
-def _extra(extra: int, target: Target, phase: Phase | None) -> Step:
+def _extra(extra: int, target: CommandTarget, phase: Phase | None) -> NextStep:
     objects = counted(extra, "object")
     if phase is Phase.CUT_OVER:
-        return Step(
+        return NextStep(
             f"Bring {objects} back that only the new path has. After the cutover they are new exports, which the reverse "
             "mirror has not brought back yet; without them a rollback would lose them.",
             target.command("rollback", "--refresh"),
         )
     if phase is None:
-        return Step(
+        return NextStep(
             f"Only the destination has {objects}. The status says what that means in the migration's present phase.",
             target.command("status"),
         )
-    return Step(
+    return NextStep(
         f"Find out who wrote what only the destination has ({objects}): the consumer would load it. Move it away, or "
         "exclude it by name. Nothing here deletes it."
     )
 
 
-def _concerns(verification: Verification, replaced: frozenset[str] = frozenset()) -> list[Step]:
+def _concerns(verification: Verification, replaced: frozenset[str] = frozenset()) -> list[NextStep]:
     """What a person has to check, but for the remarks of the `replaced` kinds."""
     steps = []
     if any(each.level is Level.CRITICAL and each.kind not in replaced for each in verification.remarks):
-        steps.append(Step("Resolve every critical remark of the verification with the owner of the data."))
+        steps.append(
+            NextStep("Resolve every critical remark of the verification with the owner of the data.")
+        )
     contents = verification.contents
     if contents is not None and contents.migration_problems:
         steps.append(
-            Step(
+            NextStep(
                 "Look into the problems that only the destination's files have, under Contents. A copy never "
                 "causes them: another program wrote there."
             )
         )
     if contents is not None and any(problem.error for problem in contents.source_problems.values()):
         steps.append(
-            Step(
+            NextStep(
                 "Tell the writer's team of the files that the import would refuse, under Contents. They are so at the "
                 "source; the migration keeps them as they are."
             )
@@ -340,7 +350,7 @@ def _concerns(verification: Verification, replaced: frozenset[str] = frozenset()
         and verification.lag.p99_s > verification.grace_s
     ):
         steps.append(
-            Step(
+            NextStep(
                 "Look at the mirror's log: one in a hundred objects took longer to arrive than a verification waits. "
                 "The sweeper may have brought them instead of the mirror."
             )
@@ -348,18 +358,18 @@ def _concerns(verification: Verification, replaced: frozenset[str] = frozenset()
     return steps
 
 
-def _dual_write(state: State, target: Target, _: datetime) -> list[Step]:
+def _dual_write(state: State, target: CommandTarget, _: datetime) -> list[NextStep]:
     unsigned = [name.value for name in state.missing_signoffs]
     steps = []
     if unsigned:
         steps.append(
-            Step(
+            NextStep(
                 f"Sign-offs still missing for the cutover: {', '.join(unsigned)}.",
                 target.command("signoff", "--by", "NAME", subject=unsigned[0]),
             )
         )
     steps.append(
-        Step(
+        NextStep(
             "Cut over. The command makes the evidence that is missing. Then the gate says GO or NO-GO, and NO-GO changes nothing.",
             _cutover(target, state.without_mirror),
         )
@@ -367,36 +377,38 @@ def _dual_write(state: State, target: Target, _: datetime) -> list[Step]:
     return steps
 
 
-def _cut_over(state: State, target: Target, now: datetime) -> list[Step]:
+def _cut_over(state: State, target: CommandTarget, now: datetime) -> list[NextStep]:
     days = green_days(state, now).in_a_row
-    daily = Step(
+    daily = NextStep(
         f"Verify once a day, by a schedule or by hand. The deletion asks for {GREEN_DAYS} green days in a row, and there are {days}.",
         target.command("verify"),
     )
     return [
         *([daily] if days < GREEN_DAYS else []),
-        Step(
+        NextStep(
             "If the consumer fails on the new path, go back: nothing is lost. This rehearses it, and changes nothing.",
             target.command("rollback", "--dry-run"),
             in_trouble=True,
         ),
-        Step(
+        NextStep(
             "When the legacy path is no longer needed, see what its deletion would do. This changes nothing.",
             target.command("delete"),
         ),
     ]
 
 
-def _rolled_back(state: State, target: Target, now: datetime) -> list[Step]:
+def _rolled_back(state: State, target: CommandTarget, now: datetime) -> list[NextStep]:
     return [
-        Step("Find and mend what made the rollback necessary; the next cutover needs its sign-offs anew."),
+        NextStep(
+            "Find and mend what made the rollback necessary; the next cutover needs its sign-offs anew."
+        ),
         *_dual_write(state, target, now),
     ]
 
 
-def _deleting(state: State, target: Target, _: datetime) -> list[Step]:
+def _deleting(state: State, target: CommandTarget, _: datetime) -> list[NextStep]:
     return [
-        Step(
+        NextStep(
             "If no deletion is running, it was interrupted: this command goes on where it was.",
             target.command("delete", "--confirm-delete", "--resume", manifest),
         )
@@ -404,15 +416,15 @@ def _deleting(state: State, target: Target, _: datetime) -> list[Step]:
     ]
 
 
-def _deleted(state: State, target: Target, _: datetime) -> list[Step]:
-    again = Step(
+def _deleted(state: State, target: CommandTarget, _: datetime) -> list[NextStep]:
+    again = NextStep(
         "The legacy path has objects again. See what a further deletion would take. This changes nothing.",
         target.command("delete"),
     )
     return [
         *([again] if legacy_objects_again(state) or undone_since(state) else []),
         *(
-            Step(
+            NextStep(
                 "If something is missed, the manifest's objects can be brought back: this says which, and until when.",
                 shown_command("undo", manifest),
                 in_trouble=True,
@@ -428,11 +440,11 @@ def _manifests(state: State) -> list[str]:
     return [migration.own_ref("deletions", begun.name).uri for begun in state.manifests]
 
 
-def _steps_of(phase: Phase, state: State, target: Target, now: datetime | None) -> list[Step]:
+def _steps_of(phase: Phase, state: State, target: CommandTarget, now: datetime | None) -> list[NextStep]:
     return _PHASE_STEPS[phase](state, target, now or state.history[-1].at)
 
 
-_PHASE_STEPS: dict[Phase, Callable[[State, Target, datetime], list[Step]]] = {
+_PHASE_STEPS: dict[Phase, Callable[[State, CommandTarget, datetime], list[NextStep]]] = {
     Phase.DUAL_WRITE: _dual_write,
     Phase.CUT_OVER: _cut_over,
     Phase.ROLLED_BACK: _rolled_back,

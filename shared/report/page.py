@@ -26,7 +26,7 @@ from shared.report import figures, wording
 from shared.report.charts import heat_map, hour_map, lag_chart, volume
 from shared.report.headline import Headline, Tone, headline, status_headline, unknown_headline
 from shared.report.loading import Status, Unreadable
-from shared.report.next_steps import Step, next_command, next_steps, target_of
+from shared.report.next_steps import NextStep, next_command, next_steps, target_of
 from shared.report.wording import name_markup, visible, visible_name
 from shared.verification import DayState, Level, Verdict, Verification
 
@@ -92,7 +92,7 @@ def verdict_of_status(status: Status, now: datetime) -> Headline:
     return status_headline(state, status.known_verification, now)
 
 
-def steps_of_status(status: Status, now: datetime) -> tuple[Step, ...]:
+def steps_of_status(status: Status, now: datetime) -> tuple[NextStep, ...]:
     """What to do next, where everything could be read; for the page and for the command `status`."""
     state = status.known_state
     if state is None or status.unreadable:

@@ -17,7 +17,7 @@ from shared.gateway import Gateway
 from shared.objects import parse_time
 from shared.phase import Phase, read_phase, state_ref
 from shared.record import read_state, update
-from shared.state import Kind, RunRecord, State
+from shared.state import EntryKind, RunRecord, State
 from shared.state_changes import with_run
 from shared.text import minute_text
 
@@ -62,7 +62,7 @@ def test_a_new_migration_begins_on_record(paths: Paths, gateway: Gateway, begin:
     assert (ended.code, ended.err) == (0, "")
     state = read_state(gateway, paths.migration)
     (entry,) = state.decisions
-    assert (state.phase, entry.by, entry.kind) == (Phase.DUAL_WRITE, "Ada", Kind.BEGUN)
+    assert (state.phase, entry.by, entry.kind) == (Phase.DUAL_WRITE, "Ada", EntryKind.BEGUN)
     since = minute_text(parse_time(json.loads(state.to_json())["since"]))
     migration = paths.migration
     assert ended.out.splitlines() == [
@@ -346,7 +346,7 @@ def test_a_first_run_begins_by_itself_where_the_destination_is_empty(
     assert (ended.code, ended.err) == (0, "")
     assert (paths.names(), paths.read(NAME)) == ([NAME], b"one")
     (entry,) = fresh.state.decisions
-    assert (entry.kind, entry.phase, entry.by) == (Kind.BEGUN, Phase.DUAL_WRITE, "migrate_qpi_exports")
+    assert (entry.kind, entry.phase, entry.by) == (EntryKind.BEGUN, Phase.DUAL_WRITE, "migrate_qpi_exports")
     assert fresh.run("migrate", "--execute", "--yes").code == 0
     assert fresh.state.decisions == (entry,)
 

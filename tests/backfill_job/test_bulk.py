@@ -17,7 +17,7 @@ from testing_paths import Paths
 from backfill_job.copying.counts import Account
 from backfill_job.copying.diff import DiffLine, Verdict, merge_pages
 from backfill_job.copying.governor import NullGovernor
-from backfill_job.copying.lane import Limits, Result, copy_lines
+from backfill_job.copying.lane import LaneLimits, Result, copy_lines
 from backfill_job.run.clock import Clock, system_clock
 from backfill_job.run.stopping import Stop
 from local_gcs.waiting import HANGS
@@ -120,7 +120,7 @@ class Run:
         self,
         lines: Sequence[DiffLine] | AsyncGenerator[Iterable[DiffLine], None] | None = None,
         *,
-        limits: Limits | None = None,
+        limits: LaneLimits | None = None,
         retry: RetryPolicy = SWIFT,
     ) -> Spy:
         return asyncio.run(self._carried_out(lines, limits, retry))
@@ -128,7 +128,7 @@ class Run:
     async def _carried_out(
         self,
         lines: Sequence[DiffLine] | AsyncGenerator[Iterable[DiffLine], None] | None,
-        limits: Limits | None,
+        limits: LaneLimits | None,
         retry: RetryPolicy,
     ) -> Spy:
         async with Spy(endpoint=self.paths.server.url, retry=retry) as api:
@@ -323,7 +323,7 @@ def test_a_phase_that_forbids_the_pass_ends_it(run: Run, paths: Paths, error: St
         paths.put(name)
     run.authority = UntilAnotherPhase(Authority.LATER_WRITE, 3, error)  # what one object asks
     with pytest.raises(type(error)):
-        run.carry_out(limits=Limits(in_flight=1))
+        run.carry_out(limits=LaneLimits(in_flight=1))
     assert paths.names() == ["a"]
     assert run.accounts == {Account.COPIED: 1, Account.FAILED: 1}
     assert run.of("b").error is error
@@ -390,7 +390,7 @@ def test_a_large_object_is_left_to_the_rule_from_the_start(run: Run, paths: Path
     """Its copy may take several calls, and a long one must not be repeated for nothing."""
     paths.put("small", b"1234")
     paths.put("large", b"12345")
-    assert run.carry_out(limits=Limits(largest=4)).sent == 1
+    assert run.carry_out(limits=LaneLimits(largest=4)).sent == 1
     assert run.accounts == {Account.COPIED: 2}
 
 
@@ -462,7 +462,7 @@ def test_no_more_are_under_way_than_allowed(run: Run, paths: Paths) -> None:
     """And as many as allowed."""
     put_many(paths, 60)
     paths.server.set_faults(latency_ms=5)
-    spy = run.carry_out(limits=Limits(in_flight=7))
+    spy = run.carry_out(limits=LaneLimits(in_flight=7))
     assert spy.most == 7
     assert run.accounts == {Account.COPIED: 60}
 
@@ -478,7 +478,7 @@ def test_no_more_lines_are_held_than_are_under_way(run: Run, paths: Paths) -> No
 
     lines = run.plan()
     run.on_result = look
-    run.carry_out(lines, limits=Limits(in_flight=5))
+    run.carry_out(lines, limits=LaneLimits(in_flight=5))
     assert most == 5
 
 
@@ -488,7 +488,7 @@ def test_a_lost_permission_stops_the_run(run: Run, paths: Paths) -> None:
     lines = run.plan()
     paths.server.set_faults(rules=[{"method": REWRITE, "status": 403, "skip": 50, "count": None}])
     with pytest.raises(PermissionDenied):
-        run.carry_out(lines, limits=Limits(in_flight=4))
+        run.carry_out(lines, limits=LaneLimits(in_flight=4))
     assert run.accounts[Account.COPIED] == 50
     assert 1 <= run.accounts[Account.FAILED] <= 50
     assert len(run.results) == run.drawn < 150
@@ -503,7 +503,7 @@ def test_a_bucket_that_is_gone_stops_the_run(run: Run, paths: Paths) -> None:
         rules=[{**gone, "method": REWRITE, "skip": 50}, {**gone, "method": "storage.objects.list"}]
     )
     with pytest.raises(BucketNotFound):
-        run.carry_out(lines, limits=Limits(in_flight=4))
+        run.carry_out(lines, limits=LaneLimits(in_flight=4))
     assert run.accounts[Account.COPIED] == 50
     assert len(run.results) == run.drawn < 150
 
@@ -582,7 +582,7 @@ def test_a_stop_takes_nothing_new_and_reports_what_is_under_way(run: Run, paths:
 
     run.on_result = stop
     with pytest.raises(Interrupted, match="SIGTERM"):
-        run.carry_out(lines, limits=Limits(in_flight=8))
+        run.carry_out(lines, limits=LaneLimits(in_flight=8))
     assert run.accounts == {Account.COPIED: run.drawn}
     assert 20 <= run.drawn <= 28
     assert len(paths.names()) == run.drawn
@@ -603,7 +603,7 @@ def test_what_hangs_beyond_its_time_after_a_stop_is_reported_as_unknown(
 
     monkeypatch.setattr(Spy, "rewrite", hang)
     with pytest.raises(Interrupted):
-        run.carry_out(lines, limits=Limits(in_flight=8, finish_within=0.01))
+        run.carry_out(lines, limits=LaneLimits(in_flight=8, finish_within=0.01))
     assert run.accounts == {Account.FAILED: 8}
     assert run.drawn == 8
     assert all("may or may not have been copied" in str(result.error) for result in run.results)
@@ -619,7 +619,7 @@ def test_a_report_that_fails_ends_the_run(run: Run, paths: Paths) -> None:
 
     run.on_result = full
     with pytest.raises(OSError, match="no space left"):
-        run.carry_out(lines, limits=Limits(in_flight=4))
+        run.carry_out(lines, limits=LaneLimits(in_flight=4))
     assert run.drawn < 20
 
 
@@ -706,6 +706,6 @@ def test_what_is_under_way_at_a_stop_may_finish(
     monkeypatch.setattr(Spy, "rewrite", rewrite)
     run.on_result = stop
     with pytest.raises(Interrupted, match="SIGTERM"):
-        run.carry_out(lines, limits=Limits(in_flight=8, finish_within=60.0))
+        run.carry_out(lines, limits=LaneLimits(in_flight=8, finish_within=60.0))
     assert run.accounts == {Account.COPIED: run.drawn}
     assert len(paths.names()) == run.drawn == len(asked) == 8

@@ -24,7 +24,7 @@ from shared.gateway import Gateway
 from shared.migration import Location, Migration
 from shared.objects import LEFT_OUT
 from shared.partitions import DAY_PATTERN, LAYOUTS, LAYOUTS_VERSION
-from shared.verification import Day, Side, Verdict, digest_of
+from shared.verification import DayTotals, SideTotals, Verdict, digest_of
 
 ROOT = Path(__file__).parent.parent.parent
 NAMES = [
@@ -261,15 +261,17 @@ def test_a_certificate_about_nothing_proves_nothing(
 DAY, UNDATED = "2024-01-01", "undated"
 
 
-def side(objects: int, size: int, jsonl: int, empty: int, number: int) -> Side:
-    return Side(objects, size, jsonl, empty, digest_of([number]))
+def side(objects: int, size: int, jsonl: int, empty: int, number: int) -> SideTotals:
+    return SideTotals(objects, size, jsonl, empty, digest_of([number]))
 
 
-def written(found: Counter[Verdict], dated: tuple[Side, Side], undated: tuple[Side, Side]) -> dict[str, Any]:
+def written(
+    found: Counter[Verdict], dated: tuple[SideTotals, SideTotals], undated: tuple[SideTotals, SideTotals]
+) -> dict[str, Any]:
     """A certificate as the command writes it, of a day and what has none."""
     counts = DayCounts()
     for day, sides in ((date(2024, 1, 1), dated), (None, undated)):
-        counts.add_day(Day.of(day, *sides, {}))
+        counts.add_day(DayTotals.of(day, *sides, {}))
     migration = Migration(Location.parse("gs://legacy/a/"), Location.parse("gs://new/b/"))
     content: dict[str, Any] = json.loads(certificate(data_of(migration, counts), run_of(found)).to_bytes())
     return content

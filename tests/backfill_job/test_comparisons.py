@@ -20,7 +20,7 @@ from shared.objects import ObjectRef
 from shared.phase import Phase
 from shared.report.loading import read_status
 from shared.report.page import render_status
-from shared.state import ComparisonRecord, Kind
+from shared.state import ComparisonRecord, EntryKind
 from shared.verification import latest_verification_ref
 
 NAMES = tuple(f"qpi_answers_202401{day:02}/user_id_1.jsonl" for day in range(1, 21))
@@ -237,9 +237,11 @@ def test_each_command_that_compares_everything_records_it(paths: Paths, commands
         ended = commands.run(command, *arguments)
         assert (ended.code, ended.err) == (0, "")
         entries = [
-            each for each in commands.state.history[before:] if each.kind in {Kind.COMPARING, Kind.COMPARED}
+            each
+            for each in commands.state.history[before:]
+            if each.kind in {EntryKind.COMPARING, EntryKind.COMPARED}
         ]
-        assert [each.kind for each in entries] == [Kind.COMPARING, Kind.COMPARED] * times
+        assert [each.kind for each in entries] == [EntryKind.COMPARING, EntryKind.COMPARED] * times
         assert all(
             found.compared == 3 and found.equal
             for found in filter(None, (each.comparison for each in entries))
@@ -302,7 +304,9 @@ def test_a_comparison_of_a_part_and_one_that_is_not_to_be_recorded_are_not(
         ("migrate",),
     ):
         assert commands.run(command, *arguments).code == 0
-    assert not [each for each in commands.state.history if each.kind in {Kind.COMPARING, Kind.COMPARED}]
+    assert not [
+        each for each in commands.state.history if each.kind in {EntryKind.COMPARING, EntryKind.COMPARED}
+    ]
 
 
 def test_nothing_is_recorded_for_a_pair_that_has_not_begun(paths: Paths, commands: Commands) -> None:
@@ -335,8 +339,10 @@ def test_the_tasks_of_one_execution_record_one_comparison(
     environ = {**os.environ, "STORAGE_EMULATOR_HOST": paths.server.url}
     done = subprocess.run(line, env=environ, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (done.returncode, without_log(done.stderr)) == (0, "")
-    entries = [each for each in commands.state.history if each.kind in {Kind.COMPARING, Kind.COMPARED}]
-    assert [each.kind for each in entries] == [Kind.COMPARING, Kind.COMPARED]
+    entries = [
+        each for each in commands.state.history if each.kind in {EntryKind.COMPARING, EntryKind.COMPARED}
+    ]
+    assert [each.kind for each in entries] == [EntryKind.COMPARING, EntryKind.COMPARED]
     assert (newest(commands).compared, newest(commands).equal) == (20, True)
     assert commands.state.in_this_phase(newest(commands))
     assert check(commands)["standing"] == "PASS"
@@ -504,7 +510,7 @@ def test_the_newest_is_the_one_that_began_last_in_whichever_order_they_ended(
     state = commands.state
     first, second = state.comparisons
     swapped = [replace(entry, before="") for entry in state.history]
-    ends = [number for number, entry in enumerate(swapped) if entry.kind is Kind.COMPARED]
+    ends = [number for number, entry in enumerate(swapped) if entry.kind is EntryKind.COMPARED]
     swapped[ends[0]], swapped[ends[1]] = swapped[ends[1]], swapped[ends[0]]
     history = replace(state, history=())
     for entry in swapped:

@@ -20,9 +20,16 @@ from msgspec import to_builtins
 from testing_http import HASTY, answering, http
 from testing_paths import Paths
 
-from backfill_job.contents.check import EXAMPLES_OF_A_KIND, Scope, Side, Tally, check_contents, merged
+from backfill_job.contents.check import (
+    EXAMPLES_OF_A_KIND,
+    ContentsScope,
+    ContentsTally,
+    ProblemSide,
+    check_contents,
+    merged_contents,
+)
 from backfill_job.contents.lines import Bounds, LineProblem
-from backfill_job.contents.reader import Limits, Unpacking, read_back
+from backfill_job.contents.reader import ReadLimits, Unpacking, read_back
 from backfill_job.contents.rows import ProblemKind
 from backfill_job.copying.diff import DiffLine, merge_pages
 from backfill_job.run.stopping import Stop
@@ -41,13 +48,13 @@ from shared.gcs.api import AsyncApi, RetryPolicy
 from shared.gcs.listing import list_pages
 from shared.json_io import convert
 from shared.objects import Metadata, ObjectRef, ObjectState
-from shared.verification import Contents, Example, Problem, Severity
+from shared.verification import ContentsFound, Example, Problem, Severity
 
 GET = "storage.objects.get"
 DAY = "qpi_answers_20240101/"
 USER = DAY + "user_id_1.jsonl"
 SWIFT = RetryPolicy(deadline=HANGS, initial=0.001, maximum=0.01)
-ALL = Scope.parse("all")
+ALL = ContentsScope.parse("all")
 
 
 def row(user: str = "1", **fields: Any) -> bytes:
@@ -83,7 +90,7 @@ class Run:
     def destination(self) -> Any:
         return self.paths.migration.destination
 
-    def check(self, pairs: list[DiffLine] | None = None, **options: Any) -> Contents:
+    def check(self, pairs: list[DiffLine] | None = None, **options: Any) -> ContentsFound:
         """Check what is listed now, or what was listed before."""
         given_pairs = self.pairs() if pairs is None else pairs
         self.paths.server.reset_stats()
@@ -92,7 +99,7 @@ class Run:
             for begin in range(0, len(given_pairs), 7):
                 yield iter(given_pairs[begin : begin + 7])
 
-        async def once() -> Contents:
+        async def once() -> ContentsFound:
             source = options.pop("batches", None) or batches()
             retry = options.pop("retry", SWIFT)
             make = options.pop("api", AsyncApi)
@@ -112,15 +119,15 @@ def run(paths: Paths) -> Run:
     return Run(paths)
 
 
-def problems_of(check: Contents, side: Side) -> Mapping[str, Problem]:
-    return check.source_problems if side is Side.SOURCE else check.migration_problems
+def problems_of(check: ContentsFound, side: ProblemSide) -> Mapping[str, Problem]:
+    return check.source_problems if side is ProblemSide.SOURCE else check.migration_problems
 
 
-def names(check: Contents, side: Side) -> dict[str, int]:
+def names(check: ContentsFound, side: ProblemSide) -> dict[str, int]:
     return {kind: affected.objects for kind, affected in problems_of(check, side).items()}
 
 
-def errors(check: Contents, side: Side) -> int:
+def errors(check: ContentsFound, side: ProblemSide) -> int:
     """Objects that are not known to load."""
     return sum(problem.objects for problem in problems_of(check, side).values() if not problem.loads)
 
@@ -153,11 +160,11 @@ def test_what_is_wrong_with_equal_objects_is_the_source_s_problem(run: Run) -> N
     run.both(DAY + "user_id_2.jsonl", b"cut {")
     run.both(DAY + "user_id_3.jsonl", b"")
     found = run.check()
-    assert names(found, Side.SOURCE) == {"unknown_field": 1, "not_json": 1, "empty": 1}
-    assert names(found, Side.MIGRATION) == {}
+    assert names(found, ProblemSide.SOURCE) == {"unknown_field": 1, "not_json": 1, "empty": 1}
+    assert names(found, ProblemSide.MIGRATION) == {}
     assert not found.clean
-    assert errors(found, Side.SOURCE) == 2
-    assert errors(found, Side.MIGRATION) == 0
+    assert errors(found, ProblemSide.SOURCE) == 2
+    assert errors(found, ProblemSide.MIGRATION) == 0
     assert found.examples[0] == Example(USER, "source", 1, "unknown_field", "'extra'")
     assert run.reads() == 2
 
@@ -182,8 +189,8 @@ def test_of_objects_that_differ_only_what_the_destination_has_more_is_the_migrat
     run.paths.put(USER, source, side="source")
     run.paths.put(USER, destination, side="destination")
     found = run.check()
-    assert names(found, Side.SOURCE) == of_source
-    assert names(found, Side.MIGRATION) == of_migration
+    assert names(found, ProblemSide.SOURCE) == of_source
+    assert names(found, ProblemSide.MIGRATION) == of_migration
     assert found.bytes == len(source) + len(destination)
     assert found.objects == 1
     if len(destination) == 2 * len(source):  # of the two bad rows the second is new
@@ -196,7 +203,7 @@ def test_objects_that_differ_in_metadata_only_are_read_once(run: Run) -> None:
     """Their bytes are the same."""
     run.paths.put(USER, BAD, side="source")
     run.paths.put(USER, BAD, side="destination", content_language="fr")
-    assert names(run.check(), Side.SOURCE) == {"unknown_field": 1}
+    assert names(run.check(), ProblemSide.SOURCE) == {"unknown_field": 1}
     assert run.reads() == 1
 
 
@@ -222,7 +229,7 @@ def test_what_is_left_behind_is_not_read(run: Run) -> None:
 def test_nothing_is_read_when_nothing_is_asked_for(run: Run) -> None:
     """``--contents none``."""
     run.both(USER, BAD)
-    found = run.check(scope=Scope.parse("none"))
+    found = run.check(scope=ContentsScope.parse("none"))
     assert (found.mode, found.objects, run.reads()) == ("none", 0, 0)
 
 
@@ -231,7 +238,7 @@ def test_a_sample_is_the_same_for_everybody(run: Run) -> None:
     for number in range(60):
         run.both(f"{DAY}user_id_{number}.jsonl", BAD)
     for scope, wanted in (("sample:30", 20), ("sample:30", 20), ("all", 60)):
-        found = run.check(scope=Scope.parse(scope))
+        found = run.check(scope=ContentsScope.parse(scope))
         assert found.objects == run.reads() == wanted  # of these 60 names, for ever
 
 
@@ -240,14 +247,14 @@ def test_a_smaller_sample_is_part_of_a_larger_one(relatives: list[str], draw: st
     """So that more can be looked at without looking at other things."""
     percents = st.decimals("0.001", "100", places=3)
     small, large = sorted((draw.draw(percents), draw.draw(percents)))
-    assert all(Scope(large).takes(name) for name in relatives if Scope(small).takes(name))
+    assert all(ContentsScope(large).takes(name) for name in relatives if ContentsScope(small).takes(name))
 
 
 def test_a_sample_has_the_size_that_was_asked_for() -> None:
     """Within what chance allows."""
     relatives = [f"{DAY}user_id_{number}.jsonl" for number in range(20_000)]
     for percent in ("0.5", "10", "99"):
-        taken = sum(Scope.parse(f"sample:{percent}").takes(name) for name in relatives)
+        taken = sum(ContentsScope.parse(f"sample:{percent}").takes(name) for name in relatives)
         assert abs(taken - 200 * Decimal(percent)) < 4 * (200 * Decimal(percent)).sqrt()
 
 
@@ -257,7 +264,7 @@ def test_a_sample_has_the_size_that_was_asked_for() -> None:
 )  # fmt: skip
 def test_a_scope_is_read_and_written(text: str, expected: str) -> None:
     """As the command line gives it, and as reports have it."""
-    assert str(Scope.parse(text)) == expected
+    assert str(ContentsScope.parse(text)) == expected
 
 
 @pytest.mark.parametrize(
@@ -267,7 +274,7 @@ def test_a_scope_is_read_and_written(text: str, expected: str) -> None:
 def test_what_is_no_scope_is_refused(text: str) -> None:
     """With a line that says what is wanted."""
     with pytest.raises(UsageError, match="none, all, or sample:P"):
-        Scope.parse(text)
+        ContentsScope.parse(text)
 
 
 def test_an_object_that_was_overwritten_or_deleted_meanwhile_is_changed(run: Run) -> None:
@@ -374,7 +381,7 @@ def test_a_stop_ends_the_check_even_when_every_request_hangs(run: Run) -> None:
             return b""
 
     with pytest.raises(Interrupted, match="SIGTERM"):
-        run.check(stop=stop, api=Hanging, limits=Limits(in_flight=1))
+        run.check(stop=stop, api=Hanging, limits=ReadLimits(in_flight=1))
 
 
 def test_no_more_is_under_way_than_allowed(run: Run) -> None:
@@ -398,7 +405,7 @@ def test_no_more_is_under_way_than_allowed(run: Run) -> None:
             finally:
                 now[kind] -= 1
 
-    limits = Limits(in_flight=6, large=500, large_in_flight=2, piece=500)
+    limits = ReadLimits(in_flight=6, large=500, large_in_flight=2, piece=500)
     found = run.check(api=Counting, limits=limits)
     assert found.rows == 15 + 15 * 20
     assert most["small"] <= 6
@@ -418,7 +425,7 @@ def test_a_large_object_s_pieces_are_of_one_version(run: Run) -> None:
                 await asyncio.to_thread(run.paths.put, USER, row("2") * 50, side="destination")
             return data
 
-    found = run.check(listed, api=Overtaken, limits=Limits(piece=100))
+    found = run.check(listed, api=Overtaken, limits=ReadLimits(piece=100))
     assert (found.changed, found.objects) == (1, 0)
 
 
@@ -438,8 +445,8 @@ def test_bytes_without_the_listed_checksum_are_the_migration_s_problem(run: Run)
         destination=pair.destination._replace(crc32c=other, md5=None),
     )
     found = run.check([lying])
-    assert names(found, Side.MIGRATION) == {"unknown_field": 1, "not_as_listed": 1}
-    assert names(found, Side.SOURCE) == {}
+    assert names(found, ProblemSide.MIGRATION) == {"unknown_field": 1, "not_as_listed": 1}
+    assert names(found, ProblemSide.SOURCE) == {}
     assert not found.clean
     assert run.reads() == 2
 
@@ -534,8 +541,8 @@ def test_packed_objects_are_read_as_stored_and_unpacked(
 ) -> None:
     """The checksum is of the packed bytes; a load opens what is gzip and nothing else."""
     run.both(USER, data, content_encoding=encoding)
-    found = run.check(limits=Limits(piece=100, unpacked=50_000))
-    assert set(names(found, Side.SOURCE)) - {"duplicate_user"} == expected
+    found = run.check(limits=ReadLimits(piece=100, unpacked=50_000))
+    assert set(names(found, ProblemSide.SOURCE)) - {"duplicate_user"} == expected
     assert found.migration_problems == {}
     assert found.bytes == len(data)
 
@@ -543,8 +550,8 @@ def test_packed_objects_are_read_as_stored_and_unpacked(
 def test_a_line_too_long_leaves_no_clean_verdict(run: Run) -> None:
     """It was not judged."""
     run.both(USER, row(user="x" * 5000) + row())
-    found = run.check(limits=Limits(piece=100, bounds=Bounds(line=1000)))
-    assert names(found, Side.SOURCE) == {"line_too_long": 1}
+    found = run.check(limits=ReadLimits(piece=100, bounds=Bounds(line=1000)))
+    assert names(found, ProblemSide.SOURCE) == {"line_too_long": 1}
     assert found.rows == 2
     assert not found.clean
 
@@ -612,7 +619,7 @@ KINDS = st.sampled_from([ProblemKind.NOT_JSON, ProblemKind.COERCED, ProblemKind.
 BOOKINGS = st.lists(
     st.tuples(
         st.text("ab", max_size=4),
-        st.sampled_from(Side),
+        st.sampled_from(ProblemSide),
         st.dictionaries(KINDS, st.integers(1, 9), max_size=2),
         st.integers(0, 3),
     ),
@@ -620,8 +627,8 @@ BOOKINGS = st.lists(
 )
 
 
-def tallied(bookings: Iterable[Any], seconds: float = 1.0) -> Contents:
-    tally = Tally()
+def tallied(bookings: Iterable[Any], seconds: float = 1.0) -> ContentsFound:
+    tally = ContentsTally()
     for name, side, counts, line in bookings:
         tally.checked(2, 10)
         if line == 1:
@@ -637,12 +644,12 @@ def test_parts_add_up_to_the_whole_in_any_order(bookings: list[Any], cut: int, d
     whole = tallied(bookings, 2.0)
     shuffled = dice.sample(bookings, len(bookings))
     one, other = tallied(shuffled[:cut]), tallied(shuffled[cut:])
-    travelled = convert(Contents, json.loads(json.dumps(to_builtins(other))))
-    assert merged([one, travelled]) == merged([travelled, one]) == whole
+    travelled = convert(ContentsFound, json.loads(json.dumps(to_builtins(other))))
+    assert merged_contents([one, travelled]) == merged_contents([travelled, one]) == whole
     assert all(
         sum((example.side, example.kind) == (side.value, kind.value) for example in whole.examples)
         <= EXAMPLES_OF_A_KIND
-        for side in Side
+        for side in ProblemSide
         for kind in ProblemKind
     )
 
@@ -651,9 +658,9 @@ def test_a_result_says_how_many_objects_and_lines_have_a_problem_and_how_bad_it_
     """The form that reports and the certificate have."""
     found = tallied(
         [
-            ("b", Side.SOURCE, {ProblemKind.COERCED: 3}, 1),
-            ("c", Side.SOURCE, {ProblemKind.EMPTY: 1}, 0),
-            ("a", Side.MIGRATION, {ProblemKind.TRUNCATED: 1}, 4),
+            ("b", ProblemSide.SOURCE, {ProblemKind.COERCED: 3}, 1),
+            ("c", ProblemSide.SOURCE, {ProblemKind.EMPTY: 1}, 0),
+            ("a", ProblemSide.MIGRATION, {ProblemKind.TRUNCATED: 1}, 4),
         ],
         0.5,
     )
@@ -681,8 +688,8 @@ def test_a_result_says_how_many_objects_and_lines_have_a_problem_and_how_bad_it_
 
 def test_warnings_leave_a_result_clean() -> None:
     """What loads is fine, however odd; what was not judged is not known to load."""
-    assert tallied([("a", Side.SOURCE, {ProblemKind.NULL_ARRAY: 1}, 1)]).clean
-    for side in Side:
+    assert tallied([("a", ProblemSide.SOURCE, {ProblemKind.NULL_ARRAY: 1}, 1)]).clean
+    for side in ProblemSide:
         unknown = tallied([("a", side, {ProblemKind.COERCED: 1}, 1)])
         assert (unknown.clean, errors(unknown, side)) == (False, 1)
     assert tallied([]).clean
@@ -691,24 +698,24 @@ def test_warnings_leave_a_result_clean() -> None:
 def test_results_of_different_questions_do_not_add_up() -> None:
     """A sample and the whole are not parts of one thing."""
     with pytest.raises(ValueError, match="do not add up"):
-        merged([tallied([]), Tally().result("sample:5", 1.0)])
+        merged_contents([tallied([]), ContentsTally().result("sample:5", 1.0)])
 
 
 @pytest.mark.parametrize("damage", [lambda it: it.pop("mode"), lambda it: it.update(examples=[{"a": 1}]), lambda it: it.update(source_problems={"x": {}})])  # fmt: skip
 def test_what_is_no_result_is_not_read_as_one(damage: Callable[[dict[str, Any]], object]) -> None:
     """Another version of this program may have written it."""
-    resource = to_builtins(tallied([("a", Side.SOURCE, {ProblemKind.EMPTY: 1}, 0)]))
+    resource = to_builtins(tallied([("a", ProblemSide.SOURCE, {ProblemKind.EMPTY: 1}, 0)]))
     damage(resource)
     with pytest.raises(ValueError, match=r"mode|examples|source_problems"):
-        convert(Contents, resource)
+        convert(ContentsFound, resource)
 
 
 def test_a_kind_of_problem_that_is_not_known_is_not_added_up() -> None:
     """Another version of this program may have written it."""
-    resource = to_builtins(tallied([("a", Side.SOURCE, {ProblemKind.EMPTY: 1}, 0)]))
+    resource = to_builtins(tallied([("a", ProblemSide.SOURCE, {ProblemKind.EMPTY: 1}, 0)]))
     resource["source_problems"]["new_kind"] = resource["source_problems"].pop("empty")
     with pytest.raises(KeyError, match="new_kind"):
-        merged([convert(Contents, resource)])
+        merged_contents([convert(ContentsFound, resource)])
 
 
 def test_a_problem_of_the_source_s_is_not_shown_as_the_migration_s(run: Run) -> None:
@@ -716,18 +723,20 @@ def test_a_problem_of_the_source_s_is_not_shown_as_the_migration_s(run: Run) -> 
     run.paths.put(USER, BAD + row("2"), side="source")
     run.paths.put(USER, row("2") + BAD + b"{", side="destination")
     found = run.check()
-    (kind,) = names(found, Side.MIGRATION)
+    (kind,) = names(found, ProblemSide.MIGRATION)
     assert kind != "unknown_field"
     assert [(it.kind, it.line) for it in found.examples if it.side == "migration"] == [(kind, 3)]
-    assert names(found, Side.SOURCE) == {"unknown_field": 1}
+    assert names(found, ProblemSide.SOURCE) == {"unknown_field": 1}
 
 
 def test_of_each_kind_and_side_the_first_few_names_are_shown_and_all_are_counted() -> None:
     """In the order of the names, and no more than a person reads."""
     names_of = [f"user_id_{number}.jsonl" for number in range(EXAMPLES_OF_A_KIND + 2)]
-    bookings = [(name, side, {ProblemKind.NOT_JSON: 2}, 3) for name in reversed(names_of) for side in Side]
+    bookings = [
+        (name, side, {ProblemKind.NOT_JSON: 2}, 3) for name in reversed(names_of) for side in ProblemSide
+    ]
     found = tallied(bookings)
-    for side in Side:
+    for side in ProblemSide:
         shown = [example.name for example in found.examples if example.side == side.value]
         assert shown == names_of[:EXAMPLES_OF_A_KIND]
         assert problems_of(found, side) == {
@@ -744,4 +753,4 @@ def test_an_object_is_large_by_its_size_or_because_it_may_be_packed(
 ) -> None:
     """What it unpacks to is not known before it is read."""
     state = ObjectState(USER, 1, 1, size, None, None, "", "", Metadata(content_encoding=encoding))
-    assert Limits().is_large(state) is large
+    assert ReadLimits().is_large(state) is large

@@ -14,8 +14,8 @@ from test_import_test_duckdb import Held
 from testing_commands import run_command, where
 from testing_paths import Paths
 
-from backfill_job.contents.check import Scope, check_contents
-from backfill_job.contents.reader import Contents
+from backfill_job.contents.check import ContentsScope, check_contents
+from backfill_job.contents.reader import StoredBytes
 from backfill_job.copying.diff import DiffLine, merge_pages
 from backfill_job.import_test.compare import Loaded, NotLoadable
 from backfill_job.import_test.duckdb import EmbeddedEngine
@@ -105,7 +105,7 @@ KINDS = [
 
 def verdict_of_verify(data: bytes, encoding: str | None = None) -> str:
     """What the contents check says of an object's bytes, as `read_back` gives them to it."""
-    contents = Contents(state_of(data, encoding))
+    contents = StoredBytes(state_of(data, encoding))
     for _ in contents.take(data):
         pass
     report = contents.report()
@@ -261,7 +261,9 @@ def verified(paths: Paths, days: Iterable[str]) -> dict[str, str]:
                 async def batches(wanted: str = day) -> AsyncGenerator[list[DiffLine], None]:
                     yield [pair for pair in pairs if wanted in pair.relative]
 
-                found = await check_contents(batches(), api, paths.migration, Scope.parse("all"), stop=Stop())
+                found = await check_contents(
+                    batches(), api, paths.migration, ContentsScope.parse("all"), stop=Stop()
+                )
                 assert found.objects == 1
                 severities = {problem.severity for problem in found.source_problems.values()}
                 assert found.clean is (severities <= {Severity.WARNING})

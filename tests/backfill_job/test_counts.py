@@ -12,9 +12,7 @@ from backfill_job.copying.compare import Compared
 from backfill_job.copying.counts import COPY, Account, Counts
 from backfill_job.copying.diff import Work
 from backfill_job.copying.result import RunResult
-from backfill_job.deletion.records import DELETION
-from backfill_job.deletion.records import Outcome as LineOutcome
-from backfill_job.deletion.records import summary as deletion_summary
+from backfill_job.deletion.records import DELETION, LineOutcome, deletion_summary
 from backfill_job.run.command import ExitCode
 from backfill_job.run.failures import Failure
 from shared.errors import Cause

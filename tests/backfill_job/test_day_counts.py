@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backfill_job.copying.diff import DiffLine, judge
+from backfill_job.copying.diff import DiffLine, judge_sides
 from backfill_job.verify.day_counts import DayCounts, LagCounts, line_digest
 from shared.migration import Environment, qpi_exports
 from shared.objects import Metadata, ObjectState, parse_time
 from shared.partitions import answers_folder
-from shared.verification import NO_OBJECTS, Side
+from shared.verification import NO_OBJECTS, SideTotals
 
 MIGRATION = qpi_exports(Environment.DEV)
 DAY = date(2024, 1, 1)
@@ -34,7 +34,7 @@ names = st.one_of(
     st.text(st.characters(exclude_categories=["Cs"]), max_size=8),
 )
 pairs = st.builds(
-    lambda name, sizes, crcs: judge(
+    lambda name, sizes, crcs: judge_sides(
         name,
         *(None if size is None else state(name, size, crc) for size, crc in zip(sizes, crcs, strict=True)),
         MIGRATION,
@@ -72,7 +72,7 @@ def test_every_name_is_counted_once_on_each_side_that_has_it(diff: list[DiffLine
     assert sum(total.verdicts.values()) == len(kept)
     for side in ("source", "destination"):
         states = [getattr(pair, side) for pair in kept if getattr(pair, side) is not None]
-        found: Side = getattr(total, side)
+        found: SideTotals = getattr(total, side)
         assert (found.objects, found.bytes) == (len(states), sum(each.size for each in states))
 
 
@@ -105,7 +105,7 @@ def test_the_digest_is_what_its_definition_says() -> None:
     full, two = (replace(NO_OBJECTS, digest=f"{digest:064x}") for digest in (2**256 - 1, 2))
     assert (full + two).digest == f"{1:064x}"
     counted_twice = counted(
-        [judge("x", state("", 0), None, MIGRATION), judge("y", state("", 5), None, MIGRATION)]
+        [judge_sides("x", state("", 0), None, MIGRATION), judge_sides("y", state("", 5), None, MIGRATION)]
     )
     digests = line_digest("x", state("", 0)) + line_digest("y", state("", 5))
     assert counted_twice.total().source.digest == f"{digests % 2**256:064x}"

@@ -5,7 +5,7 @@ from datetime import date, timedelta
 
 from backfill_job.verify.day_counts import DayCounts
 from backfill_job.verify.day_warnings import day_warnings
-from shared.verification import NO_OBJECTS, Day
+from shared.verification import NO_OBJECTS, DayTotals
 
 TODAY = date(2024, 3, 10)
 
@@ -18,7 +18,7 @@ def days(counts: dict[str | None, tuple[int, int]], *, empty: int = 0, **more: o
             replace(NO_OBJECTS, objects=number, jsonl=number, empty_jsonl=min(empty, number))
             for number in (ours, theirs)
         )
-        counted.add_day(Day.of(day, source, destination, {}))
+        counted.add_day(DayTotals.of(day, source, destination, {}))
     return [
         f"{found.level.value} {found.kind} {found.day}: {found.text}"
         for found in day_warnings(counted, TODAY)

@@ -29,7 +29,7 @@ from shared.gateway import Gateway
 from shared.late_marks import mark_late_write
 from shared.phase import CACHE_SECONDS, Phase
 from shared.record import update
-from shared.state import Light, ReadersRecord, SeenPrincipal, State, Use
+from shared.state import Light, PrincipalUse, ReadersRecord, SeenPrincipal, State
 from shared.state_changes import Stamp, readers_seen
 
 NAMES = (day(1), day(1, 2), day(2), "README", "qpi_answers_20230101.jsonl")
@@ -265,7 +265,10 @@ def test_who_came_during_a_deletion_stops_its_resumption(scene: Scene) -> None:
 
     def seen(state: State) -> State:
         look = ReadersRecord(
-            now - timedelta(days=40), now - timedelta(days=40), now, (SeenPrincipal("x", Use.READ, 1, now),)
+            now - timedelta(days=40),
+            now - timedelta(days=40),
+            now,
+            (SeenPrincipal("x", PrincipalUse.READ, 1, now),),
         )
         return readers_seen(state, Stamp("look", "readers", now), look)
 

@@ -13,8 +13,8 @@ from testing_http import NAMES
 from testing_paths import Paths
 
 from backfill_job.deletion.delete import Deleter, Waiting
-from backfill_job.deletion.manifest import Line, line_of
-from backfill_job.deletion.records import LineResult, Outcome
+from backfill_job.deletion.manifest import ManifestLine, line_of
+from backfill_job.deletion.records import LineOutcome, LineResult
 from backfill_job.run.stopping import Stop
 from local_gcs.waiting import HANGS
 from shared.authority import Always, AuthoritySource
@@ -44,13 +44,13 @@ class Run:
             for side in ("source", "destination"):
                 self.paths.put(name, name.encode(), side=side, **attributes)
 
-    def lines(self) -> list[Line]:
+    def lines(self) -> list[ManifestLine]:
         """What a manifest would name now."""
         return [line_of(line) for line in self.paths.diff(self.gateway)]
 
     def settle(
         self,
-        lines: Sequence[Line] | None = None,
+        lines: Sequence[ManifestLine] | None = None,
         *,
         url: str = "",
         following: str = "",
@@ -61,7 +61,7 @@ class Run:
         return {result.line.name: result for result in results}
 
     async def _settled(
-        self, lines: Sequence[Line], url: str, following: str, retry: RetryPolicy
+        self, lines: Sequence[ManifestLine], url: str, following: str, retry: RetryPolicy
     ) -> list[LineResult]:
         async with AsyncApi(endpoint=url or self.paths.server.url, retry=retry) as api:
             waiting = Waiting(self.governor, retry, self.dice, asyncio.sleep, lambda: 0.0)
@@ -77,7 +77,7 @@ def run(paths: Paths, gateway: Gateway) -> Run:
     return Run(paths, gateway)
 
 
-def outcomes(results: dict[str, LineResult]) -> Counter[Outcome]:
+def outcomes(results: dict[str, LineResult]) -> Counter[LineOutcome]:
     return Counter(result.outcome for result in results.values())
 
 
@@ -89,7 +89,7 @@ def test_a_hundred_deletions_are_one_listing_and_one_batch(run: Run, paths: Path
     results = run.settle(lines)
     methods = {name: count["count"] for name, count in paths.server.stats()["methods"].items()}
     assert methods == {"storage.objects.list": 1, BATCH: 1, DELETE: len(NAMES)}
-    assert outcomes(results) == {Outcome.DELETED: len(NAMES)}
+    assert outcomes(results) == {LineOutcome.DELETED: len(NAMES)}
     assert (run.left(), paths.names()) == ([], before)
     assert run.governor.reserved == len(NAMES)
 
@@ -109,9 +109,9 @@ def test_what_was_overwritten_since_the_manifest_stays(run: Run, paths: Paths) -
     paths.put("c", b"c")
     results = run.settle(lines)
     assert {name: result.outcome for name, result in results.items()} == {
-        "a": Outcome.DELETED,
-        "b": Outcome.OVERWRITTEN_SINCE,
-        "c": Outcome.OVERWRITTEN_SINCE,
+        "a": LineOutcome.DELETED,
+        "b": LineOutcome.OVERWRITTEN_SINCE,
+        "c": LineOutcome.OVERWRITTEN_SINCE,
     }
     assert paths.read("b", side="source") == b"newer"
     assert run.left() == ["b", "c"]
@@ -135,7 +135,10 @@ def test_what_the_new_path_has_no_more_as_it_was_stays(run: Run, paths: Paths) -
     paths.put("b", b"b", side="destination")
     paths.delete("c", side="destination")
     results = run.settle(lines)
-    assert [results[name].outcome for name in "abcd"] == [*[Outcome.DESTINATION_CHANGED] * 3, Outcome.DELETED]
+    assert [results[name].outcome for name in "abcd"] == [
+        *[LineOutcome.DESTINATION_CHANGED] * 3,
+        LineOutcome.DELETED,
+    ]
     assert "nothing is there" in results["c"].detail
     assert run.left() == ["a", "b", "c"]
 
@@ -146,7 +149,7 @@ def test_what_is_gone_already_is_said_by_the_service(run: Run, paths: Paths) -> 
     lines = run.lines()
     paths.delete("a")
     paths.server.reset_stats()
-    assert outcomes(run.settle(lines)) == {Outcome.ALREADY_GONE: 1, Outcome.DELETED: 1}
+    assert outcomes(run.settle(lines)) == {LineOutcome.ALREADY_GONE: 1, LineOutcome.DELETED: 1}
     assert paths.requests(DELETE) == 2
 
 
@@ -159,13 +162,13 @@ def test_what_is_protected_stays(run: Run, paths: Paths, kind: str) -> None:
         bucket = paths.bucket("source")
         bucket.retention_period = 3600
         bucket.patch()
-        assert outcomes(run.settle()) == {Outcome.HELD: 2}
+        assert outcomes(run.settle()) == {LineOutcome.HELD: 2}
         assert run.left() == ["a", "b"]
         return
     setattr(blob, "temporary_hold" if kind == "temporary" else "event_based_hold", True)
     blob.patch()
     results = run.settle()
-    assert (results["a"].outcome, results["b"].outcome) == (Outcome.HELD, Outcome.DELETED)
+    assert (results["a"].outcome, results["b"].outcome) == (LineOutcome.HELD, LineOutcome.DELETED)
     assert "hold" in results["a"].detail
     assert run.left() == ["a"]
 
@@ -178,7 +181,7 @@ def test_a_part_that_fails_in_a_successful_batch_is_tried_again(run: Run, paths:
     rule = {"method": DELETE, "name_prefix": "QPI_exports/b", "count": 2, "status": status}
     paths.server.set_faults(rules=[rule])
     paths.server.reset_stats()
-    assert outcomes(run.settle(lines)) == {Outcome.DELETED: 3}
+    assert outcomes(run.settle(lines)) == {LineOutcome.DELETED: 3}
     assert run.left() == []
     assert paths.requests(DELETE) == 5
     assert run.governor.storms == (2 if status in {429, 503} else 0)
@@ -197,7 +200,9 @@ def test_each_repetition_may_wait_twice_as_long(run: Run, paths: Paths) -> None:
     run.both("a")
     lines = run.lines()
     paths.server.set_faults(rules=[{"method": DELETE, "count": 4, "status": 503}])
-    assert outcomes(run.settle(lines, retry=RetryPolicy(initial=0.5, maximum=3.0))) == {Outcome.DELETED: 1}
+    assert outcomes(run.settle(lines, retry=RetryPolicy(initial=0.5, maximum=3.0))) == {
+        LineOutcome.DELETED: 1
+    }
     assert longest == [0.5, 1.0, 2.0, 3.0]
 
 
@@ -208,7 +213,7 @@ def test_a_part_that_never_succeeds_is_a_failure(run: Run, paths: Paths) -> None
     rule = {"method": DELETE, "name_prefix": "QPI_exports/b", "count": None, "status": 503}
     paths.server.set_faults(rules=[rule])
     results = run.settle(lines, retry=RetryPolicy(deadline=0.0))
-    assert (results["a"].outcome, results["b"].outcome) == (Outcome.DELETED, Outcome.FAILED)
+    assert (results["a"].outcome, results["b"].outcome) == (LineOutcome.DELETED, LineOutcome.FAILED)
     assert "it may have been deleted all the same" in results["b"].detail
     assert run.left() == ["b"]
 
@@ -220,7 +225,7 @@ def test_a_batch_that_fails_as_a_whole_is_sent_again(run: Run, paths: Paths, sta
     lines = run.lines()
     paths.server.set_faults(rules=[{"method": BATCH, "count": 1, "status": status}])
     results = run.settle(lines)
-    assert outcomes(results) == {Outcome.DELETED: 2}
+    assert outcomes(results) == {LineOutcome.DELETED: 2}
     assert run.left() == []
 
 
@@ -233,7 +238,7 @@ def test_a_batch_whose_answer_is_lost_is_sent_again_and_its_deletions_count_as_s
     lines = run.lines()
     paths.server.set_faults(rules=[{"method": BATCH, "count": 1, "status": status}])
     results = run.settle(lines)
-    assert outcomes(results) == {Outcome.DELETED: 2}
+    assert outcomes(results) == {LineOutcome.DELETED: 2}
     assert all(result.answer_lost for result in results.values())
     assert run.left() == []
 
@@ -252,7 +257,10 @@ def test_a_retried_deletion_never_removes_a_newer_generation(run: Run, paths: Pa
 
     run.governor = Writing()
     results = run.settle(lines)
-    assert (results["a"].outcome, results["b"].outcome) == (Outcome.OVERWRITTEN_SINCE, Outcome.DELETED)
+    assert (results["a"].outcome, results["b"].outcome) == (
+        LineOutcome.OVERWRITTEN_SINCE,
+        LineOutcome.DELETED,
+    )
     assert paths.read("a", side="source") == b"newer"
 
 
@@ -275,7 +283,7 @@ def test_a_destination_that_changes_after_a_lost_answer_is_told_from_what_was_ke
 
     run.governor = Writing()
     result = run.settle(lines)["a"]
-    expected = Outcome.DELETED if later == "nothing" else Outcome.OVERWRITTEN_SINCE
+    expected = LineOutcome.DELETED if later == "nothing" else LineOutcome.OVERWRITTEN_SINCE
     assert (result.outcome, result.answer_lost) == (expected, later == "nothing")
 
 
@@ -292,7 +300,7 @@ def test_the_destination_is_looked_at_anew_before_every_try(run: Run, paths: Pat
             return super().reserve()
 
     run.governor = Writing()
-    assert run.settle(lines)["a"].outcome is Outcome.DESTINATION_CHANGED
+    assert run.settle(lines)["a"].outcome is LineOutcome.DESTINATION_CHANGED
     assert run.left() == ["a"]
 
 
@@ -311,7 +319,7 @@ def test_names_that_only_the_new_path_has_are_passed_by(run: Run, paths: Paths) 
     run.both("b", "y")
     lines = run.lines()
     paths.server.fill(paths.migration.destination.bucket, 2_500, prefix=paths.migration.destination.prefix)
-    assert outcomes(run.settle(lines)) == {Outcome.DELETED: 2}
+    assert outcomes(run.settle(lines)) == {LineOutcome.DELETED: 2}
 
 
 def test_a_phase_that_forbids_it_ends_it_and_nothing_more_is_deleted(run: Run, paths: Paths) -> None:
@@ -319,9 +327,9 @@ def test_a_phase_that_forbids_it_ends_it_and_nothing_more_is_deleted(run: Run, p
     run.both("a", "b")
     lines = run.lines()
     run.authority = UntilAnotherPhase(Authority.DESTINATION, 1)
-    assert outcomes(run.settle(lines[:1])) == {Outcome.DELETED: 1}
+    assert outcomes(run.settle(lines[:1])) == {LineOutcome.DELETED: 1}
     results = run.settle(lines[1:])
-    assert outcomes(results) == {Outcome.FAILED: 1}
+    assert outcomes(results) == {LineOutcome.FAILED: 1}
     assert results["b"].detail == "gs://new/_migration/state.json: the phase is another one now"
     assert run.left() == ["b"]
     assert run.deleter is not None
@@ -335,15 +343,15 @@ def test_a_missing_permission_ends_it_and_nothing_is_deleted(run: Run, paths: Pa
     lines = run.lines()
     paths.server.set_faults(rules=[{"method": DELETE, "count": None, "status": 403}])
     results = run.settle(lines)
-    assert outcomes(results) == {Outcome.FAILED: 2}
+    assert outcomes(results) == {LineOutcome.FAILED: 2}
     assert run.deleter is not None
     assert isinstance(run.deleter.error, PermissionDenied)
     assert run.left() == ["a", "b"]
     results = asyncio.run(_once_more(run, lines))
-    assert outcomes(results) == {Outcome.FAILED: 2}
+    assert outcomes(results) == {LineOutcome.FAILED: 2}
 
 
-async def _once_more(run: Run, lines: list[Line]) -> dict[str, LineResult]:
+async def _once_more(run: Run, lines: list[ManifestLine]) -> dict[str, LineResult]:
     assert run.deleter is not None
     return {result.line.name: result for result in await run.deleter.settle(lines, "")}
 
@@ -353,7 +361,7 @@ def test_a_new_path_that_cannot_be_listed_deletes_nothing(run: Run, paths: Paths
     run.both("a")
     lines = run.lines()
     paths.server.set_faults(rules=[{"method": "storage.objects.list", "count": None, "status": 403}])
-    assert outcomes(run.settle(lines)) == {Outcome.FAILED: 1}
+    assert outcomes(run.settle(lines)) == {LineOutcome.FAILED: 1}
     paths.server.clear_faults()
     assert run.left() == ["a"]
 
@@ -374,7 +382,7 @@ def test_a_bucket_that_is_gone_is_no_deletion(run: Run, paths: Paths) -> None:
             {**fault, "method": "storage.objects.list", "bucket": paths.migration.source.bucket},
         ]
     )
-    assert outcomes(run.settle(lines)) == {Outcome.FAILED: 1}
+    assert outcomes(run.settle(lines)) == {LineOutcome.FAILED: 1}
     assert run.deleter is not None
     assert isinstance(run.deleter.error, BucketNotFound)
 
@@ -385,7 +393,7 @@ def test_a_404_for_what_is_listed_is_a_failure(run: Run, paths: Paths) -> None:
     lines = run.lines()
     paths.server.set_faults(rules=[{"method": DELETE, "count": None, "status": 404, "message": "Not Found"}])
     result = run.settle(lines)["a"]
-    assert (result.outcome, "but it is listed" in result.detail) == (Outcome.FAILED, True)
+    assert (result.outcome, "but it is listed" in result.detail) == (LineOutcome.FAILED, True)
 
 
 @pytest.mark.parametrize("status", [404, 412, 400])
@@ -395,7 +403,7 @@ def test_a_batch_refused_as_a_whole_says_nothing_of_its_objects(run: Run, paths:
     lines = run.lines()
     paths.server.set_faults(rules=[{"method": BATCH, "count": None, "status": status}])
     results = run.settle(lines)
-    assert outcomes(results) == {Outcome.FAILED: 2}
+    assert outcomes(results) == {LineOutcome.FAILED: 2}
     assert "refused as a whole" in results["a"].detail
 
 
@@ -405,7 +413,7 @@ def test_somebody_who_stops_is_obeyed_before_the_batch(run: Run) -> None:
     lines = run.lines()
     run.stop.by = "SIGTERM"
     result = run.settle(lines)["a"]
-    assert (result.outcome, "stopped before" in result.detail) == (Outcome.FAILED, True)
+    assert (result.outcome, "stopped before" in result.detail) == (LineOutcome.FAILED, True)
     assert run.left() == ["a"]
 
 
@@ -453,7 +461,7 @@ def test_only_a_part_that_can_be_read_is_an_answer(run: Run, first: bytes, asked
         return answers.pop(0) if answers else multipart([(number, 204) for number in range(count)])
 
     results = asyncio.run(_against(run, lines, answer))
-    assert outcomes(results) == {Outcome.DELETED: 2}
+    assert outcomes(results) == {LineOutcome.DELETED: 2}
     assert sent == asked
 
 
@@ -461,7 +469,9 @@ def _json(text: str) -> bytes:
     return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(text), text.encode())
 
 
-async def _against(run: Run, lines: list[Line], answer: Callable[[str], bytes]) -> dict[str, LineResult]:
+async def _against(
+    run: Run, lines: list[ManifestLine], answer: Callable[[str], bytes]
+) -> dict[str, LineResult]:
     """Settle against a server of its own, which reads the bodies that batches have."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

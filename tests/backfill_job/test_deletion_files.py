@@ -10,7 +10,7 @@ import pytest
 from testing_deletion import Scene
 from testing_paths import Paths
 
-from backfill_job.deletion.manifest import Line, Manifest
+from backfill_job.deletion.manifest import Manifest, ManifestLine
 from backfill_job.deletion.manifest_store import (
     CloudLines,
     LinesFile,
@@ -31,8 +31,8 @@ from shared.objects import Metadata
 NAME = manifest_name("dev", datetime(2027, 1, 1, tzinfo=UTC))
 
 
-def line(number: int) -> Line:
-    return Line(f"n{number:05}", number + 1, 3, "AAAA==", None, "t", Metadata(), 9)
+def line(number: int) -> ManifestLine:
+    return ManifestLine(f"n{number:05}", number + 1, 3, "AAAA==", None, "t", Metadata(), 9)
 
 
 def written(paths: Paths, folder: Path, count: int = 2_500, late: tuple[int, ...] = ()) -> Manifest:
@@ -100,7 +100,7 @@ def test_both_places_hold_the_same_bytes_and_every_line_is_read_from_either(
         found = find_manifest(gateway, place)
         assert found.manifest == manifest
 
-        async def read(found: object = found) -> list[Line]:
+        async def read(found: object = found) -> list[ManifestLine]:
             async with AsyncApi(endpoint=paths.server.url) as api:
                 source = await found.lines(api, gateway)  # type: ignore[attr-defined]
                 return [each for number in range(3) for each in await read_lines(source, manifest, number)]

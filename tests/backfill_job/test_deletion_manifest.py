@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backfill_job.checks import Override
-from backfill_job.copying.diff import judge
+from backfill_job.copying.diff import judge_sides
 from backfill_job.deletion.manifest import (
     CHUNK_LINES,
     ChunkIndex,
-    Line,
     Manifest,
+    ManifestLine,
     chunk_lines,
     line_of,
     line_row,
@@ -36,7 +36,7 @@ metadata = st.builds(
     contexts=st.dictionaries(texts, texts, max_size=3),
 )
 lines = st.builds(
-    Line,
+    ManifestLine,
     texts.filter(lambda name: not name.endswith(".DS_Store")),
     st.integers(1, 2**63),
     st.integers(0, 2**50),
@@ -48,7 +48,7 @@ lines = st.builds(
 )
 
 
-def made(some: list[Line]) -> tuple[Manifest, bytes]:
+def made(some: list[ManifestLine]) -> tuple[Manifest, bytes]:
     """A manifest of these lines, and the lines' file."""
     index, data = ChunkIndex(), b""
     for line in some:
@@ -73,15 +73,15 @@ def made(some: list[Line]) -> tuple[Manifest, bytes]:
     return manifest, data
 
 
-def numbered(count: int) -> list[Line]:
+def numbered(count: int) -> list[ManifestLine]:
     return [
-        Line(f"{number:06}", number + 1, 3, "AAAA==", None, "t", Metadata("a/b"), 9)
+        ManifestLine(f"{number:06}", number + 1, 3, "AAAA==", None, "t", Metadata("a/b"), 9)
         for number in range(count)
     ]
 
 
 @given(st.lists(lines, min_size=1, max_size=30, unique_by=lambda line: line.name))
-def test_what_is_written_is_read(some: list[Line]) -> None:
+def test_what_is_written_is_read(some: list[ManifestLine]) -> None:
     """Whatever names, checksums and metadata hold; the same manifest is the same bytes."""
     some.sort(key=lambda line: line.name)
     manifest, data = made(some)
@@ -92,7 +92,7 @@ def test_what_is_written_is_read(some: list[Line]) -> None:
 
 
 @given(lines)
-def test_a_line_is_canonical_json(line: Line) -> None:
+def test_a_line_is_canonical_json(line: ManifestLine) -> None:
     """Keys sorted, no spaces, UTF-8: two people write the same."""
     row = line_row(line)
     canonical = json.dumps(json.loads(row), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
@@ -172,7 +172,7 @@ def test_a_damaged_or_foreign_head_is_refused_with_a_reason(contents: bytes, sai
     assert said in str(refused.value)
 
 
-def rebound(line: Line, **facts: object) -> tuple[Manifest, bytes]:
+def rebound(line: ManifestLine, **facts: object) -> tuple[Manifest, bytes]:
     """A manifest whose checksums fit a line that no program of ours would write."""
     content = {**json.loads(line_row(line)), **facts}
     row = json.dumps(content).encode() + b"\n"
@@ -233,5 +233,5 @@ def test_only_what_is_proven_equal_becomes_a_line(
 ) -> None:
     """Anything else is an error of the program, and ends the run."""
     with pytest.raises(ValueError, match="is not proven equal"):
-        line_of(judge("n", source, destination, MIGRATION))
-    assert line_of(judge("n", state(), state(generation=8), MIGRATION)).destination_generation == 8
+        line_of(judge_sides("n", source, destination, MIGRATION))
+    assert line_of(judge_sides("n", state(), state(generation=8), MIGRATION)).destination_generation == 8

@@ -22,7 +22,7 @@ import backfill_job.deletion.prepare
 import backfill_job.deletion.survey
 import shared.gcs.api
 from backfill_job.deletion.delete import Deleter
-from backfill_job.deletion.manifest import Line, Manifest
+from backfill_job.deletion.manifest import Manifest, ManifestLine
 from backfill_job.deletion.manifest_store import LinesSource, find_manifest, read_lines
 from shared.errors import ObjectNotFound
 from shared.gateway import Gateway
@@ -30,7 +30,7 @@ from shared.gcs.api import AsyncApi, PartAnswer, batch_body
 from shared.gcs.json_client import JsonClient
 from shared.gcs.listing import list_pages
 from shared.objects import ObjectState
-from shared.state import Begun, State
+from shared.state import BegunDeletion, State
 
 Patch = pytest.MonkeyPatch
 
@@ -85,7 +85,7 @@ def test_deleting_a_fresh_listing_instead_of_the_manifest_deletes_what_nobody_ve
     """What lies at the legacy path by then, whatever it is: how it went wrong the last time."""
     migration = scene.paths.migration
 
-    async def fresh(source: LinesSource, manifest: Manifest, number: int) -> list[Line]:
+    async def fresh(source: LinesSource, manifest: Manifest, number: int) -> list[ManifestLine]:
         lines = {line.name: line for line in await read_lines(source, manifest, number)}
         template = next(iter(lines.values()))
         async with AsyncApi(endpoint=scene.paths.server.url) as api:
@@ -193,9 +193,9 @@ def test_a_manifest_that_the_state_does_not_name_would_be_deleted_by(
 ) -> None:
     """The state's word left out: any file of the right form deletes."""
 
-    def everything(_: object) -> tuple[Begun, ...]:
+    def everything(_: object) -> tuple[BegunDeletion, ...]:
         found = find_manifest(scene.commands.gateway, str(scene.folder / "spoilt.json"))
-        return (Begun(found.manifest.name, found.sha256, found.manifest.objects),)
+        return (BegunDeletion(found.manifest.name, found.sha256, found.manifest.objects),)
 
     monkeypatch.setattr(State, "manifests", property(everything))
     caught(

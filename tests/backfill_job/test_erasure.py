@@ -12,7 +12,7 @@ from testing_deletion import Scene, day
 from testing_paths import Paths, json_lines
 
 from backfill_job.deletion.erasing import Means, erase
-from backfill_job.deletion.traces import Held, Place, Trace, Traces
+from backfill_job.deletion.traces import Held, Trace, TracePlace, Traces
 from mirror_function.event import EventKind, ObjectEvent
 from mirror_function.mirror import MirrorOutcome, mirror
 from mirror_function.settings import MirrorSettings
@@ -20,7 +20,7 @@ from shared.erasures import Erasures, name_digest
 from shared.errors import Contended
 from shared.objects import ObjectState
 from shared.phase import Phase, PhaseReader, state_ref
-from shared.state import Kind
+from shared.state import EntryKind
 
 HERS = "qpi_answers_20240101/user_id_7.jsonl"
 OTHER = "qpi_answers_20240101/user_id_77.jsonl"
@@ -132,7 +132,7 @@ def test_an_erasure_leaves_soft_deleted_versions_and_what_names_it(hers: Paths, 
     assert all(each["soft_deleted_until"] for each in done["traces"] if each["held"] == "soft_deleted")
     assert (hers.names(side="source"), hers.names()) == ([OTHER], [OTHER])
     entry = commands.state.history[-1]
-    assert (entry.kind, entry.by, entry.what) == (Kind.ERASURE, "Ada", "erasure of 1 name")
+    assert (entry.kind, entry.by, entry.what) == (EntryKind.ERASURE, "Ada", "erasure of 1 name")
     assert entry.erasure is not None
     assert entry.erasure.names == (name_digest(HERS),)
     assert b"user_id" not in (commands.gateway.read(state_ref(hers.migration)) or b"")
@@ -322,7 +322,7 @@ def test_a_name_that_is_being_written_is_not_erased_half_way(paths: Paths) -> No
         paths.put(HERS)
         state = paths.look(HERS, side="source")
         assert state is not None
-        return Traces((Trace(HERS, Place.LEGACY, paths.migration.source_ref(HERS), Held.LIVE, state),))
+        return Traces((Trace(HERS, TracePlace.LEGACY, paths.migration.source_ref(HERS), Held.LIVE, state),))
 
     def never(*_: Any) -> Any:
         raise AssertionError("nothing may be recorded or deleted")

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from testing_ramp import simulate
 
 from backfill_job.copying.diff import Work
-from backfill_job.dry_run.estimate import PRICES, Cost, Limit, compare, estimate
+from backfill_job.dry_run.estimate import PRICES, Cost, Limit, beside_actual, estimate
 
 COUNTS = st.integers(0, 10**10)
 WORKS = st.builds(Work, COUNTS, COUNTS, COUNTS, COUNTS, COUNTS)
@@ -228,7 +228,7 @@ def test_the_estimate_beside_what_it_came_to() -> None:
     """Operations, price and time are compared line by line, with how far the estimate was off."""
     found = estimate(copies(1_000), speed=100)
 
-    lines = compare(found, class_a=1_030, class_b=5, seconds=12.5)
+    lines = beside_actual(found, class_a=1_030, class_b=5, seconds=12.5)
 
     assert [str(line) for line in lines] == [
         "Class A operations: 1,006 estimated, 1,030 counted (+2.4 %)",
@@ -244,7 +244,7 @@ def test_what_was_expected_to_take_nothing_has_no_percentage() -> None:
     """Against an estimate of nothing there is no percentage, and no division by zero."""
     found = estimate(copies(0), speed=100)
 
-    assert str(compare(found, 4, 2, 1.0)[1]) == "Class B operations: 0 estimated, 2 counted"
+    assert str(beside_actual(found, 4, 2, 1.0)[1]) == "Class B operations: 0 estimated, 2 counted"
 
 
 @pytest.mark.parametrize(

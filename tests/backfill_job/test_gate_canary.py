@@ -15,7 +15,7 @@ from shared.errors import Interrupted
 from shared.gateway import Gateway
 from shared.migration import DEFAULT_EXCLUDES, Migration
 from shared.objects import Metadata, ObjectRef, ObjectState
-from shared.partitions import Kind, answers_folder, classify
+from shared.partitions import ObjectKind, answers_folder, classify
 
 NAME = canary_name("dev-20261120T120000Z", "00c0ffee")
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
@@ -252,5 +252,5 @@ def test_no_consumer_can_see_a_canary(run: str, day: date) -> None:
     assert not fnmatch(name, "qpi_answers_*")
     assert not fnmatch(name, "*.jsonl")
     what = classify(name, 50)
-    assert (what.kind, what.day, what.critical) == (Kind.UNKNOWN, None, False)
+    assert (what.kind, what.day, what.critical) == (ObjectKind.UNKNOWN, None, False)
     assert DEFAULT_EXCLUDES == (".DS_Store",)

@@ -18,8 +18,8 @@ from backfill_job.consumer import PRESET, read_consumer
 from backfill_job.copying.compare import Compared
 from backfill_job.copying.diff import DiffLine
 from backfill_job.gate.checks import (
-    Limits,
-    Presence,
+    DayFolder,
+    LagLimits,
     access_check,
     alive_check,
     dead_letters_check,
@@ -27,10 +27,10 @@ from backfill_job.gate.checks import (
     gate_signoffs_check,
     import_test_check,
     lag_check,
-    late_writes_check,
+    latest_verification_check,
     loaded_check,
+    no_late_writes_check,
     presence_check,
-    verification_check,
 )
 from backfill_job.gate.dead_letters import COUNT, DeadLetters, read_dead_letters
 from backfill_job.gate.evidence import read_verification_record
@@ -47,18 +47,18 @@ from shared.migration import Environment, Location, Migration, qpi_exports
 from shared.objects import Metadata, ObjectState
 from shared.operations import Operations
 from shared.phase import Phase
-from shared.report.next_steps import Target
+from shared.report.next_steps import CommandTarget
 from shared.state import Signatory, SignOff, State
 from shared.verification import (
     FORMAT,
     CertificateSums,
-    Day,
     DayState,
+    DayTotals,
     Lag,
     Level,
     Remark,
-    Side,
     Sides,
+    SideTotals,
     Verdict,
     Verification,
 )
@@ -67,13 +67,13 @@ NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 SECOND = timedelta(seconds=1)
 MIGRATION = Migration(Location("legacy", "QPI_exports/"), Location("new", "qpi_exports/"))
-TARGET = Target("custom", MIGRATION.source.uri, MIGRATION.destination.uri, MIGRATION.excludes)
-LIMITS = Limits()
+TARGET = CommandTarget("custom", MIGRATION.source.uri, MIGRATION.destination.uri, MIGRATION.excludes)
+LIMITS = LagLimits()
 LAG = Lag(NOW - HOUR, 10, (), 0.2, 0.3, 0.4, 0.5, 0)
 STATE = State(TARGET.source, TARGET.destination)
 CUT_OVER = replace(STATE, phase=Phase.CUT_OVER, since=NOW - 2 * HOUR)
 
-SIDE = Side(7, 7, 7, 0, "0" * 64)
+SIDE = SideTotals(7, 7, 7, 0, "0" * 64)
 VERIFICATION = Verification(
     format=FORMAT,
     run="r",
@@ -92,7 +92,7 @@ VERIFICATION = Verification(
     counts={**dict.fromkeys(Verdict, 0), Verdict.EQUAL: 7},
     totals=Sides(SIDE, SIDE),
     days=(),
-    undated=Day(source=SIDE, destination=SIDE, verdicts={Verdict.EQUAL: 7}, verdict=DayState.EQUAL),
+    undated=DayTotals(source=SIDE, destination=SIDE, verdicts={Verdict.EQUAL: 7}, verdict=DayState.EQUAL),
     remarks=(),
     not_kept=(),
     metadata_differences={},
@@ -107,8 +107,10 @@ VERIFICATION = Verification(
 # --- the verification -----------------------------------------------------------------------------------------
 
 
-def verified(target: Target = TARGET, **changes: Any) -> Standing:
-    check = verification_check(replace(VERIFICATION, **changes), target, NOW, LIMITS, phase=Phase.DUAL_WRITE)
+def verified(target: CommandTarget = TARGET, **changes: Any) -> Standing:
+    check = latest_verification_check(
+        replace(VERIFICATION, **changes), target, NOW, LIMITS, phase=Phase.DUAL_WRITE
+    )
     assert (check.standing is Standing.PASS) is (not check.next_step)
     return check.standing
 
@@ -149,19 +151,19 @@ def test_a_verification_that_is_less_than_that_fails(changes: dict[str, Any]) ->
 
 def test_no_verification_is_not_run() -> None:
     """And says what to type."""
-    check = verification_check(None, TARGET, NOW, LIMITS, phase=Phase.DUAL_WRITE)
+    check = latest_verification_check(None, TARGET, NOW, LIMITS, phase=Phase.DUAL_WRITE)
     assert (check.standing, "backfill_job verify" in check.next_step) == (Standing.NOT_RUN, True)
 
 
 def test_what_is_critical_or_differs_is_named() -> None:
     """The evidence says which."""
     critical = Remark(Level.CRITICAL, "mixed_prefix", None, "gs://new/QPI_exports/ holds objects")
-    check = verification_check(
+    check = latest_verification_check(
         replace(VERIFICATION, remarks=(critical,)), TARGET, NOW, LIMITS, phase=Phase.DUAL_WRITE
     )
     assert critical.text in check.evidence
     counts = {**VERIFICATION.counts, Verdict.MISSING: 3, Verdict.IN_FLIGHT: 1}
-    check = verification_check(
+    check = latest_verification_check(
         replace(VERIFICATION, clean=False, counts=counts), TARGET, NOW, LIMITS, phase=Phase.DUAL_WRITE
     )
     assert "3 missing, 1 in flight" in check.evidence
@@ -191,10 +193,10 @@ def verification_json() -> dict[str, Any]:
     return json.loads(json.dumps(found.to_json()))  # type: ignore[no-any-return]
 
 
-def verdict_on(content: Any, target: Target = TARGET) -> Standing:
+def verdict_on(content: Any, target: CommandTarget = TARGET) -> Standing:
     contents = content if isinstance(content, bytes) else json.dumps(content).encode()
     found = read_verification_record(contents, "it", target)
-    return verification_check(found, target, NOW, LIMITS, phase=Phase.DUAL_WRITE).standing
+    return latest_verification_check(found, target, NOW, LIMITS, phase=Phase.DUAL_WRITE).standing
 
 
 def test_a_report_as_it_is_written_passes(verification_json: dict[str, Any]) -> None:
@@ -482,7 +484,7 @@ def record(**changes: Any) -> dict[str, Any]:
     }
 
 
-def imported(content: Any, target: Target = TARGET) -> Check:
+def imported(content: Any, target: CommandTarget = TARGET) -> Check:
     return import_test_check(read_import_record(json.dumps(content).encode(), "it"), target, NOW, LIMITS)
 
 
@@ -694,7 +696,7 @@ def test_presence_names_the_trap(
 ) -> None:
     """Empty on the new path only: the DAG would end green without a row. A placeholder alone is no data."""
     check = presence_check(
-        Presence("gs://new/x/", *new), Presence("gs://legacy/x/", *legacy), TARGET, phase=Phase.DUAL_WRITE
+        DayFolder("gs://new/x/", *new), DayFolder("gs://legacy/x/", *legacy), TARGET, phase=Phase.DUAL_WRITE
     )
     assert (check.standing, says in check.evidence) == (standing, True)
 
@@ -703,14 +705,14 @@ def test_late_writes_are_shown_from_a_verification_since_the_cutover() -> None:
     """An earlier one says nothing of them, nor does none."""
     since = replace(VERIFICATION, started=NOW - HOUR)
     late = Remark(Level.WARNING, "late_writes", None, "2 objects were written on the legacy path")
-    assert late_writes_check(since, CUT_OVER, TARGET).standing is Standing.PASS
-    check = late_writes_check(replace(since, remarks=(late,)), CUT_OVER, TARGET)
+    assert no_late_writes_check(since, CUT_OVER, TARGET).standing is Standing.PASS
+    check = no_late_writes_check(replace(since, remarks=(late,)), CUT_OVER, TARGET)
     assert (check.standing, check.evidence) == (Standing.FAIL, late.text)
     assert (
-        late_writes_check(replace(since, started=NOW - 3 * HOUR), CUT_OVER, TARGET).standing
+        no_late_writes_check(replace(since, started=NOW - 3 * HOUR), CUT_OVER, TARGET).standing
         is Standing.NOT_RUN
     )
-    assert late_writes_check(None, CUT_OVER, TARGET).standing is Standing.NOT_RUN
+    assert no_late_writes_check(None, CUT_OVER, TARGET).standing is Standing.NOT_RUN
 
 
 # --- dead letters ---------------------------------------------------------------------------------------------
@@ -768,7 +770,7 @@ def test_an_empty_answer_of_pub_sub_proves_nothing_either(tmp_path: Path, text: 
 
 def test_another_environment_s_count_says_nothing_of_this_one(tmp_path: Path) -> None:
     """Neither that there are none nor that there are some; a name that nothing deployed may be this one's."""
-    target = Target.of(qpi_exports(Environment.PROD))
+    target = CommandTarget.of(qpi_exports(Environment.PROD))
     file = tmp_path / "letters.json"
     for name, standing in (
         ("qpi-exports-dead-letters-dev", Standing.NOT_RUN),
@@ -852,7 +854,7 @@ def test_anything_else_is_no_look_at_the_dead_letters(tmp_path: Path, text: str)
 
 
 LACKING = replace(VERIFICATION, clean=False, counts={**VERIFICATION.counts, Verdict.MISSING: 1})
-EMPTY, FULL = Presence("gs://new/x/", 0, loadable=False), Presence("gs://legacy/x/", 1, loadable=True)
+EMPTY, FULL = DayFolder("gs://new/x/", 0, loadable=False), DayFolder("gs://legacy/x/", 1, loadable=True)
 LATE = replace(VERIFICATION, remarks=(Remark(Level.WARNING, "late_writes", None, "somebody wrote"),))
 
 
@@ -871,12 +873,12 @@ def test_each_step_is_a_command_that_helps_in_its_phase(phase: Phase | None, com
     """After the cutover `migrate` replaces nothing on the new path; once the deletion began, no command copies anything."""
     letters = DeadLetters(1, ("'a'",), NOW)
     steps = [
-        verification_check(LACKING, TARGET, NOW, LIMITS, phase=phase).next_step,
+        latest_verification_check(LACKING, TARGET, NOW, LIMITS, phase=phase).next_step,
         presence_check(EMPTY, FULL, TARGET, phase=phase).next_step,
         dead_letters_check(letters, TARGET, NOW, LIMITS, phase=phase).next_step,
     ]
     if phase is not None and not phase.before_cutover:
-        steps.append(late_writes_check(LATE, replace(CUT_OVER, phase=phase), TARGET).next_step)
+        steps.append(no_late_writes_check(LATE, replace(CUT_OVER, phase=phase), TARGET).next_step)
     assert all(steps)
     for step in steps:
         assert ("migrate" in step, "cutover" in step) == ("migrate" in command, "cutover" in command), step
@@ -886,7 +888,7 @@ def test_each_step_is_a_command_that_helps_in_its_phase(phase: Phase | None, com
 def test_an_environment_s_dead_letters_are_named_as_they_are_deployed() -> None:
     """So that the command can be pasted; another pair's subscription has a name that nothing here knows."""
     migration = qpi_exports(Environment.STG)
-    for target, named in ((Target.of(migration), True), (TARGET, False)):
+    for target, named in ((CommandTarget.of(migration), True), (TARGET, False)):
         for found in (None, DeadLetters(1, (), NOW)):
             step = dead_letters_check(found, target, NOW, LIMITS, phase=Phase.DUAL_WRITE).next_step
             assert ("qpi-exports-dead-letters-stg" in step) is named

@@ -9,13 +9,13 @@ from rich.console import Console
 from backfill_job.import_test.compare import (
     Fingerprint,
     ImportDay,
-    Load,
+    ImportVerdict,
     Loaded,
     NameDifferences,
     NotJudged,
     NotLoadable,
-    Verdict,
-    compare,
+    PathLoad,
+    compare_day,
 )
 from backfill_job.import_test.results import Results, details, table_of
 from shared.errors import Interrupted
@@ -23,15 +23,15 @@ from shared.migration import Location, Migration
 
 ONE = Fingerprint("1" * 64)
 OTHER = Fingerprint("2" * 64)
-NOTHING = Load(0, 0, None)
-GOOD = Load(3, 3, Loaded(3, 2, ONE))
-UNKNOWN = Load(3, 3, NotJudged("gs://b/x.jsonl line 2: coerced: user_id: number where STRING is wanted"))
-BAD = Load(3, 3, NotLoadable("gs://b/x.jsonl line 2: wrong type: user_id: array where STRING is wanted"))
+NOTHING = PathLoad(0, 0, None)
+GOOD = PathLoad(3, 3, Loaded(3, 2, ONE))
+UNKNOWN = PathLoad(3, 3, NotJudged("gs://b/x.jsonl line 2: coerced: user_id: number where STRING is wanted"))
+BAD = PathLoad(3, 3, NotLoadable("gs://b/x.jsonl line 2: wrong type: user_id: array where STRING is wanted"))
 
 
-def day(legacy: Load, new: Load, names: NameDifferences = NameDifferences()) -> ImportDay:  # noqa: B008 -- frozen
+def day(legacy: PathLoad, new: PathLoad, names: NameDifferences = NameDifferences()) -> ImportDay:  # noqa: B008 -- frozen
     moment = datetime(2024, 2, 1, tzinfo=UTC)
-    return ImportDay(date(2024, 1, 31), compare(legacy, new), legacy, new, names, 1, moment)
+    return ImportDay(date(2024, 1, 31), compare_day(legacy, new), legacy, new, names, 1, moment)
 
 
 @pytest.mark.parametrize(
@@ -51,22 +51,22 @@ def day(legacy: Load, new: Load, names: NameDifferences = NameDifferences()) -> 
         (GOOD, UNKNOWN, "not_judged"),
         (UNKNOWN, UNKNOWN, "not_judged"),
         (GOOD, GOOD, "equal"),
-        (GOOD, Load(3, 3, Loaded(2, 2, ONE)), "differs"),
-        (GOOD, Load(3, 3, Loaded(3, 1, ONE)), "differs"),
-        (GOOD, Load(3, 3, Loaded(3, 2, OTHER)), "differs"),
-        (GOOD, Load(9, 4, Loaded(3, 2, ONE)), "equal"),
-        (Load(1, 1, Loaded(0, 0, ONE)), Load(1, 1, Loaded(0, 0, ONE)), "equal"),
+        (GOOD, PathLoad(3, 3, Loaded(2, 2, ONE)), "differs"),
+        (GOOD, PathLoad(3, 3, Loaded(3, 1, ONE)), "differs"),
+        (GOOD, PathLoad(3, 3, Loaded(3, 2, OTHER)), "differs"),
+        (GOOD, PathLoad(9, 4, Loaded(3, 2, ONE)), "equal"),
+        (PathLoad(1, 1, Loaded(0, 0, ONE)), PathLoad(1, 1, Loaded(0, 0, ONE)), "equal"),
     ],
 )
-def test_the_verdict_is_its_table_s(legacy: Load, new: Load, verdict: str) -> None:
+def test_the_verdict_is_its_table_s(legacy: PathLoad, new: PathLoad, verdict: str) -> None:
     """Equal is as many rows, as many users and the same fingerprint; how many objects hold them does not matter."""
-    assert compare(legacy, new).value == verdict
+    assert compare_day(legacy, new).value == verdict
 
 
 def test_fingerprints_of_different_definitions_are_never_compared() -> None:
     """That they differ would mean nothing, that they agree neither."""
     with pytest.raises(ValueError, match="cannot be compared"):
-        compare(GOOD, Load(3, 3, Loaded(3, 2, Fingerprint("1" * 64, "rows-0"))))
+        compare_day(GOOD, PathLoad(3, 3, Loaded(3, 2, Fingerprint("1" * 64, "rows-0"))))
 
 
 def test_only_equal_passes_and_absence_everywhere_where_allowed() -> None:
@@ -83,7 +83,7 @@ def test_only_equal_passes_and_absence_everywhere_where_allowed() -> None:
         assert day(legacy, new).passed(allow_empty=False) is passed
         assert day(legacy, new).passed(allow_empty=True) is passed_if_empty_allowed
     in_flight = ImportDay(
-        date(2024, 1, 31), Verdict.IN_FLIGHT, NOTHING, NOTHING, NameDifferences(), 4, datetime.now(UTC)
+        date(2024, 1, 31), ImportVerdict.IN_FLIGHT, NOTHING, NOTHING, NameDifferences(), 4, datetime.now(UTC)
     )
     assert not in_flight.passed(allow_empty=True)
 
@@ -100,10 +100,15 @@ def test_the_trap_is_called_by_its_name() -> None:
 
 def test_the_sentence_says_what_differs_and_on_which_side() -> None:
     """Rows before users before contents; the side that cannot be loaded, or both."""
-    assert "3 rows on the legacy path, 2 on the new one" in day(GOOD, Load(2, 2, Loaded(2, 2, ONE))).sentence
-    assert "2 users on the legacy path, 1 on the new one" in day(GOOD, Load(3, 3, Loaded(3, 1, ONE))).sentence
+    assert (
+        "3 rows on the legacy path, 2 on the new one" in day(GOOD, PathLoad(2, 2, Loaded(2, 2, ONE))).sentence
+    )
+    assert (
+        "2 users on the legacy path, 1 on the new one"
+        in day(GOOD, PathLoad(3, 3, Loaded(3, 1, ONE))).sentence
+    )
     names = NameDifferences(differing=1, extra=2)
-    assert day(GOOD, Load(3, 3, Loaded(3, 2, OTHER)), names).sentence == (
+    assert day(GOOD, PathLoad(3, 3, Loaded(3, 2, OTHER)), names).sentence == (
         "differs: as many rows on both sides (3), but not the same (files on the new path: 2 extra, 1 different)"
     )
     assert day(BAD, BAD).sentence.startswith("not loadable on both sides: gs://b/x.jsonl line 2:")
@@ -161,7 +166,7 @@ def test_the_screen_shows_one_figure_where_both_agree_and_both_where_not() -> No
     """A reader sees at a glance which figure differs."""
     console = Console(width=100, record=True, quiet=False, file=open("/dev/null", "w"))  # noqa: SIM115, PTH123
     with console.file:
-        console.print(table_of([day(GOOD, GOOD), day(GOOD, Load(3, 3, Loaded(3, 1, OTHER)))]))
+        console.print(table_of([day(GOOD, GOOD), day(GOOD, PathLoad(3, 3, Loaded(3, 1, OTHER)))]))
     headings, _, equal, differs = [
         line.split() for line in console.export_text().splitlines() if line.strip()
     ]

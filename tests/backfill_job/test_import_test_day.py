@@ -8,7 +8,7 @@ from test_import_test_duckdb import FOLDER, A, line
 from testing_paths import Paths
 
 from backfill_job.consumer import PRESET, read_consumer
-from backfill_job.import_test.compare import ImportDay, Loaded, NotLoadable, Verdict
+from backfill_job.import_test.compare import ImportDay, ImportVerdict, Loaded, NotLoadable
 from backfill_job.import_test.day import ATTEMPTS, Folder, try_day
 from backfill_job.import_test.duckdb import EmbeddedEngine
 from backfill_job.run.clock import Clock
@@ -100,7 +100,7 @@ def test_both_paths_are_loaded_and_compared(trial: Trial, paths: Paths) -> None:
     paths.put(FOLDER + "1.jsonl", line(B), side="destination")
     paths.put(FOLDER + "2.jsonl", line(A), side="destination")
     day = trial()
-    assert (day.verdict, day.attempts) == (Verdict.EQUAL, 1)
+    assert (day.verdict, day.attempts) == (ImportVerdict.EQUAL, 1)
     assert (day.legacy.objects, day.new.objects) == (1, 2)
     assert isinstance(day.new.outcome, Loaded)
     assert (day.new.outcome.rows, day.new.outcome.users) == (2, 2)
@@ -111,7 +111,7 @@ def test_each_path_is_asked_for_by_its_own_name(trial: Trial, paths: Paths) -> N
     paths.put(FOLDER + "a.jsonl", line(A))
     paths.bucket("destination").blob(f"QPI_exports/{FOLDER}a.jsonl").upload_from_string(line(A))
     day = trial()
-    assert day.verdict is Verdict.ABSENT
+    assert day.verdict is ImportVerdict.ABSENT
     assert day.sentence.startswith("absent on the new path, where the legacy path has 1 object:")
     assert (day.names.missing, day.names.examples) == (1, ("missing a.jsonl",))
 
@@ -122,7 +122,7 @@ def test_presence_is_any_object_and_loading_needs_a_file(trial: Trial, paths: Pa
     paths.put(FOLDER, b"", side="destination")
     paths.put(FOLDER + "a.JSONL", line(A), side="destination")
     day = trial()
-    assert day.verdict is Verdict.NOT_LOADABLE
+    assert day.verdict is ImportVerdict.NOT_LOADABLE
     assert (day.new.objects, day.new.files) == (2, 0)
     glob = f"{paths.migration.destination.uri}{FOLDER}*.jsonl"
     assert day.sentence == (
@@ -139,7 +139,7 @@ def test_the_names_that_disagree_are_counted_and_shown(trial: Trial, paths: Path
     paths.put(FOLDER + "notes.txt", b"x")
     paths.put(FOLDER + "new.jsonl", line(A), side="destination")
     day = trial()
-    assert day.verdict is Verdict.DIFFERS
+    assert day.verdict is ImportVerdict.DIFFERS
     expected = ("missing lost.jsonl", "extra new.jsonl", "different changed.jsonl")
     assert (day.names.missing, day.names.extra, day.names.differing) == (1, 1, 1)
     assert day.names.examples == expected
@@ -154,14 +154,14 @@ def test_a_folder_that_changes_during_the_load_is_tried_again(trial: Trial, path
     both(paths, "a.jsonl", line(A))
     waits: list[float] = []
     day = trial(lambda _: paths.put(FOLDER + "a.jsonl", line(A), side=side), at=1, pauses=waits.append)
-    assert (day.verdict, day.attempts, len(waits)) == (Verdict.EQUAL, 2, 1)
+    assert (day.verdict, day.attempts, len(waits)) == (ImportVerdict.EQUAL, 2, 1)
 
 
 def test_what_arrives_during_the_load_is_part_of_the_next_try(trial: Trial, paths: Paths) -> None:
     """The figures belong to one state of the folders, the last one seen."""
     both(paths, "a.jsonl", line(A))
     day = trial(lambda _: both(paths, "b.jsonl", line(B)), at=1)
-    assert (day.verdict, day.attempts) == (Verdict.EQUAL, 2)
+    assert (day.verdict, day.attempts) == (ImportVerdict.EQUAL, 2)
     assert isinstance(day.legacy.outcome, Loaded)
     assert day.legacy.outcome.rows == 2
 
@@ -171,7 +171,7 @@ def test_a_day_that_never_stands_still_is_in_flight(trial: Trial, paths: Paths) 
     both(paths, "a.jsonl", line(A))
     waits: list[float] = []
     day = trial(lambda _: paths.put(FOLDER + "a.jsonl", line(A)), at=2 * ATTEMPTS, pauses=waits.append)
-    assert (day.verdict, day.attempts, len(waits)) == (Verdict.IN_FLIGHT, ATTEMPTS, ATTEMPTS - 1)
+    assert (day.verdict, day.attempts, len(waits)) == (ImportVerdict.IN_FLIGHT, ATTEMPTS, ATTEMPTS - 1)
     assert day.sentence.startswith("in flight")
     assert not day.passed(allow_empty=True)
 
@@ -186,7 +186,7 @@ def test_what_was_deleted_while_it_was_read_is_tried_again(trial: Trial, paths: 
         paths.delete(FOLDER + "b.jsonl", side="destination")
 
     day = trial(delete, at=1)
-    assert (day.verdict, day.attempts, day.legacy.objects) == (Verdict.EQUAL, 2, 1)
+    assert (day.verdict, day.attempts, day.legacy.objects) == (ImportVerdict.EQUAL, 2, 1)
 
 
 def test_the_mirror_is_given_its_time(trial: Trial, paths: Paths) -> None:
@@ -194,7 +194,7 @@ def test_the_mirror_is_given_its_time(trial: Trial, paths: Paths) -> None:
     both(paths, "a.jsonl", line(A))
     paths.put(FOLDER + "b.jsonl", line(B))
     day = trial(grace=MINUTE, pauses=lambda _: paths.put(FOLDER + "b.jsonl", line(B), side="destination"))
-    assert (day.verdict, day.attempts) == (Verdict.EQUAL, 2)
+    assert (day.verdict, day.attempts) == (ImportVerdict.EQUAL, 2)
 
 
 @pytest.mark.parametrize("side", ["source", "destination"])
@@ -204,9 +204,9 @@ def test_what_does_not_arrive_in_time_is_in_flight_and_without_grace_a_differenc
     """A difference that is younger than the grace period is not proven, in either direction."""
     both(paths, "a.jsonl", line(A))
     paths.put(FOLDER + "b.jsonl", line(B), side=side)
-    assert trial(grace=MINUTE).verdict is Verdict.IN_FLIGHT
+    assert trial(grace=MINUTE).verdict is ImportVerdict.IN_FLIGHT
     settled = trial()
-    assert (settled.verdict, settled.attempts) == (Verdict.DIFFERS, 1)
+    assert (settled.verdict, settled.attempts) == (ImportVerdict.DIFFERS, 1)
 
 
 def test_an_old_difference_is_one_at_once_though_the_day_is_still_written(trial: Trial, paths: Paths) -> None:
@@ -217,15 +217,15 @@ def test_an_old_difference_is_one_at_once_though_the_day_is_still_written(trial:
     while written(paths, "young.jsonl") == older:  # times have their resolution
         both(paths, "young.jsonl", line(B))
     moment = older + MINUTE + timedelta(microseconds=1)
-    assert trial(grace=MINUTE, now=lambda: moment).verdict is Verdict.DIFFERS
-    assert trial(grace=MINUTE, now=lambda: older + MINUTE / 2).verdict is Verdict.IN_FLIGHT
+    assert trial(grace=MINUTE, now=lambda: moment).verdict is ImportVerdict.DIFFERS
+    assert trial(grace=MINUTE, now=lambda: older + MINUTE / 2).verdict is ImportVerdict.IN_FLIGHT
 
 
 def test_a_day_on_neither_path_is_absent_at_once(trial: Trial) -> None:
     """Nothing is loaded, and nothing is waited for."""
     waits: list[float] = []
     day = trial(grace=MINUTE, pauses=waits.append)
-    assert (day.verdict, day.attempts, waits) == (Verdict.ABSENT, 1, [])
+    assert (day.verdict, day.attempts, waits) == (ImportVerdict.ABSENT, 1, [])
     assert day.sentence.startswith("absent on both sides")
 
 

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from testing_paths import Paths
 
-from backfill_job.contents.reader import LIMITS, Limits
+from backfill_job.contents.reader import LIMITS, ReadLimits
 from backfill_job.import_test import duckdb as embedded
 from backfill_job.import_test.compare import Fingerprint, Loaded, NotJudged, NotLoadable, Outcome
 from backfill_job.import_test.day import Folder, read_folder
@@ -316,7 +316,7 @@ def test_what_is_read_ahead_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
         assert engine.load(held.folder, "t") == Loaded(80, 1, Fingerprint(by_hand([A] * 80)))
 
 
-def outcome_of(*objects: bytes, limits: Limits = LIMITS, encodings: Sequence[str | None] = ()) -> Outcome:
+def outcome_of(*objects: bytes, limits: ReadLimits = LIMITS, encodings: Sequence[str | None] = ()) -> Outcome:
     held = Held(objects, encodings)
     with EmbeddedEngine(held, readers=2, stop=Stop(), limits=limits) as engine:
         return engine.load(held.folder, "t")

@@ -15,7 +15,7 @@ from testing_paths import Paths
 from backfill_job.commands import PROGRAMS
 from shared.gateway import Gateway
 from shared.phase import Phase
-from shared.report.next_steps import Target, next_command, next_steps
+from shared.report.next_steps import CommandTarget, next_command, next_steps
 from shared.verification import Verification
 
 NOTHING = None
@@ -80,7 +80,9 @@ def test_every_command_that_is_printed_runs_in_its_phase(scene: Scene, phase: Ph
     state = scene.commands.state
     assert state.phase is phase
     migration = scene.paths.migration
-    target = Target(migration.label, migration.source.uri, migration.destination.uri, migration.excludes)
+    target = CommandTarget(
+        migration.label, migration.source.uri, migration.destination.uri, migration.excludes
+    )
     now = datetime.now(UTC)
     lines: set[str] = set()
     for file in FILES.values():
@@ -144,7 +146,7 @@ def test_the_runbook_answers_all_three_phases() -> None:
 )
 def test_one_command_is_next(phase: Phase | None, file: str, command: str) -> None:
     """The first that is not for trouble; where a person must act first, the verification that shows it."""
-    target = Target("dev", samples.SOURCE, samples.DESTINATION)
+    target = CommandTarget("dev", samples.SOURCE, samples.DESTINATION)
     content = FILES[file]
     found = None if content is None else samples.read(content)
     line = next_command(next_steps(phase, found, target), found, target)
@@ -154,7 +156,7 @@ def test_one_command_is_next(phase: Phase | None, file: str, command: str) -> No
 def test_what_is_for_trouble_is_never_next(scene: Scene) -> None:
     """After the cutover it is the deletion, and not the rollback; after the deletion nothing."""
     cut_over(scene)
-    target = Target.of(scene.paths.migration)
+    target = CommandTarget.of(scene.paths.migration)
     trouble, usual = next_steps(
         Phase.CUT_OVER, samples.read(FILES["clean"] or {}), target, state=scene.commands.state
     )[-2:]
@@ -165,7 +167,7 @@ def test_what_is_for_trouble_is_never_next(scene: Scene) -> None:
 
 def test_after_the_cutover_no_advice_runs_the_migration_or_moves_exports_away() -> None:
     """It would not overwrite, and what only the new path has is what writers wrote there."""
-    target = Target("dev", samples.SOURCE, samples.DESTINATION)
+    target = CommandTarget("dev", samples.SOURCE, samples.DESTINATION)
     for file in FILES.values():
         found = None if file is None else samples.read(file)
         for step in next_steps(Phase.CUT_OVER, found, target):
@@ -175,7 +177,7 @@ def test_after_the_cutover_no_advice_runs_the_migration_or_moves_exports_away() 
 
 def test_without_a_phase_no_command_depends_on_it() -> None:
     """A report whose phase is not known sends to the status, which knows it."""
-    target = Target("dev", samples.SOURCE, samples.DESTINATION)
+    target = CommandTarget("dev", samples.SOURCE, samples.DESTINATION)
     commands = {
         step.command.split()[3]
         for file in FILES.values()

@@ -12,7 +12,7 @@ from rich.console import Console
 from backfill_job.copying.diff import Work
 from backfill_job.dry_run.estimate import estimate, work_of
 from backfill_job.dry_run.inventory import Inventory
-from backfill_job.dry_run.plan import PlanLine, Step
+from backfill_job.dry_run.plan import PlanLine, PlanStep
 from backfill_job.dry_run.screen import render
 from shared.migration import Environment, Location, Migration, qpi_exports
 from shared.objects import Difference, Metadata, ObjectState
@@ -26,9 +26,11 @@ def an_object(relative: str, size: int, *keys: str) -> ObjectState:
     return ObjectState(relative, 1, 1, size, "crc", None, "", "", Metadata(custom=dict.fromkeys(keys, "1")))
 
 
-def a_line(step: Step, relative: str, size: int = 1_000, *because: Difference, note: str = "") -> PlanLine:
-    source = None if step is Step.EXTRA else an_object(relative, size)
-    there = step in {Step.EQUAL, Step.OVERWRITE, Step.CONFLICT, Step.EXTRA}
+def a_line(
+    step: PlanStep, relative: str, size: int = 1_000, *because: Difference, note: str = ""
+) -> PlanLine:
+    source = None if step is PlanStep.EXTRA else an_object(relative, size)
+    there = step in {PlanStep.EQUAL, PlanStep.OVERWRITE, PlanStep.CONFLICT, PlanStep.EXTRA}
     return PlanLine(relative, step, source, an_object(relative, size) if there else None, because, note)
 
 
@@ -60,10 +62,10 @@ def test_a_first_run_at_a_glance() -> None:
     """Where nothing is at the destination yet, the overview is these lines."""
     lines = printed(
         [
-            a_line(Step.COPY, "", 0),
-            a_line(Step.EXCLUDED, ".DS_Store", 6_148),
-            *(a_line(Step.COPY, f"{JANUARY}/user_id_{n}.jsonl") for n in range(1_500)),
-            a_line(Step.COPY, f"{FEBRUARY}/user_id_1.jsonl", 600),
+            a_line(PlanStep.COPY, "", 0),
+            a_line(PlanStep.EXCLUDED, ".DS_Store", 6_148),
+            *(a_line(PlanStep.COPY, f"{JANUARY}/user_id_{n}.jsonl") for n in range(1_500)),
+            a_line(PlanStep.COPY, f"{FEBRUARY}/user_id_1.jsonl", 600),
         ]
     )
 
@@ -134,11 +136,11 @@ def test_what_would_be_replaced_comes_first_in_a_box() -> None:
     """Overwrites, conflicts and impossible names are named with their reasons in a box before any figure."""
     lines = printed(
         [
-            a_line(Step.EQUAL, "a"),
-            a_line(Step.OVERWRITE, f"{JANUARY}/user_id_1.jsonl", 9, Difference.SIZE, Difference.CRC32C),
-            a_line(Step.OVERWRITE, f"{JANUARY}/user_id_2.jsonl", 9, Difference.CONTENT_TYPE),
-            a_line(Step.CONFLICT, f"{JANUARY}/user_id_3.jsonl", 9, Difference.MD5),
-            a_line(Step.IMPOSSIBLE, "b", 9, note="its name would be too long"),
+            a_line(PlanStep.EQUAL, "a"),
+            a_line(PlanStep.OVERWRITE, f"{JANUARY}/user_id_1.jsonl", 9, Difference.SIZE, Difference.CRC32C),
+            a_line(PlanStep.OVERWRITE, f"{JANUARY}/user_id_2.jsonl", 9, Difference.CONTENT_TYPE),
+            a_line(PlanStep.CONFLICT, f"{JANUARY}/user_id_3.jsonl", 9, Difference.MD5),
+            a_line(PlanStep.IMPOSSIBLE, "b", 9, note="its name would be too long"),
         ],
         names=1,
     )
@@ -170,7 +172,7 @@ def test_what_would_be_replaced_comes_first_in_a_box() -> None:
 def test_a_large_migration_is_told_how_many_tasks_are_worth_it() -> None:
     """Where one task would take long, the overview names a number of tasks and both times."""
     found = Inventory(TODAY)
-    found.add(a_line(Step.COPY, f"{JANUARY}/user_id_1.jsonl"))
+    found.add(a_line(PlanStep.COPY, f"{JANUARY}/user_id_1.jsonl"))
     costs = estimate(Work(5_000_000, 0, 5_000_000, 0, 10**9), speed=500)
     screen = StringIO()
 
@@ -190,12 +192,12 @@ def test_gaps_futures_and_impossible_dates() -> None:
     """Stretches of missing days, days without JSONL, days after today and dates of no calendar each have their line."""
     lines = printed(
         [
-            a_line(Step.COPY, "qpi_answers_20240110.jsonl"),
-            a_line(Step.COPY, "qpi_answers_20240112/", 0),
-            a_line(Step.COPY, "qpi_answers_20240114.jsonl"),
-            a_line(Step.COPY, "qpi_answers_20240116.jsonl"),
-            a_line(Step.COPY, "qpi_answers_20240231.jsonl"),
-            a_line(Step.COPY, "qpi_answers_20240302.jsonl"),
+            a_line(PlanStep.COPY, "qpi_answers_20240110.jsonl"),
+            a_line(PlanStep.COPY, "qpi_answers_20240112/", 0),
+            a_line(PlanStep.COPY, "qpi_answers_20240114.jsonl"),
+            a_line(PlanStep.COPY, "qpi_answers_20240116.jsonl"),
+            a_line(PlanStep.COPY, "qpi_answers_20240231.jsonl"),
+            a_line(PlanStep.COPY, "qpi_answers_20240302.jsonl"),
         ]
     )
 
@@ -209,7 +211,7 @@ def test_gaps_futures_and_impossible_dates() -> None:
 
 def test_no_gap_is_said_too() -> None:
     """Days without a gap are confirmed, not passed over."""
-    lines = printed([a_line(Step.COPY, "qpi_answers_20240110.jsonl")])
+    lines = printed([a_line(PlanStep.COPY, "qpi_answers_20240110.jsonl")])
 
     assert section(lines, "Gaps") == ["  No day is missing between 2024-01-10 and 2024-01-10."]
 
@@ -219,8 +221,8 @@ def test_strays_reserved_keys_and_extras() -> None:
     stamped = an_object("x", 1, "goog-reserved-file-mtime")
     lines = printed(
         [
-            PlanLine(f"{JANUARY}/copy of x.jsonl", Step.EQUAL, an_object("x", 1), stamped),
-            a_line(Step.EXTRA, "left over", 5),
+            PlanLine(f"{JANUARY}/copy of x.jsonl", PlanStep.EQUAL, an_object("x", 1), stamped),
+            a_line(PlanStep.EXTRA, "left over", 5),
         ]
     )
 
@@ -240,7 +242,7 @@ def test_another_pair_is_shown_by_folder() -> None:
     """Where nothing is QPI data, folders and types describe it, few names are shown, and no month is invented."""
     pair = Migration(Location.parse("gs://one/photos/"), Location.parse("gs://two/photos/"))
 
-    lines = printed((a_line(Step.COPY, f"{n % 30:02}/{n:03}.jpg") for n in range(300)), pair)
+    lines = printed((a_line(PlanStep.COPY, f"{n % 30:02}/{n:03}.jpg") for n in range(300)), pair)
 
     assert section(lines, "Date partitions") == ["  None: no name has a date where QPI exports have it."]
     outside = section(lines, "Outside every known layout: 300 objects")
@@ -261,7 +263,7 @@ def test_another_pair_is_shown_by_folder() -> None:
     ("lines", "expected"),
     [
         ([], ""),
-        ([a_line(Step.EXTRA, "x"), a_line(Step.EXTRA, "y")], " The destination holds 2 objects."),
+        ([a_line(PlanStep.EXTRA, "x"), a_line(PlanStep.EXTRA, "y")], " The destination holds 2 objects."),
     ],
 )
 def test_an_empty_source_is_one_clear_sentence(lines: list[PlanLine], expected: str) -> None:
@@ -274,7 +276,7 @@ def test_an_empty_source_is_one_clear_sentence(lines: list[PlanLine], expected: 
 
 def test_everything_excluded_is_still_shown() -> None:
     """A source of nothing but excluded objects has a headline and its excluded names."""
-    lines = printed([a_line(Step.EXCLUDED, ".DS_Store", 6)])
+    lines = printed([a_line(PlanStep.EXCLUDED, ".DS_Store", 6)])
 
     assert "  excluded                   1     6 B" in lines
     assert "Sizes" not in lines
@@ -295,11 +297,11 @@ NASTY = [
 
 
 @pytest.mark.parametrize("terminal", [False, True])
-@pytest.mark.parametrize("step", [Step.OVERWRITE, Step.EXTRA, Step.COPY])
-def test_names_do_nothing_to_the_screen(step: Step, *, terminal: bool) -> None:
+@pytest.mark.parametrize("step", [PlanStep.OVERWRITE, PlanStep.EXTRA, PlanStep.COPY])
+def test_names_do_nothing_to_the_screen(step: PlanStep, *, terminal: bool) -> None:
     """Markup, emoji codes, control and direction characters in names are printed as text, wherever names appear."""
     # One of a day, so that all the names outside the layouts are shown.
-    names = [a_line(Step.COPY, f"{JANUARY}.jsonl"), *(a_line(step, name) for name in NASTY)]
+    names = [a_line(PlanStep.COPY, f"{JANUARY}.jsonl"), *(a_line(step, name) for name in NASTY)]
 
     lines = "\n".join(printed(names, terminal=terminal))
 
@@ -314,7 +316,9 @@ def test_excluded_names_and_keys_do_nothing_either() -> None:
     key = "goog-reserved-[bold]\x1b[31m"
     there = an_object("x", 1, key)
 
-    lines = "\n".join(printed([PlanLine("x", Step.EQUAL, there, there), a_line(Step.EXCLUDED, "[red]\x1b")]))
+    lines = "\n".join(
+        printed([PlanLine("x", PlanStep.EQUAL, there, there), a_line(PlanStep.EXCLUDED, "[red]\x1b")])
+    )
 
     assert shown(key) in lines
     assert shown("[red]\x1b") in lines
@@ -323,14 +327,14 @@ def test_excluded_names_and_keys_do_nothing_either() -> None:
 
 def test_a_long_name_is_shown_in_full() -> None:
     """A name of a thousand characters is folded, never cut."""
-    lines = printed([a_line(Step.OVERWRITE, "x" * 1_000)])
+    lines = printed([a_line(PlanStep.OVERWRITE, "x" * 1_000)])
 
     assert sum(line.count("x") for line in lines if line.startswith("┃") and set(line) <= set("┃ x")) == 1_000
 
 
 def test_plain_without_a_terminal() -> None:
     """Without a terminal there is no control sequence; with one, the box is coloured and says the same."""
-    lines = [a_line(Step.OVERWRITE, "x", 9, Difference.SIZE)]
+    lines = [a_line(PlanStep.OVERWRITE, "x", 9, Difference.SIZE)]
     plain, coloured = "\n".join(printed(lines)), "\n".join(printed(lines, terminal=True))
 
     assert "\x1b" not in plain

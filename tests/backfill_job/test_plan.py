@@ -1,6 +1,6 @@
 """The plan, as lines a person can check."""
 
-from backfill_job.copying.diff import judge
+from backfill_job.copying.diff import judge_sides
 from backfill_job.dry_run.plan import plan
 from shared.decision import Authority
 from shared.migration import Environment, Location, Migration, qpi_exports
@@ -13,12 +13,12 @@ TYPED = S._replace(generation=12, metadata=Metadata("text/plain"))
 MIGRATION = qpi_exports(Environment.DEV)
 
 LINES = [
-    judge(".DS_Store", S, None, MIGRATION),
-    judge("a.jsonl", S, None, MIGRATION),
-    judge("b.jsonl", S, S._replace(generation=12), MIGRATION),
-    judge("c.jsonl", S, OTHER, MIGRATION),
-    judge("d.jsonl", S, TYPED, MIGRATION),
-    judge("e.jsonl", None, S, MIGRATION),
+    judge_sides(".DS_Store", S, None, MIGRATION),
+    judge_sides("a.jsonl", S, None, MIGRATION),
+    judge_sides("b.jsonl", S, S._replace(generation=12), MIGRATION),
+    judge_sides("c.jsonl", S, OTHER, MIGRATION),
+    judge_sides("d.jsonl", S, TYPED, MIGRATION),
+    judge_sides("e.jsonl", None, S, MIGRATION),
 ]
 
 
@@ -52,7 +52,7 @@ def test_the_plan_after_the_cutover() -> None:
 
 def test_a_copy_without_md5_that_is_older_than_its_source_is_planned_by_the_phase() -> None:
     """It is copied again while the source wins; else nothing is copied, and its bytes have to be compared."""
-    unproven = [judge("b.jsonl", S._replace(md5=None), S, MIGRATION)]
+    unproven = [judge_sides("b.jsonl", S._replace(md5=None), S, MIGRATION)]
     why = "b.jsonl (crc32c alone, and older than the source)"
     for authority, step in (
         (Authority.SOURCE, "overwrite"),
@@ -65,6 +65,6 @@ def test_a_copy_without_md5_that_is_older_than_its_source_is_planned_by_the_phas
 def test_a_name_too_long_for_the_destination_is_planned_as_impossible() -> None:
     """The dry run says it before the execution stumbles over it."""
     migration = Migration(Location.parse("gs://bucket/a/"), Location.parse("gs://other/longer/"))
-    (line,) = plan([judge("x" * 1020, S, None, migration)], migration, Authority.SOURCE)
+    (line,) = plan([judge_sides("x" * 1020, S, None, migration)], migration, Authority.SOURCE)
     assert line.step.value == "impossible"
     assert "1027 bytes, 1024 are allowed" in line.note

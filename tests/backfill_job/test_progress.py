@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from backfill_job.copying.progress import Reading, said_of, showing
+from backfill_job.copying.progress import ProgressCounts, said_of, showing
 
 
 class Work:
@@ -18,8 +18,8 @@ class Work:
         self.told: list[dict[str, Any]] = []
         self.screen = io.StringIO()
 
-    def read(self) -> Reading:
-        return Reading(self.done + 5, self.done, {"copied": self.done})
+    def read(self) -> ProgressCounts:
+        return ProgressCounts(self.done + 5, self.done, {"copied": self.done})
 
     def go(self, *steps: float) -> None:
         """An object after each of these pauses, and a pause in the end."""
@@ -78,12 +78,13 @@ def test_the_bar_says_how_much_how_fast_and_how_long(
     done: int, total: int | None, elapsed: float, said: str
 ) -> None:
     """Never more than all of it."""
-    assert said_of(Reading(done, done, {}), total, elapsed) == said
+    assert said_of(ProgressCounts(done, done, {}), total, elapsed) == said
 
 
 def test_the_bar_says_how_many_bytes_where_they_are_known() -> None:
     """Those that were written or deleted; a comparison moves none."""
     assert (
-        said_of(Reading(20, 20, {"bytes": 3 * 1_024**2}), 40, 10.0) == "20 of 40, 3.0 MiB, 2.0/s, 10 s left"
+        said_of(ProgressCounts(20, 20, {"bytes": 3 * 1_024**2}), 40, 10.0)
+        == "20 of 40, 3.0 MiB, 2.0/s, 10 s left"
     )
-    assert said_of(Reading(20, 20, {"bytes": 0}), None, 10.0) == "20, 2.0/s, 10 s so far"
+    assert said_of(ProgressCounts(20, 20, {"bytes": 0}), None, 10.0) == "20, 2.0/s, 10 s so far"

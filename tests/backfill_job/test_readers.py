@@ -22,8 +22,8 @@ from demo.data import AIRFLOW, JOB, PERSON, PROJECT, Audit, a_fortnight, written
 from shared.errors import UsageError
 from shared.migration import Environment, qpi_exports
 from shared.phase import Phase
-from shared.report.next_steps import Target
-from shared.state import Kind, ReadersRecord, SeenPrincipal, State, Use
+from shared.report.next_steps import CommandTarget
+from shared.state import EntryKind, PrincipalUse, ReadersRecord, SeenPrincipal, State
 from shared.state_changes import MAX_PRINCIPAL, MAX_PRINCIPALS, Stamp, begun, readers_seen, with_phase
 
 NOON = datetime(2026, 11, 28, 12, tzinfo=UTC)
@@ -432,7 +432,7 @@ def test_the_gate_wants_each_principal_acknowledged_by_name(recorded: Recorded) 
     assert ended.code == 0
     entry = recorded.commands.state.history[-1]
     assert (entry.kind, entry.by, entry.principal, entry.note) == (
-        Kind.READER_ACKNOWLEDGED,
+        EntryKind.READER_ACKNOWLEDGED,
         "Bob",
         PERSON,
         "switches",
@@ -562,11 +562,11 @@ def test_the_deletion_looks_at_the_whole_soak(
 ) -> None:
     """Three weeks after the cutover, with a soak of seven days."""
     days = [NOON - timedelta(days=ago) for ago in (20, proven, seen or 0)]
-    used = () if seen is None else (SeenPrincipal(AIRFLOW, Use.WRITE, 3, days[2]),)
+    used = () if seen is None else (SeenPrincipal(AIRFLOW, PrincipalUse.WRITE, 3, days[2]),)
     state = begun(State.initial(DEV), Phase.DUAL_WRITE, Stamp("begun", "Ada", days[0]))
     state = with_phase(state, Phase.CUT_OVER, Stamp("cut over", "Ada", days[0]))
     state = readers_seen(state, Stamp("look", "readers", NOON), ReadersRecord(days[1], days[1], NOON, used))
-    check = readers_check(state, Target.of(DEV), NOON, audit_log="", soak=timedelta(days=7))
+    check = readers_check(state, CommandTarget.of(DEV), NOON, audit_log="", soak=timedelta(days=7))
     assert (check.standing.value, said in check.evidence) == (standing, True), check
 
 

@@ -9,7 +9,7 @@ from testing_paths import Paths
 from testing_references import write_tree
 
 from shared.phase import Phase
-from shared.state import Kind, Site
+from shared.state import EntryKind, Site
 from shared.state_changes import MAX_SITES
 
 SETTINGS = """SHARED = "{source}"
@@ -64,7 +64,7 @@ def test_a_reader_that_is_gone_is_not_clean_until_a_person_accepts_it(
     assert ended.code == 0
     last = commands.state.history[-1]
     assert (last.kind, last.by, last.note, last.sites) == (
-        Kind.SITES_ACCEPTED,
+        EntryKind.SITES_ACCEPTED,
         "Ada",
         "retired",
         (Site("nightly.py", "LOAD", "load"),),

@@ -15,7 +15,7 @@ from backfill_job.run.stopping import Stop
 from backfill_job.smoke import trial
 from backfill_job.smoke.clients import Exchanges
 from backfill_job.smoke.probes import Asked, Bench
-from backfill_job.smoke.trial import RELIANCES, Group
+from backfill_job.smoke.trial import RELIANCES, TrialGroup
 from shared.migration import Location
 
 NEEDS = (
@@ -61,7 +61,7 @@ def test_nothing_is_found_and_nothing_is_left(
     text = (tmp_path / "wire.json").read_text()
     for secret in (paths.migration.destination.bucket, "_migration/", "user_id", "Bearer", "spoilt"):
         assert secret not in text, secret
-    for group in Group:
+    for group in TrialGroup:
         assert f"PASS     wire: {group.value}:"[:80] in ended.out.replace("\n         ", " ")
     assert max(map(len, ended.out.splitlines())) <= 80 + len(str(tmp_path))
 
@@ -93,7 +93,7 @@ def test_a_deviation_is_found(paths: Paths, deviation: Deviation, monkeypatch: p
     at = paths.migration.own_ref("smoke", "x", "")
     with deviating(paths.server.url, deviation) as url:
         monkeypatch.setenv("STORAGE_EMULATOR_HOST", url)
-        way = trial.Way({"STORAGE_EMULATOR_HOST": url}, "")
+        way = trial.TrialConnection({"STORAGE_EMULATOR_HOST": url}, "")
         found = trial.try_wire(
             way, Location(at.bucket, at.name), soft_delete=True, versioned=False, stop=Stop()
         )

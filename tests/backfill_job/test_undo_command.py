@@ -15,13 +15,13 @@ from testing_paths import Paths
 
 from backfill_job.commands.undo import COMMAND
 from backfill_job.copying.governor import NullGovernor
-from backfill_job.deletion.manifest import Line
+from backfill_job.deletion.manifest import ManifestLine
 from backfill_job.deletion.manifest_store import find_manifest
 from backfill_job.run.phase_change import NotFinished, PhaseAfter
 from backfill_job.run.stopping import Stop
-from backfill_job.undo.options import RestoreOption, Way
+from backfill_job.undo.options import RestoreOption, RestoreWay
 from backfill_job.undo.restore import Restored, Restorer, Undo, UndoOutcome, UndoResult
-from backfill_job.undo.screen import next_steps
+from backfill_job.undo.screen import phase_meaning
 from shared.authority import Always
 from shared.decision import Authority
 from shared.errors import (
@@ -506,7 +506,7 @@ def test_that_soft_deleted_objects_cannot_be_listed_is_said(
 
 def test_a_bucket_that_is_gone_is_not_read_as_an_absent_legacy_object(paths: Paths) -> None:
     """After a failed precondition the legacy object is looked at; a 404 of its bucket ends the undo."""
-    line = Line("a", 7, 0, "AAAAAA==", None, "", Metadata(), 8)
+    line = ManifestLine("a", 7, 0, "AAAAAA==", None, "", Metadata(), 8)
     gone = {"status": 404, "count": None, "message": "The specified bucket does not exist."}
     paths.server.set_faults(
         rules=[
@@ -519,7 +519,7 @@ def test_a_bucket_that_is_gone_is_not_read_as_an_absent_legacy_object(paths: Pat
     async def restored() -> tuple[Restored, StorageError | None]:
         async with AsyncApi(endpoint=paths.server.url) as api:
             restorer = Restorer(api, paths.migration, Pacing(), ANY_PHASE)
-            ended = await restorer.bring_back(RestoreOption(line, Way.SOFT_DELETE, "", False, None))
+            ended = await restorer.bring_back(RestoreOption(line, RestoreWay.SOFT_DELETE, "", False, None))
             return ended, restorer.error
 
     ended, error = asyncio.run(restored())
@@ -585,8 +585,8 @@ def test_an_undo_in_another_phase_says_the_phase_that_holds(scene: Scene) -> Non
     migration, result = scene.paths.migration, UndoResult()
     result.counts.add(UndoOutcome.RESTORED)
     same = PhaseAfter(Phase.ROLLED_BACK, Phase.ROLLED_BACK)
-    assert next_steps(same, result, migration) == ["The phase is rolled_back, as before."]
-    (other,) = next_steps(PhaseAfter(Phase.ROLLED_BACK, Phase.CUT_OVER), result, migration)
+    assert phase_meaning(same, result, migration) == ["The phase is rolled_back, as before."]
+    (other,) = phase_meaning(PhaseAfter(Phase.ROLLED_BACK, Phase.CUT_OVER), result, migration)
     assert other.startswith("The phase was rolled_back, and is cut_over now: another command changed it.")
     assert other.endswith("1 object came back.")
 

@@ -4,13 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backfill_job.deletion.manifest import Line
-from backfill_job.undo.options import Way, restore_option
+from backfill_job.deletion.manifest import ManifestLine
+from backfill_job.undo.options import RestoreWay, restore_option
 from shared.gcs.listing import HeldVersion
 from shared.objects import Metadata, ObjectState, same
 
 UNTIL = "2027-01-08T00:00:00.000Z"
-LINE = Line("n", 7, 3, "AAAA==", None, "t", Metadata("a/b"), 9)
+LINE = ManifestLine("n", 7, 3, "AAAA==", None, "t", Metadata("a/b"), 9)
 SAME = LINE.state._replace(generation=70, created="later")
 OTHER = SAME._replace(crc32c="BBBB==")
 RETYPED = SAME._replace(metadata=Metadata("x/y"))
@@ -20,29 +20,29 @@ HELD, ODD = HeldVersion(LINE.state, until=UNTIL), HeldVersion(OTHER, until=UNTIL
 @pytest.mark.parametrize(
     ("legacy", "shelf", "new", "way"),
     [
-        (SAME, HELD, SAME, Way.THERE),
-        (SAME, None, None, Way.THERE),
-        (OTHER, HELD, SAME, Way.OCCUPIED),
-        (RETYPED, None, SAME, Way.OCCUPIED),
-        (None, HELD, SAME, Way.SOFT_DELETE),
-        (None, HELD, None, Way.SOFT_DELETE),
-        (None, HELD, OTHER, Way.SOFT_DELETE),
-        (None, None, SAME, Way.NEW_PATH),
-        (None, ODD, SAME, Way.NEW_PATH),
-        (None, None, OTHER, Way.LOST),
-        (None, None, RETYPED, Way.LOST),
-        (None, ODD, None, Way.LOST),
-        (None, None, None, Way.LOST),
+        (SAME, HELD, SAME, RestoreWay.THERE),
+        (SAME, None, None, RestoreWay.THERE),
+        (OTHER, HELD, SAME, RestoreWay.OCCUPIED),
+        (RETYPED, None, SAME, RestoreWay.OCCUPIED),
+        (None, HELD, SAME, RestoreWay.SOFT_DELETE),
+        (None, HELD, None, RestoreWay.SOFT_DELETE),
+        (None, HELD, OTHER, RestoreWay.SOFT_DELETE),
+        (None, None, SAME, RestoreWay.NEW_PATH),
+        (None, ODD, SAME, RestoreWay.NEW_PATH),
+        (None, None, OTHER, RestoreWay.LOST),
+        (None, None, RETYPED, RestoreWay.LOST),
+        (None, ODD, None, RestoreWay.LOST),
+        (None, None, None, RestoreWay.LOST),
     ],
     ids=range(13),
 )
 def test_the_table(
-    legacy: ObjectState | None, shelf: HeldVersion | None, new: ObjectState | None, way: Way
+    legacy: ObjectState | None, shelf: HeldVersion | None, new: ObjectState | None, way: RestoreWay
 ) -> None:
     """Each row has its way, and whatever cannot be brought back says why."""
     found = restore_option(LINE, legacy, shelf, new)
     assert found.way is way
-    assert bool(found.because) is (way in {Way.LOST, Way.OCCUPIED})
+    assert bool(found.because) is (way in {RestoreWay.LOST, RestoreWay.OCCUPIED})
     assert found.until == (UNTIL if shelf is HELD else "")
     assert found.same_at_new_path is (new is SAME)
 
@@ -56,9 +56,9 @@ def test_nothing_that_is_there_is_ever_in_the_way_of_a_write(
 ) -> None:
     """Something is written only where nothing is, and only what is the same as the manifest says."""
     found = restore_option(LINE, legacy, shelf, new)
-    if found.way in {Way.SOFT_DELETE, Way.NEW_PATH}:
+    if found.way in {RestoreWay.SOFT_DELETE, RestoreWay.NEW_PATH}:
         assert legacy is None
-        brought = shelf.state if found.way is Way.SOFT_DELETE and shelf else new
+        brought = shelf.state if found.way is RestoreWay.SOFT_DELETE and shelf else new
         assert brought is not None
         assert same(LINE.state, brought)
 

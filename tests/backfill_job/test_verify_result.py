@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from backfill_job.contents.check import Side, Tally
+from backfill_job.contents.check import ContentsTally, ProblemSide
 from backfill_job.contents.rows import ProblemKind
 from backfill_job.copying.compare import Compared
 from backfill_job.verify.day_counts import DayCounts, LagCounts
@@ -14,9 +14,9 @@ from backfill_job.verify.result import VerifyResult, verification
 from shared.operations import Operations
 from shared.verification import (
     NO_OBJECTS,
-    Contents,
-    Day,
+    ContentsFound,
     DayState,
+    DayTotals,
     Level,
     Remark,
     Severity,
@@ -42,7 +42,7 @@ ERROR, NOT_JUDGED, WARNING = (
 
 
 def made(
-    *remarks: Remark, contents: Contents | None = None, counts: DayCounts | None = None, **wrong: int
+    *remarks: Remark, contents: ContentsFound | None = None, counts: DayCounts | None = None, **wrong: int
 ) -> Verification:
     found = {**dict.fromkeys(Verdict, 0), Verdict.EQUAL: 1}
     found.update({Verdict(name): number for name, number in wrong.items()})
@@ -51,9 +51,9 @@ def made(
     return verification(IDENTITY, result, remarks, finished=NOW, grace=timedelta(minutes=1))
 
 
-def read(side: Side, kind: ProblemKind) -> Contents:
+def read(side: ProblemSide, kind: ProblemKind) -> ContentsFound:
     """Contents with one problem."""
-    tally = Tally()
+    tally = ContentsTally()
     tally.book("x.jsonl", side, {kind: 1}, ())
     return tally.result("all", 1.0)
 
@@ -78,14 +78,14 @@ def test_something_critical_is_not_clean(level: Level, *, clean: bool) -> None:
 @pytest.mark.parametrize(
     ("contents", "clean"),
     [
-        (read(Side.MIGRATION, ERROR), False),
-        (read(Side.MIGRATION, NOT_JUDGED), False),
-        (read(Side.MIGRATION, WARNING), True),
-        (read(Side.SOURCE, ERROR), True),
+        (read(ProblemSide.MIGRATION, ERROR), False),
+        (read(ProblemSide.MIGRATION, NOT_JUDGED), False),
+        (read(ProblemSide.MIGRATION, WARNING), True),
+        (read(ProblemSide.SOURCE, ERROR), True),
     ],
     ids=["the copy's error", "not judged in the copy", "the copy's warning", "the source's error"],
 )
-def test_contents_that_the_copy_broke_are_not_clean(contents: Contents, *, clean: bool) -> None:
+def test_contents_that_the_copy_broke_are_not_clean(contents: ContentsFound, *, clean: bool) -> None:
     """What is wrong at the source already is the source's."""
     found = made(contents=contents)
     assert (found.clean, found.exit_code) == (clean, 0 if clean else 1)
@@ -106,8 +106,8 @@ def test_contents_that_the_copy_broke_are_not_clean(contents: Contents, *, clean
 )
 def test_a_day_is_as_bad_as_its_worst_name(verdicts: list[Verdict], state: DayState) -> None:
     """Missing is worse than differing, and differing is worse than in flight."""
-    parts = [Day.of(date(2026, 11, 1), NO_OBJECTS, NO_OBJECTS, {verdict: 1}) for verdict in verdicts]
-    assert sum(parts, Day.of(date(2026, 11, 1), NO_OBJECTS, NO_OBJECTS, {})).verdict is state
+    parts = [DayTotals.of(date(2026, 11, 1), NO_OBJECTS, NO_OBJECTS, {verdict: 1}) for verdict in verdicts]
+    assert sum(parts, DayTotals.of(date(2026, 11, 1), NO_OBJECTS, NO_OBJECTS, {})).verdict is state
 
 
 def test_what_is_made_is_what_is_read_back() -> None:

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from demo.data import DemoObject, generate, one_submission
-from shared.partitions import Kind, classify, gaps
+from shared.partitions import ObjectKind, classify, gaps
 
 UNTIL = date(2025, 6, 30)
 
@@ -23,12 +23,12 @@ def export() -> list[DemoObject]:
     return list(generate(4_000, until=UNTIL))
 
 
-def kinds(objects: list[DemoObject]) -> Counter[Kind]:
+def kinds(objects: list[DemoObject]) -> Counter[ObjectKind]:
     return Counter(classify(item.relative, len(item.data)).kind for item in objects)
 
 
 def submissions(objects: list[DemoObject]) -> list[DemoObject]:
-    return [item for item in objects if classify(item.relative, len(item.data)).kind is Kind.ANSWERS]
+    return [item for item in objects if classify(item.relative, len(item.data)).kind is ObjectKind.ANSWERS]
 
 
 def test_same_seed_same_bytes(export: list[DemoObject]) -> None:
@@ -53,9 +53,9 @@ def test_every_layout_is_there(export: list[DemoObject]) -> None:
     """Folders, flat answers, questions, placeholders (the prefix's own among them), a .DS_Store and a stray note."""
     found, names = kinds(export), {item.relative for item in export}
 
-    assert found[Kind.ANSWERS] == 4_000 - 21 - 21 - 6 - 2
-    assert (found[Kind.FLAT_ANSWERS], found[Kind.QUESTIONS]) == (21, 21)
-    assert (found[Kind.PLACEHOLDER], found[Kind.UNKNOWN], found[Kind.STRAY]) == (6, 2, 0)
+    assert found[ObjectKind.ANSWERS] == 4_000 - 21 - 21 - 6 - 2
+    assert (found[ObjectKind.FLAT_ANSWERS], found[ObjectKind.QUESTIONS]) == (21, 21)
+    assert (found[ObjectKind.PLACEHOLDER], found[ObjectKind.UNKNOWN], found[ObjectKind.STRAY]) == (6, 2, 0)
     assert {"", ".DS_Store", "backup/notes (final) é #2.txt"} <= names
 
 

@@ -24,7 +24,7 @@ from backfill_job.rights import Role
 from deploy.__main__ import main
 from deploy.check import check, exit_code, lines_of
 from deploy.facts import AT_ONCE, questions
-from deploy.steps import Answer, Words
+from deploy.steps import CommandEnd, Words
 from local_gcs.waiting import HANGS
 
 ROOT = Path(__file__).parent.parent.parent
@@ -41,19 +41,19 @@ class Gcloud:
     def __init__(self) -> None:
         self.answers: Answers = json.loads((ANSWERS / "healthy.json").read_text())
         self.why: dict[str, str] = {}
-        self.odd: dict[str, Answer] = {}
+        self.odd: dict[str, CommandEnd] = {}
         self.asked: list[Words] = []
 
-    def __call__(self, words: Words) -> Answer:
+    def __call__(self, words: Words) -> CommandEnd:
         self.asked.append(words)
         command = shlex.join(words)
         if command in self.odd:
             return self.odd[command]
         if command in self.why:
-            return Answer(1, "", self.why[command])
+            return CommandEnd(1, "", self.why[command])
         if command not in self.answers:
-            return Answer(1, "", "ERROR: (gcloud) NOT_FOUND: it does not exist")
-        return Answer(0, json.dumps(self.answers[command]), "")
+            return CommandEnd(1, "", "ERROR: (gcloud) NOT_FOUND: it does not exist")
+        return CommandEnd(0, json.dumps(self.answers[command]), "")
 
     def of(self, name: str) -> Any:
         """The answer to a question; its lists and mappings may be changed."""
@@ -309,21 +309,21 @@ def test_a_paused_schedule_is_advice() -> None:
 
 COMMANDS = [*json.loads((ANSWERS / "healthy.json").read_text())]
 ODD = {
-    "not JSON": Answer(0, "<html>Sign in</html>", ""),
-    "nothing": Answer(0, "", ""),
-    "null": Answer(0, "null", ""),
-    "an object of nothing": Answer(0, "{}", ""),
-    "a list of numbers": Answer(0, "[1]", ""),
-    "fields of another version": Answer(0, '[{"Name": 1}]', ""),
-    "a part": Answer(
+    "not JSON": CommandEnd(0, "<html>Sign in</html>", ""),
+    "nothing": CommandEnd(0, "", ""),
+    "null": CommandEnd(0, "null", ""),
+    "an object of nothing": CommandEnd(0, "{}", ""),
+    "a list of numbers": CommandEnd(0, "[1]", ""),
+    "fields of another version": CommandEnd(0, '[{"Name": 1}]', ""),
+    "a part": CommandEnd(
         0, "[]", "WARNING: The following regions were fully or partially unreachable for query: x"
     ),
-    "no answer": Answer(124, "", "no answer within 120 seconds"),
+    "no answer": CommandEnd(124, "", "no answer within 120 seconds"),
 }
 
 
 @pytest.mark.parametrize("answer", ODD.values(), ids=ODD)
-def test_an_answer_of_another_form_is_never_green(answer: Answer) -> None:
+def test_an_answer_of_another_form_is_never_green(answer: CommandEnd) -> None:
     """For one command of each kind; nothing breaks, and a missing field is at least not known."""
     for name in {row_of(tuple(shlex.split(each))): each for each in COMMANDS}.values():
         gcloud = Gcloud()
@@ -486,7 +486,7 @@ def test_the_questions_are_asked_side_by_side() -> None:
     barrier = Barrier(AT_ONCE)
     gcloud = Gcloud()
 
-    def run(words: Words) -> Answer:
+    def run(words: Words) -> CommandEnd:
         if len(gcloud.asked) < AT_ONCE:
             answer = gcloud(words)
             barrier.wait(HANGS)

@@ -16,8 +16,8 @@ from backfill_job.rights import Part, Role
 from deploy.__main__ import WHAT, steps_of
 from deploy.parts import function_steps, job_steps, release, scheduler_steps, uploaded
 from deploy.project import SERVICES, project_steps, table
-from deploy.steps import Answer, Ask, Ensure, Failed, Run, Step, Words, perform, script
-from deploy.values import Values, read_values
+from deploy.steps import Ask, CommandEnd, Ensure, Failed, RunCommand, Step, Words, perform, script
+from deploy.values import EnvironmentValues, read_values
 from mirror_function.settings import MirrorSettings
 from shared.migration import Environment
 
@@ -57,7 +57,7 @@ WITHOUT_OBJECTS = {
 """Predefined roles, looked through: none writes or deletes objects of Cloud Storage."""
 
 
-def values_of(env: Environment = Environment.DEV) -> Values:
+def values_of(env: Environment = Environment.DEV) -> EnvironmentValues:
     return read_values(env, ROOT / "deploy")
 
 
@@ -66,7 +66,7 @@ def words_of(steps: Any) -> list[Words]:
     found: list[Words] = []
     for step in steps:
         match step:
-            case Run(command) | Ask(_, command):
+            case RunCommand(command) | Ask(_, command):
                 found.append(command)
             case Ensure(listing, create, update):
                 found += [command for command in (listing, create, update) if command]
@@ -282,9 +282,9 @@ class TestParts:
         """The record is damaged, or a person must name the phase: the build ends there."""
         ran: list[Words] = []
 
-        def run(words: Words) -> Answer:
+        def run(words: Words) -> CommandEnd:
             ran.append(words)
-            return Answer(int(words[1:4] == ("run", "jobs", "execute")), "x", "exit code 2")
+            return CommandEnd(int(words[1:4] == ("run", "jobs", "execute")), "x", "exit code 2")
 
         with pytest.raises(Failed, match="run jobs execute qpi-exports-backfill-dev"):
             perform(function_steps(values_of(), "x"), run, lambda _: None)
@@ -405,7 +405,7 @@ class TestParts:
         with pytest.raises(
             Failed, match="gs://data-bucket-dev is not in data-platform-dev, or has no uniform"
         ):
-            perform(steps, lambda _: Answer(0, "", ""), lambda _: pytest.fail("changed something"))
+            perform(steps, lambda _: CommandEnd(0, "", ""), lambda _: pytest.fail("changed something"))
 
 
 class TestAgain:
@@ -424,7 +424,7 @@ class TestAgain:
     def test_whatever_is_not_idempotent_is_asked_for_first(self) -> None:
         """Nothing is created but behind a listing; to make an agent of Google's again changes nothing."""
         for step in all_steps():
-            if isinstance(step, Run) and "identity" not in step.command:
+            if isinstance(step, RunCommand) and "identity" not in step.command:
                 assert not {"create", "add"} & set(step.command), step
 
     def test_the_release_changes_with_every_uploaded_file_and_with_nothing_else(self, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from backfill_job.rights import Part, Role
 from deploy.parts import function_steps, job_steps, scheduler_steps
 from deploy.project import BUILD, SCHEDULER, project_steps
 from deploy.steps import Words
-from deploy.values import Values
+from deploy.values import EnvironmentValues
 from shared.migration import Environment
 
 ROOT = Path(__file__).parent.parent.parent
@@ -34,7 +34,7 @@ STEPS: dict[str, tuple[Words, ...]] = {
 """What each step of cloudbuild.yaml asks for beside the commands that ``--print`` shows."""
 
 
-def built(values: Values) -> list[Words]:
+def built(values: EnvironmentValues) -> list[Words]:
     """Every command that the build's account runs."""
     steps = [*job_steps(values, "t"), *function_steps(values, "x"), *scheduler_steps(values)]
     return [*words_of(steps), *(words for each in STEPS.values() for words in each)]
@@ -61,7 +61,9 @@ def deletion() -> list[Words]:
     return [own, *(words for words in typed() if words[1:3] == ("logging", "read"))]
 
 
-def lacking(values: Values, bindings: list[Words], commands: list[Words] | None = None) -> list[str]:
+def lacking(
+    values: EnvironmentValues, bindings: list[Words], commands: list[Words] | None = None
+) -> list[str]:
     """Everything that the build, the operators and the deleters lack with these bindings."""
     grants = Grants.of([*bindings, *words_of(job_steps(values, "t")), *words_of(function_steps(values, "x"))])
     account = values.account(BUILD)

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deploy.__main__ import main
-from deploy.steps import Answer, Ask, Ensure, Failed, Run, Words, perform, script, with_gcloud
+from deploy.steps import Ask, CommandEnd, Ensure, Failed, RunCommand, Words, perform, script, with_gcloud
 from deploy.values import read_values
 from shared.env_file import read_env_file
 from shared.errors import UsageError
@@ -21,10 +21,10 @@ from shared.migration import Environment
 DEPLOY = Path(__file__).parent.parent.parent / "deploy"
 
 
-def answering(answers: dict[str, Answer], seen: list[Words]) -> Callable[[Words], Answer]:
-    def run(words: Words) -> Answer:
+def answering(answers: dict[str, CommandEnd], seen: list[Words]) -> Callable[[Words], CommandEnd]:
+    def run(words: Words) -> CommandEnd:
         seen.append(words)
-        return answers.get(words[0], Answer(0, "", ""))
+        return answers.get(words[0], CommandEnd(0, "", ""))
 
     return run
 
@@ -47,7 +47,7 @@ class TestPerform:
         """A listing decides; it changes nothing and is not told."""
         seen: list[Words] = []
         told: list[str] = []
-        run = answering({"list": Answer(0, listed, "")}, seen)
+        run = answering({"list": CommandEnd(0, listed, "")}, seen)
         perform([Ensure(("list",), ("create",), update)], run, told.append)
         assert [words[0] for words in seen] == ["list", *changes]
         assert told == changes
@@ -55,7 +55,7 @@ class TestPerform:
     def test_a_listing_that_fails_is_not_an_absence(self) -> None:
         """Nothing is created, and gcloud's words are passed on in one line."""
         seen: list[Words] = []
-        run = answering({"list": Answer(1, "", "PERMISSION_DENIED:\n  not found or no access")}, seen)
+        run = answering({"list": CommandEnd(1, "", "PERMISSION_DENIED:\n  not found or no access")}, seen)
         with pytest.raises(Failed, match=r"^list: ended with 1: PERMISSION_DENIED: not found or no access$"):
             perform([Ensure(("list",), ("create",))], run, lambda _: None)
         assert seen == [("list",)]
@@ -65,7 +65,9 @@ class TestPerform:
         seen: list[Words] = []
         with pytest.raises(Failed):
             perform(
-                [Run(("bad",)), Run(("next",))], answering({"bad": Answer(2, "", "")}, seen), lambda _: None
+                [RunCommand(("bad",)), RunCommand(("next",))],
+                answering({"bad": CommandEnd(2, "", "")}, seen),
+                lambda _: None,
             )
         assert seen == [("bad",)]
 
@@ -87,16 +89,16 @@ class TestPerform:
         pauses: list[float] = []
         left = [refusals]
 
-        def run(words: Words) -> Answer:
+        def run(words: Words) -> CommandEnd:
             seen.append(words)
             if words[-1] != "new" or not left[0]:
-                return Answer(0, "", "")
+                return CommandEnd(0, "", "")
             left[0] -= 1
-            return Answer(
+            return CommandEnd(
                 1, "", "INVALID_ARGUMENT: Service account new@p.iam.gserviceaccount.com does not exist."
             )
 
-        steps = [Run(("add-iam-policy-binding", "new")), Run(("next",))]
+        steps = [RunCommand(("add-iam-policy-binding", "new")), RunCommand(("next",))]
         if refusals <= 12:
             perform(steps, run, told.append, pauses.append)
         else:
@@ -109,24 +111,26 @@ class TestPerform:
         assert sum("refused" in line for line in told) == said
 
     @pytest.mark.parametrize(("refusals", "goes_on"), [(0, True), (3, True), (12, True), (13, False)])
-    @pytest.mark.parametrize("step", [Run(("new",)), Ask("NAME", ("new",)), Ensure(("new",), ("create",))])
+    @pytest.mark.parametrize(
+        "step", [RunCommand(("new",)), Ask("NAME", ("new",)), Ensure(("new",), ("create",))]
+    )
     def test_a_service_that_is_not_ready_is_asked_again(
-        self, step: Run | Ask | Ensure, refusals: int, goes_on: bool
+        self, step: RunCommand | Ask | Ensure, refusals: int, goes_on: bool
     ) -> None:
         """Every kind of step, for three minutes each; then the refusal ends the run."""
         seen: list[Words] = []
         pauses: list[float] = []
 
-        def run(words: Words) -> Answer:
+        def run(words: Words) -> CommandEnd:
             seen.append(words)
             if words == ("new",) and seen.count(words) <= refusals:
-                return Answer(
+                return CommandEnd(
                     1, "", "Cloud Pub/Sub API has not been used in project 1 before or it is disabled."
                 )
-            return Answer(0, "it", "")
+            return CommandEnd(0, "it", "")
 
         told: list[str] = []
-        steps = [step, Run(("next",))]
+        steps = [step, RunCommand(("next",))]
         if goes_on:
             perform(steps, run, told.append, pauses.append)
             assert seen[-1] == ("next",)
@@ -137,15 +141,20 @@ class TestPerform:
 
     def test_a_binding_that_is_refused_for_another_reason_ends_it(self) -> None:
         """A missing permission is not retried."""
-        run = answering({"add-iam-policy-binding": Answer(1, "", "PERMISSION_DENIED")}, [])
+        run = answering({"add-iam-policy-binding": CommandEnd(1, "", "PERMISSION_DENIED")}, [])
         with pytest.raises(Failed, match="PERMISSION_DENIED"):
-            perform([Run(("add-iam-policy-binding",))], run, lambda _: None, lambda _: pytest.fail("waited"))
+            perform(
+                [RunCommand(("add-iam-policy-binding",))],
+                run,
+                lambda _: None,
+                lambda _: pytest.fail("waited"),
+            )
 
     def test_an_answer_is_used_by_later_steps(self) -> None:
         """As a part of a word, too."""
         seen: list[Words] = []
-        run = answering({"ask": Answer(0, "42\n", "")}, seen)
-        perform([Ask("NUMBER", ("ask",)), Run(("do", "a-$NUMBER-b"))], run, lambda _: None)
+        run = answering({"ask": CommandEnd(0, "42\n", "")}, seen)
+        perform([Ask("NUMBER", ("ask",)), RunCommand(("do", "a-$NUMBER-b"))], run, lambda _: None)
         assert seen[-1] == ("do", "a-42-b")
 
     def test_an_empty_answer_is_an_error(self) -> None:
@@ -159,8 +168,8 @@ def test_a_reading_command_that_hangs_is_ended_and_no_other(tmp_path: Path) -> N
     command = tmp_path / "gcloud"
     command.write_text("#!/bin/bash\n[ $1 = create ] || exec sleep 600\nprintf '\\377'\n")
     command.chmod(0o755)
-    assert with_gcloud((str(command), "list"), 0.0) == Answer(124, "", "no answer within 0 seconds")
-    assert with_gcloud((str(command), "create"), 0.0) == Answer(0, "\ufffd", "")
+    assert with_gcloud((str(command), "list"), 0.0) == CommandEnd(124, "", "no answer within 0 seconds")
+    assert with_gcloud((str(command), "create"), 0.0) == CommandEnd(0, "\ufffd", "")
 
 
 class TestScript:
@@ -171,7 +180,7 @@ class TestScript:
         """Whatever quotes, blanks, dollars and line breaks it holds, beside a variable or not."""
         plain = [word.replace("$", "") for word in words]
         texts = (*plain, *(f"{word}$NUMBER" for word in plain))
-        lines = script([Ask("NUMBER", ("printf", "42")), Run(("printf", "%s\\0", *texts))])
+        lines = script([Ask("NUMBER", ("printf", "42")), RunCommand(("printf", "%s\\0", *texts))])
         done = subprocess.run(["bash", "-c", "\n".join(lines)], capture_output=True, check=True)
         assert (
             done.stdout.decode().split("\0")[:-1] == [*plain, *(f"{word}42" for word in plain)] or not texts
@@ -207,7 +216,7 @@ class TestScript:
             'mktemp -p calls >/dev/null\necho "Service account x does not exist" >&2\nexit 1\n'
         )
         stand_in.chmod(0o755)
-        steps = [Run(("add-iam-policy-binding", "x")), Run(("printf", "go on"))]
+        steps = [RunCommand(("add-iam-policy-binding", "x")), RunCommand(("printf", "go on"))]
         text = "sleep() { :; }\n" + "\n".join(script(steps))
         environ = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
         done = subprocess.run(["bash", "-c", text], capture_output=True, text=True, check=False, env=environ)
@@ -226,10 +235,10 @@ class TestScript:
         )
         stand_in.chmod(0o755)
         environ = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
-        asked = [Ask("NAME", ("gcloud", "x y")), Run(("printf", "%s", "$NAME"))]
+        asked = [Ask("NAME", ("gcloud", "x y")), RunCommand(("printf", "%s", "$NAME"))]
         for steps, printed, ends, refused in (
             (asked, "" if code else "x y", code, said),
-            ([Run(("gcloud", "bad"))], "", 5, 0),
+            ([RunCommand(("gcloud", "bad"))], "", 5, 0),
         ):
             text = "sleep() { :; }\n" + "\n".join(script(steps))
             done = subprocess.run(
@@ -240,7 +249,7 @@ class TestScript:
 
     def test_an_empty_answer_ends_it(self) -> None:
         """As in `perform`: nothing is done without what was asked for, and the line says what that was."""
-        lines = script([Ask("NUMBER", ("printf", "")), Run(("printf", "go on"))])
+        lines = script([Ask("NUMBER", ("printf", "")), RunCommand(("printf", "go on"))])
         done = subprocess.run(["bash", "-c", "\n".join(lines)], capture_output=True, text=True, check=False)
         assert (done.stdout, done.returncode != 0) == ("", True)
         assert "NUMBER: an empty answer" in done.stderr
@@ -344,7 +353,7 @@ class TestCommand:
 
     def test_a_failing_command_is_one_line_and_exit_code_1(self, capsys: pytest.CaptureFixture[str]) -> None:
         """With gcloud's own words."""
-        assert main(["--env=dev", "scheduler"], lambda _: Answer(1, "", "ERROR: no")) == 1
+        assert main(["--env=dev", "scheduler"], lambda _: CommandEnd(1, "", "ERROR: no")) == 1
         assert capsys.readouterr().err.endswith("ended with 1: ERROR: no\n")
 
     def test_printing_runs_nothing(self, capsys: pytest.CaptureFixture[str]) -> None:

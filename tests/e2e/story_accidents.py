@@ -25,7 +25,7 @@ from story_stage import FEW_PENDING, MIGRATION, PATHS, Stage
 from story_world import listed
 
 from demo.data import DemoObject, one_submission
-from demo.writer import load
+from demo.writer import upload_all
 from local_gcs.waiting import HANGS, wait_until
 from shared.migration import Location
 from shared.phase import Phase, history_ref, state_ref
@@ -226,7 +226,7 @@ def write_hers(stage: Stage, where: str, path: Path) -> list[str]:
     objects = [DemoObject(name, f"{name}\n".encode(), "application/json", now) for name in names]
     if objects:
         stage.server.clear_faults()  # this writer does not repeat what fails
-        load(stage.server.url, PATHS[path], objects)
+        upload_all(stage.server.url, PATHS[path], objects)
         stage.weather(drops=True)
     return names
 
@@ -283,7 +283,7 @@ def wake(stage: Stage, sleeper: Sleeper) -> None:
         plan = {"seed": stage.seed, "events": {"drop": 1.0}}
         stage.server.set_faults(**plan)
         stage.operator.tell(f"weather: {plan}")
-        load(stage.server.url, MIGRATION.destination, again)
+        upload_all(stage.server.url, MIGRATION.destination, again)
         now = datetime.now(UTC)
         for item in again:
             row = row_fingerprint(item.data)

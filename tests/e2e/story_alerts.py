@@ -8,8 +8,8 @@ from story_facts import LogLine
 
 from monitoring import log_filter
 from monitoring.checks import NEEDS_NO_ALERT
-from monitoring.files import Resource, Resources, Values, load, user_metric
-from monitoring.preview.entries import Entry
+from monitoring.files import ProjectValues, Resource, Resources, load_files, user_metric
+from monitoring.preview.entries import LogEntry
 from monitoring.preview.queries import points
 from monitoring.query import metric_filter
 
@@ -49,15 +49,15 @@ def _rings(resource: str, back: bool, severity: str, payload: tuple[tuple[str, s
         if resource == "cloud_run_job"
         else {"service_name": values.reverse_service if back else values.mirror_service}
     )
-    entry = Entry(0.0, severity, "", dict(payload), resource, labels)
+    entry = LogEntry(0.0, severity, "", dict(payload), resource, labels)
     return tuple(alert.stem for alert in _resources().alerts if _is_rung(alert, entry))
 
 
-def _is_rung(alert: Resource, entry: Entry) -> bool:
+def _is_rung(alert: Resource, entry: LogEntry) -> bool:
     return any(found for condition in alert.content["conditions"] for found in _holds(condition, entry))
 
 
-def _holds(condition: Mapping[str, Any], entry: Entry) -> Iterator[bool]:
+def _holds(condition: Mapping[str, Any], entry: LogEntry) -> Iterator[bool]:
     if "conditionMatchedLog" in condition:
         wanted = log_filter.parse(condition["conditionMatchedLog"]["filter"])
         yield log_filter.matches(wanted, entry.tree())
@@ -73,10 +73,10 @@ def _holds(condition: Mapping[str, Any], entry: Entry) -> Iterator[bool]:
 
 
 @cache
-def _values() -> Values:
-    return Values.of("dev", "proj-1", "europe-west1", "https://example.com/runbook-alerts.md", tasks=4)
+def _values() -> ProjectValues:
+    return ProjectValues.of("dev", "proj-1", "europe-west1", "https://example.com/runbook-alerts.md", tasks=4)
 
 
 @cache
 def _resources() -> Resources:
-    return load(_values().by_name())
+    return load_files(_values().by_name())

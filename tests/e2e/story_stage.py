@@ -21,7 +21,7 @@ from story_weather import weather
 import local_gcs
 from demo.data import generate
 from demo.function import FunctionProcess, running_function
-from demo.writer import Acknowledged, LiveWriter, load
+from demo.writer import Acknowledged, LiveWriter, upload_all
 from local_gcs.waiting import wait_until
 from shared.migration import Environment, qpi_exports
 
@@ -196,7 +196,7 @@ class Stage:
         """Years of exports, as they were before the writer began."""
         today = datetime.now(UTC).date()
         objects = [*generate(HISTORY, self.seed, HISTORY_DAYS, until=today, flat_days=3)]
-        load(self.server.url, MIGRATION.source, objects)
+        upload_all(self.server.url, MIGRATION.source, objects)
         now = datetime.now(UTC)
         for item in objects:
             if MIGRATION.is_excluded(item.relative):

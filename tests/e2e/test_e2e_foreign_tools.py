@@ -10,7 +10,7 @@ import pytest
 import local_gcs
 from backfill_job import migrate_qpi_exports
 from demo.data import generate
-from demo.writer import load
+from demo.writer import upload_all
 from shared.migration import Environment, qpi_exports
 
 pytestmark = pytest.mark.foreign
@@ -26,7 +26,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         local_gcs.running(buckets=[SOURCE.bucket, DESTINATION.bucket]) as server,
         pytest.MonkeyPatch.context() as patch,
     ):
-        load(server.url, SOURCE, generate(400, until=date(2026, 11, 22)))
+        upload_all(server.url, SOURCE, generate(400, until=date(2026, 11, 22)))
         patch.setenv("STORAGE_EMULATOR_HOST", server.url)
         folder = str(tmp_path_factory.mktemp("logs"))
         assert (

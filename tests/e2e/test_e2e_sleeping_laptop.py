@@ -11,7 +11,7 @@ from testing_commands import where
 from testing_paths import Paths
 
 from demo.data import DemoObject
-from demo.writer import load
+from demo.writer import upload_all
 from local_gcs.waiting import HANGS, wait_until
 from shared.phase import CACHE_SECONDS, Phase
 
@@ -29,7 +29,7 @@ def put(paths: Paths, side: str, data: bytes) -> None:
         DemoObject(f"qpi_answers_20240101/user_id_{number}.jsonl", data, "application/json", now)
         for number in range(OBJECTS)
     ]
-    load(paths.server.url, getattr(paths.migration, side), objects)
+    upload_all(paths.server.url, getattr(paths.migration, side), objects)
 
 
 def test_a_sweep_that_slept_through_the_cutover_overwrites_nothing_newer(

@@ -32,7 +32,7 @@ from shared.errors import MigrationError
 from shared.migration import Environment, Location, Migration, qpi_exports
 from shared.phase import Phase
 from shared.record import state_from_head
-from shared.report.next_steps import Target
+from shared.report.next_steps import CommandTarget
 from shared.state import Signatory, State
 from shared.state_changes import Stamp, begun, sign_off
 
@@ -121,8 +121,10 @@ def verification() -> bytes:
     return json.dumps(VERIFIED).encode()
 
 
-def target() -> Target:
-    return Target(VERIFIED["env"], VERIFIED["source"], VERIFIED["destination"], tuple(VERIFIED["excludes"]))
+def target() -> CommandTarget:
+    return CommandTarget(
+        VERIFIED["env"], VERIFIED["source"], VERIFIED["destination"], tuple(VERIFIED["excludes"])
+    )
 
 
 LETTERS = [{"ackId": "a", "message": {"attributes": {"objectId": "QPI_exports/x.jsonl"}, "data": "e30="}}]

@@ -9,7 +9,7 @@ import requests
 from local_gcs_lab import Http, Lab, Subscriber, subscribing
 
 import local_gcs
-from local_gcs.errors import Refused
+from local_gcs.errors import RequestRefused
 
 NUMBERS = count(1)
 
@@ -24,7 +24,7 @@ def refused() -> Callable[..., tuple[int, str]]:
     """Call something that must be refused; gives status and reason."""
 
     def call(function: Callable[..., Any], *args: Any, **kwargs: Any) -> tuple[int, str]:
-        with pytest.raises(Refused) as caught:
+        with pytest.raises(RequestRefused) as caught:
             function(*args, **kwargs)
         return caught.value.status, caught.value.reason
 

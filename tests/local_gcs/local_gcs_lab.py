@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import requests
 
-from local_gcs.model import Change, Storage
+from local_gcs.model import ObjectChange, Storage
 from local_gcs.objects import NONE, Attributes, Conditions, Content, Draft, ObjectVersion, unordered
 from local_gcs.waiting import HANGS
 
@@ -37,7 +37,7 @@ class Lab:
     def __init__(self) -> None:
         self.clock = Clock()
         self.storage = Storage(now=self.clock, generations=unordered(1))
-        self.changes: list[Change] = []
+        self.changes: list[ObjectChange] = []
         self.storage.listeners.append(self.changes.append)
 
     def bucket(self, name: str, **resource: Any) -> str:

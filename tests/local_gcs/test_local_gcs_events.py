@@ -10,7 +10,7 @@ from local_gcs_lab import Http, Subscriber
 from requests import Session
 
 import local_gcs
-from local_gcs.events import RetryPolicy
+from local_gcs.events import DeliveryRetries
 
 TYPE = "google.cloud.storage.object.v1."
 
@@ -152,7 +152,7 @@ def test_unreachable_subscriber(http: Http, bucket: str, server: local_gcs.Local
 
 def test_pauses_double() -> None:
     """Pauses double from the first to the longest."""
-    policy = RetryPolicy(first_pause=0.1, longest_pause=1.0)
+    policy = DeliveryRetries(first_pause=0.1, longest_pause=1.0)
     assert [policy.pause(failed) for failed in (1, 2, 3, 4, 5, 1000)] == [0.1, 0.2, 0.4, 0.8, 1.0, 1.0]
 
 

@@ -8,7 +8,14 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from local_gcs.objects import check_bucket_name, check_object_name, decode, ordered, successor, unordered
+from local_gcs.objects import (
+    check_bucket_name,
+    check_object_name,
+    decode_segment,
+    ordered,
+    successor,
+    unordered,
+)
 from local_gcs.resources import etag
 
 Refusal = Callable[..., tuple[int, str]]
@@ -68,12 +75,17 @@ def test_bucket_names(refused: Refusal) -> None:
 @pytest.mark.parametrize("segment", ["%ED%A0%80", "%FF", "\udcff", "a%C3"])
 def test_names_that_are_not_utf8(refused: Refusal, segment: str) -> None:
     """A lone surrogate, however encoded, and other broken UTF-8 is refused."""
-    assert refused(decode, segment) == (400, "invalid")
+    assert refused(decode_segment, segment) == (400, "invalid")
 
 
 def test_names_are_decoded_once() -> None:
     """Percent signs and plus signs of a name survive."""
-    assert [decode(text) for text in ("%252F", "a+b", "%F0%9F%98%80", "é")] == ["%2F", "a+b", "😀", "é"]
+    assert [decode_segment(text) for text in ("%252F", "a+b", "%F0%9F%98%80", "é")] == [
+        "%2F",
+        "a+b",
+        "😀",
+        "é",
+    ]
 
 
 def test_unordered_generations() -> None:

@@ -15,7 +15,7 @@ from google.cloud import monitoring_v3
 from google.cloud.logging_v2.types import LogMetric
 
 from monitoring import apply
-from monitoring.files import Values, load
+from monitoring.files import ProjectValues, load_files
 from monitoring.services import PATIENCE, Services
 
 ARGUMENTS = [
@@ -29,7 +29,9 @@ ARGUMENTS = [
     "https://example.com/a.md",
 ]
 CHANNEL = f"{PROJECT}/notificationChannels/77"
-RESOURCES = load(Values.of("dev", "proj-1", "europe-west1", "https://example.com/a.md").by_name())
+RESOURCES = load_files(
+    ProjectValues.of("dev", "proj-1", "europe-west1", "https://example.com/a.md").by_name()
+)
 METRICS, ALERTS = len(RESOURCES.metrics), len(RESOURCES.alerts)
 ALL = METRICS + 1 + ALERTS
 """The files decide how many resources a project gets: metrics, the dashboard, alerts."""

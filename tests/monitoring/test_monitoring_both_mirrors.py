@@ -6,18 +6,18 @@ from typing import Any
 import pytest
 
 from monitoring import log_filter
-from monitoring.files import Values, load, user_metric
-from monitoring.preview.entries import Entry
+from monitoring.files import ProjectValues, load_files, user_metric
+from monitoring.preview.entries import LogEntry
 from monitoring.preview.queries import points
 from monitoring.query import metric_filter
 
-VALUES = Values.of("dev", "proj-1", "europe-west1", "https://example.com/runbook-alerts.md", tasks=4)
-RESOURCES = load(VALUES.by_name())
+VALUES = ProjectValues.of("dev", "proj-1", "europe-west1", "https://example.com/runbook-alerts.md", tasks=4)
+RESOURCES = load_files(VALUES.by_name())
 
 
 def rung(event: str, service: str) -> list[str]:
     """The policies with a condition that a line of a function rings, by the condition's own filter."""
-    entry = Entry(0.0, "ERROR", "", {"event": event}, "cloud_run_revision", {"service_name": service})
+    entry = LogEntry(0.0, "ERROR", "", {"event": event}, "cloud_run_revision", {"service_name": service})
     return [
         alert.stem
         for alert in RESOURCES.alerts
@@ -25,7 +25,7 @@ def rung(event: str, service: str) -> list[str]:
     ]
 
 
-def holds(condition: dict[str, Any], entry: Entry) -> bool:
+def holds(condition: dict[str, Any], entry: LogEntry) -> bool:
     if "conditionMatchedLog" in condition:
         return log_filter.matches(log_filter.parse(condition["conditionMatchedLog"]["filter"]), entry.tree())
     if "conditionThreshold" not in condition:
@@ -108,5 +108,5 @@ def test_either_mirror_s_errors_are_among_the_last(service: str) -> None:
         if tile["widget"].get("id") == "last-errors"
     ]
     for name, taken in ((service, True), (f"{service}-2", False)):
-        entry = Entry(0.0, "ERROR", "", {}, "cloud_run_revision", {"service_name": name})
+        entry = LogEntry(0.0, "ERROR", "", {}, "cloud_run_revision", {"service_name": name})
         assert log_filter.matches(log_filter.parse(panel), entry.tree()) is taken

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from monitoring.differences import Action, Existing, Wanted, changes, fingerprint
+from monitoring.differences import Existing, ResourceAction, Wanted, changes, fingerprint
 from shared.errors import UsageError
 
 
@@ -21,7 +21,7 @@ def existing(
     return Existing(kind, "k", "projects/p/x", content, managed, fingerprint(content if of is None else of))
 
 
-def action(wanted: dict[str, Any], there: Existing, kind: str = "alert") -> Action:
+def action(wanted: dict[str, Any], there: Existing, kind: str = "alert") -> ResourceAction:
     (found,) = changes([Wanted(kind, "k", wanted)], [replace(there, kind=kind)])
     return found.action
 
@@ -45,8 +45,10 @@ def test_what_a_metric_never_changes_is_refused(
 
 def test_a_metric_may_get_a_label() -> None:
     """Only the other way round is refused; and nothing else is a metric."""
-    assert action(metric(labels=("a", "b")), existing(metric(labels=("a",))), "metric") is Action.UPDATE
-    assert action(metric("GAUGE"), existing(metric())) is Action.UPDATE
+    assert (
+        action(metric(labels=("a", "b")), existing(metric(labels=("a",))), "metric") is ResourceAction.UPDATE
+    )
+    assert action(metric("GAUGE"), existing(metric())) is ResourceAction.UPDATE
 
 
 def test_what_is_there_twice_is_refused() -> None:
@@ -63,27 +65,27 @@ def test_what_this_software_did_not_make_is_refused_where_it_is_in_the_way_only(
     with pytest.raises(UsageError, match="projects/p/x is there, and this software did not make it"):
         changes([Wanted("metric", "k", {})], [theirs])
     assert changes([], [theirs]) == []
-    assert [one.action for one in changes([], [existing({})])] == [Action.LEFT_OVER]
+    assert [one.action for one in changes([], [existing({})])] == [ResourceAction.LEFT_OVER]
 
 
 @pytest.mark.parametrize(
     ("wanted", "there", "found"),
     [
-        ({"a": 1}, {"a": 1}, Action.NOTHING),
-        ({"a": 1}, {"a": 1, "b": 2}, Action.NOTHING),
-        ({"a": {"b": 1}}, {"a": {"b": 1, "c": 2}}, Action.NOTHING),
-        ({"a": [{"b": 1}]}, {"a": [{"b": 1, "c": 2}]}, Action.NOTHING),
-        ({"a": 1}, {"a": 2}, Action.UPDATE),
-        ({"a": 1}, {}, Action.UPDATE),
-        ({"a": {"b": 1}}, {"a": 7}, Action.UPDATE),
-        ({"a": [1]}, {"a": [1, 2]}, Action.UPDATE),
-        ({"a": [1, 2]}, {"a": [1]}, Action.UPDATE),
-        ({"a": [1]}, {"a": 1}, Action.UPDATE),
-        ({"a": [{"b": 1}]}, {"a": [{"b": 2}]}, Action.UPDATE),
+        ({"a": 1}, {"a": 1}, ResourceAction.NOTHING),
+        ({"a": 1}, {"a": 1, "b": 2}, ResourceAction.NOTHING),
+        ({"a": {"b": 1}}, {"a": {"b": 1, "c": 2}}, ResourceAction.NOTHING),
+        ({"a": [{"b": 1}]}, {"a": [{"b": 1, "c": 2}]}, ResourceAction.NOTHING),
+        ({"a": 1}, {"a": 2}, ResourceAction.UPDATE),
+        ({"a": 1}, {}, ResourceAction.UPDATE),
+        ({"a": {"b": 1}}, {"a": 7}, ResourceAction.UPDATE),
+        ({"a": [1]}, {"a": [1, 2]}, ResourceAction.UPDATE),
+        ({"a": [1, 2]}, {"a": [1]}, ResourceAction.UPDATE),
+        ({"a": [1]}, {"a": 1}, ResourceAction.UPDATE),
+        ({"a": [{"b": 1}]}, {"a": [{"b": 2}]}, ResourceAction.UPDATE),
     ],
 )
 def test_up_to_date_is_what_holds_all_that_the_file_says(
-    wanted: dict[str, Any], there: dict[str, Any], found: Action
+    wanted: dict[str, Any], there: dict[str, Any], found: ResourceAction
 ) -> None:
     """What the service added does not count; everything else does, however deep."""
     assert action(wanted, existing(there, wanted)) is found
@@ -91,7 +93,7 @@ def test_up_to_date_is_what_holds_all_that_the_file_says(
 
 def test_a_file_that_says_less_than_before_is_an_update() -> None:
     """The fingerprint is of the old content, which the project holds in full."""
-    assert action({"a": 1}, existing({"a": 1, "b": 2}, {"a": 1, "b": 2})) is Action.UPDATE
+    assert action({"a": 1}, existing({"a": 1, "b": 2}, {"a": 1, "b": 2})) is ResourceAction.UPDATE
 
 
 def test_a_fingerprint_is_of_the_content_whatever_its_order() -> None:

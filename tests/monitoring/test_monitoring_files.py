@@ -17,7 +17,7 @@ import yaml
 
 from monitoring import checks
 from monitoring.checks import LABEL_FIELDS, LEVELS, NEEDS_NO_ALERT, anchors, problems, unalerted
-from monitoring.files import Resources, Values, load
+from monitoring.files import ProjectValues, Resources, load_files
 from monitoring.vocabulary import event_fields
 from shared.errors import UsageError
 from shared.events_log import FIELD_TYPES
@@ -25,7 +25,7 @@ from shared.migration import Environment
 
 ROOT = Path(__file__).parents[2]
 RUNBOOK = (ROOT / "docs" / "runbook-alerts.md").read_text(encoding="utf-8")
-VALUES = Values.of(
+VALUES = ProjectValues.of(
     "dev", "proj-1", "europe-west1", "https://example.com/runbook-alerts.md", tasks=4
 ).by_name()
 DISCOVERED = {
@@ -62,8 +62,8 @@ def by_kind(resources: Resources) -> Iterator[tuple[str, str, dict[str, Any]]]:
 @pytest.mark.parametrize("environment", list(Environment))
 def test_the_files_are_right_in_every_environment(environment: Environment) -> None:
     """Events, fields, metrics, labels, tiles, aligners and runbook links: nothing to complain of."""
-    values = Values.of(environment.value, "proj-1", "europe-west1", "https://example.com/r.md")
-    assert problems(load(values.by_name()), RUNBOOK) == []
+    values = ProjectValues.of(environment.value, "proj-1", "europe-west1", "https://example.com/r.md")
+    assert problems(load_files(values.by_name()), RUNBOOK) == []
 
 
 @pytest.mark.parametrize("kind", DISCOVERED)
@@ -77,7 +77,7 @@ def test_the_files_are_what_the_services_publish(kind: str, tmp_path: Path) -> N
         "definitions": {key: strict(one) for key, one in schemas.items()},
     }
     (tmp_path / "schema.json").write_text(json.dumps(schema), encoding="utf-8")
-    for one, stem, content in by_kind(load(VALUES)):
+    for one, stem, content in by_kind(load_files(VALUES)):
         if one == kind:
             (tmp_path / f"{stem}.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
     instances = sorted(map(str, tmp_path.glob("*.yaml")))
@@ -141,7 +141,7 @@ def test_what_the_services_would_refuse_or_ignore_is_refused(
     """A misspelt key, which gcloud ignores, as well as a wrong value, a lost key, a name without value and one unused."""
     replaced(damaged, file, old, new)
     with pytest.raises(UsageError, match=re.escape(told)) as refusal:
-        load(VALUES, damaged)
+        load_files(VALUES, damaged)
     assert "\n" not in str(refusal.value)
 
 
@@ -149,7 +149,7 @@ def test_a_file_in_another_encoding_is_refused(damaged: Path) -> None:
     """As a file that is not YAML, in one line."""
     (damaged / "dashboard.yaml").write_bytes("displayName: Übersicht".encode("latin-1"))
     with pytest.raises(UsageError, match=r"^dashboard\.yaml cannot be read: .*can't decode byte"):
-        load(VALUES, damaged)
+        load_files(VALUES, damaged)
 
 
 FAILED = (
@@ -243,7 +243,7 @@ def test_every_damage_that_the_services_would_accept_is_found(
 ) -> None:
     """A file that is valid and wrong: it would show nothing, or never wake anybody."""
     replaced(damaged, file, old, new)
-    found = problems(load(VALUES, damaged), RUNBOOK)
+    found = problems(load_files(VALUES, damaged), RUNBOOK)
     assert any(told in problem for problem in found), found
 
 
@@ -256,7 +256,7 @@ def test_every_alert_s_heading_in_the_runbook_is_needed(alert: str) -> None:
     assert without != RUNBOOK
     assert [
         problem
-        for problem in problems(load(VALUES), without)
+        for problem in problems(load_files(VALUES), without)
         if f"alerts/{alert}.yaml" in problem and "#alert-" in problem
     ]
 
@@ -271,7 +271,7 @@ def test_no_label_has_many_values() -> None:
 
 def test_the_oldest_event_is_the_oldest() -> None:
     """Of all subscriptions and at any moment: a mean of their ages hides the one that waits."""
-    resources = load(VALUES)
+    resources = load_files(VALUES)
     found = [
         (one["perSeriesAligner"], one["crossSeriesReducer"])
         for each in (resources.dashboard, *resources.alerts)
@@ -318,10 +318,10 @@ def test_values_hold_nothing_that_means_something_in_a_filter(change: dict[str, 
     """They are put between quotes, where a quote would end the text."""
     plain = {"env": "dev", "project": "p", "region": "r", "runbook": "https://example.com/"}
     plain |= {name.lower(): value for name, value in change.items()}
-    preset = Values.of("dev", "p", "r", "https://example.com/")
-    fields = {name: getattr(preset, name) for name in Values.__dataclass_fields__} | plain
+    preset = ProjectValues.of("dev", "p", "r", "https://example.com/")
+    fields = {name: getattr(preset, name) for name in ProjectValues.__dataclass_fields__} | plain
     with pytest.raises(UsageError, match=re.escape(told)):
-        Values(**fields).by_name()
+        ProjectValues(**fields).by_name()
 
 
 @pytest.mark.parametrize(
@@ -340,7 +340,7 @@ def test_values_hold_nothing_that_means_something_in_a_filter(change: dict[str, 
 )
 def test_a_grave_event_without_alert_or_reason_is_found(level: int, told: list[str]) -> None:
     """A metric alone wakes no person; an error is counted among the errors, too."""
-    assert [*unalerted(load(VALUES), {**LEVELS, "new_event": level})] == told
+    assert [*unalerted(load_files(VALUES), {**LEVELS, "new_event": level})] == told
 
 
 def test_a_reason_without_need_is_found(damaged: Path) -> None:
@@ -349,15 +349,15 @@ def test_a_reason_without_need_is_found(damaged: Path) -> None:
         "NEEDS_NO_ALERT has a reason for mirror_retry, which has an alert or is not an event of WARNING or above"
     ]
     without = {event: level for event, level in LEVELS.items() if event != "mirror_retry"}
-    assert [*unalerted(load(VALUES), without)] == told
-    assert [*unalerted(load(VALUES), {**LEVELS, "mirror_retry": logging.INFO})] == told
+    assert [*unalerted(load_files(VALUES), without)] == told
+    assert [*unalerted(load_files(VALUES), {**LEVELS, "mirror_retry": logging.INFO})] == told
     replaced(
         damaged,
         "alerts/mirror-dropped-event.yaml",
         '="mirror_dropped"',
         '=("mirror_dropped" OR "mirror_retry")',
     )
-    assert [*unalerted(load(VALUES, damaged))] == told
+    assert [*unalerted(load_files(VALUES, damaged))] == told
     assert all(NEEDS_NO_ALERT.values())
 
 
@@ -378,13 +378,13 @@ def test_an_alert_that_does_not_see_an_event_is_found(
     text = (damaged / file).read_text(encoding="utf-8")
     assert old in text
     (damaged / file).write_text(text.replace(old, new), encoding="utf-8")
-    found = [*unalerted(load(VALUES, damaged))]
+    found = [*unalerted(load_files(VALUES, damaged))]
     assert f"the event {event} has no alert; add one, or its reason to NEEDS_NO_ALERT" in found
 
 
 def test_an_alert_s_heading_without_its_file_is_found() -> None:
     """A runbook that describes an alert which no project has."""
-    assert problems(load(VALUES), f"{RUNBOOK}\n### Alert long-gone\n") == [
+    assert problems(load_files(VALUES), f"{RUNBOOK}\n### Alert long-gone\n") == [
         "the runbook has a heading for long-gone, which no file in alerts/ defines"
     ]
 
@@ -406,7 +406,7 @@ def test_a_tile_lies_within_the_grid(place: tuple[int, int, int, int], told: lis
 
 def alert_with(stem: str, **keys: Any) -> list[str]:
     """What the checks say when one alert has other keys."""
-    resources = load(VALUES)
+    resources = load_files(VALUES)
     alerts = [
         replace(alert, content={**alert.content, **keys}) if alert.stem == stem else alert
         for alert in resources.alerts
@@ -423,7 +423,7 @@ def test_a_condition_that_no_check_reads_is_found() -> None:
 
 def test_a_condition_on_log_lines_stands_alone() -> None:
     """The service refuses a second one; a limit of notifications belongs to it."""
-    (alert,) = [alert for alert in load(VALUES).alerts if alert.stem == "mixed-prefix"]
+    (alert,) = [alert for alert in load_files(VALUES).alerts if alert.stem == "mixed-prefix"]
     (condition,) = alert.content["conditions"]
     told = f"alerts/mixed-prefix.yaml: {condition['displayName']}: a condition on log lines stands alone and has a notificationRateLimit"
     assert alert_with("mixed-prefix", conditions=[condition] * 2) == [told, told]
@@ -440,7 +440,7 @@ def test_an_alert_without_a_key_is_found(key: str) -> None:
 
 def test_a_limit_is_what_it_says() -> None:
     """The longest description that Cloud Logging takes is right, and so is the shortest time to close."""
-    resources = load(VALUES)
+    resources = load_files(VALUES)
     (metric,) = [metric for metric in resources.metrics if metric.stem == "ledger_breaks"]
     longest = replace(metric, content={**metric.content, "description": "x" * 8_000})
     others = tuple(longest if one is metric else one for one in resources.metrics)

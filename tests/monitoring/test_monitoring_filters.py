@@ -7,12 +7,12 @@ import pytest
 
 from monitoring import log_filter
 from monitoring.checks import query_problems
-from monitoring.log_filter import Comparison, Every, Negation, Some
+from monitoring.log_filter import Every, FieldComparison, Negation, Some
 from monitoring.query import MetricFilter, Term, groups, metric_filter, promql, selectors
 from monitoring.vocabulary import Catalog
 from shared.errors import UsageError
 
-A, B, C = (Comparison(name, "=", ("1",)) for name in "abc")
+A, B, C = (FieldComparison(name, "=", ("1",)) for name in "abc")
 
 
 @pytest.mark.parametrize(
@@ -31,12 +31,15 @@ A, B, C = (Comparison(name, "=", ("1",)) for name in "abc")
         ("NOT NOT a=1", Negation(Negation(A))),
         ("(a=1)", A),
         ('a="1"', A),
-        (r'a="x\"y\\"', Comparison("a", "=", ('x"y\\',))),
-        ("a=(1 OR 2 OR 3)", Comparison("a", "=", ("1", "2", "3"))),
+        (r'a="x\"y\\"', FieldComparison("a", "=", ('x"y\\',))),
+        ("a=(1 OR 2 OR 3)", FieldComparison("a", "=", ("1", "2", "3"))),
         ("a=(1)", A),
-        ("x.y-z:*".replace("*", '"*"'), Comparison("x.y-z", ":", ("*",))),
-        *((f"a{op}1", Comparison("a", op, ("1",))) for op in ("!=", "=~", "!~", ">=", "<=", ">", "<", ":")),
-        ("severity>=ERROR", Comparison("severity", ">=", ("ERROR",))),
+        ("x.y-z:*".replace("*", '"*"'), FieldComparison("x.y-z", ":", ("*",))),
+        *(
+            (f"a{op}1", FieldComparison("a", op, ("1",)))
+            for op in ("!=", "=~", "!~", ">=", "<=", ">", "<", ":")
+        ),
+        ("severity>=ERROR", FieldComparison("severity", ">=", ("ERROR",))),
     ],
 )
 def test_a_log_filter_is_read(text: str, tree: log_filter.Filter) -> None:

@@ -15,26 +15,26 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from playwright.sync_api import Browser
 
-from monitoring.files import Resource, Resources, Values, load
+from monitoring.files import ProjectValues, Resource, Resources, load_files
 from monitoring.preview.__main__ import draw, main
-from monitoring.preview.entries import Entry, json_line, read_log
-from monitoring.preview.queries import Evaluation, Point, Source, Window, lines, points, trailing
+from monitoring.preview.entries import LogEntry, json_line, read_log
+from monitoring.preview.queries import Evaluation, Point, PointSource, Window, lines, points, trailing
 from monitoring.preview.tiles import (
     Card,
     Chart,
-    Group,
     Header,
     LogLines,
     Nothing,
     Series,
-    Text,
+    TextTile,
     Tile,
+    TileGroup,
     round_end,
     sections,
     tiles,
     window_of,
 )
-from monitoring.preview.tiles import draw as placed
+from monitoring.preview.tiles import place_series as placed
 from monitoring.query import promql
 from monitoring.vocabulary import Catalog, line_problems
 from shared.errors import UsageError
@@ -97,12 +97,12 @@ def drawn(logs: list[Path]) -> Mapping[str, Any]:
 
 
 @functools.cache
-def resources_for(values: Values) -> Resources:
-    return load(values.by_name())
+def resources_for(values: ProjectValues) -> Resources:
+    return load_files(values.by_name())
 
 
-def source_of(resources: Resources, logs: list[Path]) -> Source:
-    return Source.of(resources.metrics, read_log(logs).entries)
+def source_of(resources: Resources, logs: list[Path]) -> PointSource:
+    return PointSource.of(resources.metrics, read_log(logs).entries)
 
 
 def value_for(name: str) -> st.SearchStrategy[Any]:
@@ -171,7 +171,7 @@ def test_a_label_is_what_the_line_says() -> None:
     """A text as it is, a truth value as JSON has it, a missing field empty."""
     extractors = {name: f"EXTRACT(jsonPayload.{name})" for name in ("phase", "clean", "verdict")}
     content = {"name": "x", "filter": "severity=INFO", "labelExtractors": extractors}
-    entry = Entry(0.0, "INFO", "", {"phase": "Both", "clean": True}, "cloud_run_job", {"job_name": "J"})
+    entry = LogEntry(0.0, "INFO", "", {"phase": "Both", "clean": True}, "cloud_run_job", {"job_name": "J"})
     ((point,),) = points([Resource("x", content)], [entry]).values()
     assert point.labels == {
         "resource.job_name": "J", "metric.phase": "Both", "metric.clean": "true", "metric.verdict": ""
@@ -249,7 +249,7 @@ def test_a_window_begins_at_a_round_step_and_holds_every_line(
     moments: tuple[float, ...], window: Window
 ) -> None:
     """The shortest steps that leave less than sixty between the first and the last line; a day at most."""
-    assert window_of([Entry(at, "INFO", "", {}, "cloud_run_job", {}) for at in moments]) == window
+    assert window_of([LogEntry(at, "INFO", "", {}, "cloud_run_job", {}) for at in moments]) == window
 
 
 def test_charts_add_up(drawn: Mapping[str, Any]) -> None:
@@ -287,7 +287,7 @@ def test_panels_hold_the_lines_that_their_filters_take(drawn: Mapping[str, Any])
 
 def test_a_panel_holds_a_hundred_lines_and_counts_the_rest() -> None:
     """One without any line says so."""
-    entries = [Entry(at, "INFO", str(at), {}, "cloud_run_job", {}) for at in range(103)]
+    entries = [LogEntry(at, "INFO", str(at), {}, "cloud_run_job", {}) for at in range(103)]
     found = []
     for severity in ("INFO", "ERROR"):
         panel = {"widget": {"logsPanel": {"filter": f"severity={severity}"}}}
@@ -393,10 +393,10 @@ def test_a_quantile_from_buckets_is_within_the_bucket_of_the_true_one(
     values: list[float], quantile: float
 ) -> None:
     """Half as much again, as the metric's buckets are."""
-    resources = resources_for(Values.of("dev", "p", "r", "https://example.com/"))
+    resources = resources_for(ProjectValues.of("dev", "p", "r", "https://example.com/"))
     name = "logging.googleapis.com/user/qpi_exports_mirror_lag_seconds"
     found = {name: [Point(BEGAN, "cloud_run_revision", {}, value) for value in values]}
-    source = Source(
+    source = PointSource(
         found, Catalog.of(resources.metrics), {name: [0.05 * 1.5**number for number in range(41)]}
     )
     query = f"histogram_quantile({quantile}, sum by (le) (increase(logging_googleapis_com:user_qpi_exports_mirror_lag_seconds_bucket[10s])))"
@@ -448,17 +448,17 @@ def test_only_a_number_is_a_distribution_s_value() -> None:
         "valueExtractor": "EXTRACT(jsonPayload.copied)",
     }
     entries = [
-        Entry(at, "INFO", "", {"copied": value}, "cloud_run_job", {})
+        LogEntry(at, "INFO", "", {"copied": value}, "cloud_run_job", {})
         for at, value in enumerate((True, "7", None, 7, float("inf"), float("nan"), 10**400, 2.5))
     ]
     (found,) = points([Resource("x", content)], entries).values()
     assert [point.value for point in found] == [7.0, 2.5]
 
 
-def made_of(*moments_and_values: tuple[float, float]) -> Source:
+def made_of(*moments_and_values: tuple[float, float]) -> PointSource:
     """A metric ``x`` with points at seconds after the beginning."""
     found = [Point(BEGAN + second, "cloud_run_job", {}, value) for second, value in moments_and_values]
-    return Source({"x": found}, Catalog({}), {})
+    return PointSource({"x": found}, Catalog({}), {})
 
 
 def aggregated(aligner: str, reducer: str, period: str = "600s") -> dict[str, Any]:
@@ -607,7 +607,7 @@ def test_tiles_stand_in_the_dashboard_s_rows(logs: list[Path], tmp_path: Path, b
 @given(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 3), st.sampled_from("hgne")), max_size=12))
 def test_every_tile_is_in_one_section(drawn: list[tuple[int, int, str]]) -> None:
     """Drawn or only named, below its header or within its group; none twice."""
-    contents = {"h": Header(""), "g": Group(collapsed=True), "n": Nothing("why"), "e": Text("text")}
+    contents = {"h": Header(""), "g": TileGroup(collapsed=True), "n": Nothing("why"), "e": TextTile("text")}
     found = [Tile(str(at), x, y, 1, 2, "", contents[kind]) for at, (y, x, kind) in enumerate(drawn)]
     parts = sections(found)
     named = [part.head for part in parts if part.head]
@@ -615,5 +615,5 @@ def test_every_tile_is_in_one_section(drawn: list[tuple[int, int, str]]) -> None
     assert sorted(tile.name for tile in named) == sorted(tile.name for tile in found)
     for part in parts:
         below = [tile for row in (*part.rows, part.empty) for tile in row]
-        if part.head and isinstance(part.head.content, Group):
+        if part.head and isinstance(part.head.content, TileGroup):
             assert all(part.head.y <= tile.y < part.head.y + part.head.height for tile in below)

@@ -15,7 +15,7 @@ from race_model import Version, number, object_state
 
 import shared.phase
 from backfill_job.deletion.erasing import Means, erase
-from backfill_job.deletion.traces import Held, Place, Trace, Traces
+from backfill_job.deletion.traces import Held, Trace, TracePlace, Traces
 from shared.decision import ABSENT, Authority, ErasedBefore
 from shared.erasures import Erasures, erasures_on_record
 from shared.errors import ConditionFailed, Contended, ObjectNotFound, StorageError
@@ -153,7 +153,7 @@ class _Store:
     def traces(self) -> Traces:
         """Both paths, as the command sees them."""
         found = []
-        for place, side in ((Place.LEGACY, LEGACY), (Place.NEW, NEW)):
+        for place, side in ((TracePlace.LEGACY, LEGACY), (TracePlace.NEW, NEW)):
             seen = self.look(REFS[side])
             if seen is not None:
                 found.append(Trace("n", place, REFS[side], Held.LIVE, seen))

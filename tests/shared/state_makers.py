@@ -14,17 +14,17 @@ from shared.phase import Phase, entry_ref, state_ref
 from shared.server_time import ServerTime
 from shared.state import (
     UNFIT,
-    Begun,
+    BegunDeletion,
     ComparisonRecord,
     DayPart,
     Light,
     Overridden,
+    PrincipalUse,
     ReadersRecord,
     RunRecord,
     SeenPrincipal,
     Signatory,
     State,
-    Use,
 )
 from shared.state_changes import (
     Stamp,
@@ -168,9 +168,11 @@ digests = st.text("0123456789abcdef", min_size=64, max_size=64)
 run_records = st.builds(
     RunRecord, lines, lines, moments, st.integers(), lines, st.none() | lines, st.none() | digests
 )
-begun_manifests = st.builds(Begun, names, digests, st.integers(0, 2**63 - 1))
+begun_manifests = st.builds(BegunDeletion, names, digests, st.integers(0, 2**63 - 1))
 principals = st.lists(
-    st.builds(SeenPrincipal, names.map(str.strip), st.sampled_from(Use), st.integers(0, 2**63 - 1), moments),
+    st.builds(
+        SeenPrincipal, names.map(str.strip), st.sampled_from(PrincipalUse), st.integers(0, 2**63 - 1), moments
+    ),
     max_size=3,
 ).map(tuple)
 looks = st.builds(

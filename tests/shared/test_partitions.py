@@ -14,8 +14,8 @@ from shared.partitions import (
     LAYOUTS_VERSION,
     Classified,
     Gap,
-    Kind,
     Layout,
+    ObjectKind,
     answers_folder,
     classify,
     file_type,
@@ -32,28 +32,28 @@ DAYS = st.dates(date(1, 1, 1), date(9999, 12, 31))
 CLOSE_DAYS = st.lists(st.dates(date(2024, 1, 1), date(2024, 4, 30)), max_size=30)
 
 ROWS = [
-    ("qpi_answers_20240131/user_id_7.jsonl", 900, Classified(Kind.ANSWERS, DAY, critical=True)),
-    ("qpi_answers_20240131.jsonl", 900, Classified(Kind.FLAT_ANSWERS, DAY, critical=True)),
-    ("qpi_questions_20240131.csv", 900, Classified(Kind.QUESTIONS, DAY, critical=False)),
-    ("", 0, Classified(Kind.PLACEHOLDER, None, critical=False)),
-    ("qpi_answers_20240131/", 0, Classified(Kind.PLACEHOLDER, DAY, critical=False)),
-    ("qpi_answers_20240131/sub/", 0, Classified(Kind.PLACEHOLDER, DAY, critical=False)),
-    ("backup/", 0, Classified(Kind.PLACEHOLDER, None, critical=False)),
-    ("qpi_answers_20240131/", 5, Classified(Kind.STRAY, DAY, critical=False)),
-    ("qpi_answers_20240131/user_id_x.jsonl", 9, Classified(Kind.STRAY, DAY, critical=True)),
-    ("qpi_answers_20240131/user_id_7.jsonl\n", 9, Classified(Kind.STRAY, DAY, critical=False)),
-    ("qpi_answers_20240131/user_id_٣.jsonl", 9, Classified(Kind.STRAY, DAY, critical=True)),
-    ("qpi_answers_20240131/sub/user_id_7.jsonl", 9, Classified(Kind.STRAY, DAY, critical=True)),
-    ("qpi_answers_20240131/.DS_Store", 9, Classified(Kind.STRAY, DAY, critical=False)),
-    ("QPI_answers_20240131/user_id_7.jsonl", 9, Classified(Kind.UNKNOWN, None, critical=True)),
-    ("old/qpi_answers_20240131/user_id_7.jsonl", 9, Classified(Kind.UNKNOWN, None, critical=True)),
-    ("qpi_answers_2024013/user_id_7.jsonl", 9, Classified(Kind.UNKNOWN, None, critical=True)),
-    ("qpi_answers_20240131.JSONL", 9, Classified(Kind.UNKNOWN, None, critical=True)),
-    ("", 5, Classified(Kind.UNKNOWN, None, critical=False)),
-    ("qpi_answers_20240231/user_id_7.jsonl", 9, Classified(Kind.UNKNOWN, None, True, "20240231")),
-    ("qpi_answers_00000101.jsonl", 9, Classified(Kind.UNKNOWN, None, True, "00000101")),
-    ("qpi_questions_20241301.csv", 9, Classified(Kind.UNKNOWN, None, False, "20241301")),
-    ("qpi_answers_20240231/", 0, Classified(Kind.PLACEHOLDER, None, False, "20240231")),
+    ("qpi_answers_20240131/user_id_7.jsonl", 900, Classified(ObjectKind.ANSWERS, DAY, critical=True)),
+    ("qpi_answers_20240131.jsonl", 900, Classified(ObjectKind.FLAT_ANSWERS, DAY, critical=True)),
+    ("qpi_questions_20240131.csv", 900, Classified(ObjectKind.QUESTIONS, DAY, critical=False)),
+    ("", 0, Classified(ObjectKind.PLACEHOLDER, None, critical=False)),
+    ("qpi_answers_20240131/", 0, Classified(ObjectKind.PLACEHOLDER, DAY, critical=False)),
+    ("qpi_answers_20240131/sub/", 0, Classified(ObjectKind.PLACEHOLDER, DAY, critical=False)),
+    ("backup/", 0, Classified(ObjectKind.PLACEHOLDER, None, critical=False)),
+    ("qpi_answers_20240131/", 5, Classified(ObjectKind.STRAY, DAY, critical=False)),
+    ("qpi_answers_20240131/user_id_x.jsonl", 9, Classified(ObjectKind.STRAY, DAY, critical=True)),
+    ("qpi_answers_20240131/user_id_7.jsonl\n", 9, Classified(ObjectKind.STRAY, DAY, critical=False)),
+    ("qpi_answers_20240131/user_id_٣.jsonl", 9, Classified(ObjectKind.STRAY, DAY, critical=True)),
+    ("qpi_answers_20240131/sub/user_id_7.jsonl", 9, Classified(ObjectKind.STRAY, DAY, critical=True)),
+    ("qpi_answers_20240131/.DS_Store", 9, Classified(ObjectKind.STRAY, DAY, critical=False)),
+    ("QPI_answers_20240131/user_id_7.jsonl", 9, Classified(ObjectKind.UNKNOWN, None, critical=True)),
+    ("old/qpi_answers_20240131/user_id_7.jsonl", 9, Classified(ObjectKind.UNKNOWN, None, critical=True)),
+    ("qpi_answers_2024013/user_id_7.jsonl", 9, Classified(ObjectKind.UNKNOWN, None, critical=True)),
+    ("qpi_answers_20240131.JSONL", 9, Classified(ObjectKind.UNKNOWN, None, critical=True)),
+    ("", 5, Classified(ObjectKind.UNKNOWN, None, critical=False)),
+    ("qpi_answers_20240231/user_id_7.jsonl", 9, Classified(ObjectKind.UNKNOWN, None, True, "20240231")),
+    ("qpi_answers_00000101.jsonl", 9, Classified(ObjectKind.UNKNOWN, None, True, "00000101")),
+    ("qpi_questions_20241301.csv", 9, Classified(ObjectKind.UNKNOWN, None, False, "20241301")),
+    ("qpi_answers_20240231/", 0, Classified(ObjectKind.PLACEHOLDER, None, False, "20240231")),
 ]
 
 
@@ -69,9 +69,9 @@ def test_any_text_classifies(relative: str, size: int) -> None:
     found = classify(relative, size)
 
     assert not (found.day and found.impossible_date)
-    if found.kind not in {Kind.PLACEHOLDER, Kind.UNKNOWN}:
+    if found.kind not in {ObjectKind.PLACEHOLDER, ObjectKind.UNKNOWN}:
         assert found.day is not None
-    if found.kind is Kind.UNKNOWN:
+    if found.kind is ObjectKind.UNKNOWN:
         assert found.day is None
 
 
@@ -86,9 +86,9 @@ def test_sizes_matter_only_for_placeholders(relative: str, size: int) -> None:
     """The same name with another size is the same, unless an empty object of that name is a placeholder."""
     empty = classify(relative, 0)
 
-    if empty.kind is Kind.PLACEHOLDER:
+    if empty.kind is ObjectKind.PLACEHOLDER:
         assert not relative or relative.endswith("/")
-        assert classify(relative, size).kind in {Kind.STRAY, Kind.UNKNOWN}
+        assert classify(relative, size).kind in {ObjectKind.STRAY, ObjectKind.UNKNOWN}
     else:
         assert classify(relative, size) == empty
 
@@ -113,8 +113,8 @@ def test_names_round_trip(day: date, user_id: int) -> None:
     """A user's name in a day's folder is classified as that day's answers, and the folder as that day's placeholder."""
     name = f"{answers_folder(day)}user_id_{user_id}.jsonl"
 
-    assert classify(name, 700) == Classified(Kind.ANSWERS, day, critical=True)
-    assert classify(answers_folder(day), 0) == Classified(Kind.PLACEHOLDER, day, critical=False)
+    assert classify(name, 700) == Classified(ObjectKind.ANSWERS, day, critical=True)
+    assert classify(answers_folder(day), 0) == Classified(ObjectKind.PLACEHOLDER, day, critical=False)
 
 
 @given(st.text("0123456789", min_size=8, max_size=8))

@@ -31,7 +31,7 @@ from shared.gateway import Gateway
 from shared.migration import Location, Migration
 from shared.objects import ObjectRef
 from shared.phase import Phase, PhaseReader, entry_name, read_phase
-from shared.record import Begin, Standing, begin, changeable, read_record, read_state, update
+from shared.record import Begin, RecordStanding, begin, changeable, read_record, read_state, update
 from shared.state import Signatory, State
 from shared.state_changes import sign_off, with_phase, with_run
 
@@ -119,7 +119,7 @@ def test_one_fault_never_sets_the_state_back_for_an_operator(fault: Fault) -> No
         record = read_record(fault.store, MIGRATION, no_pause)
     except PhaseUnknown:
         return
-    assert record.standing is Standing.WHOLE
+    assert record.standing is RecordStanding.WHOLE
     assert replace(record.state, runs=()) == replace(fault.newest, runs=())
 
 

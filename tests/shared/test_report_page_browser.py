@@ -20,7 +20,7 @@ from shared.loaded import LoadedVerdict
 from shared.migration import Environment, qpi_exports
 from shared.phase import Phase
 from shared.report.loading import Status, Unreadable
-from shared.report.next_steps import Target
+from shared.report.next_steps import CommandTarget
 from shared.report.page import render_hours, render_report, render_status, render_unknown
 from shared.report.web import create_app
 
@@ -28,7 +28,7 @@ pytestmark = needs_chromium
 
 NOW = datetime(2026, 11, 23, 6, 0, tzinfo=UTC)
 DEV = qpi_exports(Environment.DEV)
-TARGET = Target("dev", samples.SOURCE, samples.DESTINATION)
+TARGET = CommandTarget("dev", samples.SOURCE, samples.DESTINATION)
 
 
 def status(state: Any = None, verification: Any = None, loaded: Any = None) -> str:

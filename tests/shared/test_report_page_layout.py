@@ -18,12 +18,12 @@ from shared.report.charts import (
     lag_chart,
     volume,
 )
-from shared.verification import Day, DayState, Lag, LagBucket, Level, Remark
+from shared.verification import DayState, DayTotals, Lag, LagBucket, Level, Remark
 
 STATES = ["equal", "equal", "equal", "differing", "missing", "in_flight", "absent"]
 
 
-def read_days(made: list[dict[str, Any]]) -> tuple[Day, ...]:
+def read_days(made: list[dict[str, Any]]) -> tuple[DayTotals, ...]:
     return samples.read(samples.verification(made)).days
 
 
@@ -54,7 +54,9 @@ def cells_of(drawn: HeatMap) -> list[tuple[int, int, Cell]]:
 
 
 @given(days_strategy)
-def test_every_day_has_one_cell_in_its_weekday_s_row_and_its_week_s_column(days: tuple[Day, ...]) -> None:
+def test_every_day_has_one_cell_in_its_weekday_s_row_and_its_week_s_column(
+    days: tuple[DayTotals, ...],
+) -> None:
     """Weeks start on Monday; only months without any object are left out."""
     drawn = heat_map(days, [])
     cells = cells_of(drawn)
@@ -73,7 +75,7 @@ def test_every_day_has_one_cell_in_its_weekday_s_row_and_its_week_s_column(days:
 
 
 @given(days_strategy)
-def test_darker_means_more_objects(days: tuple[Day, ...]) -> None:
+def test_darker_means_more_objects(days: tuple[DayTotals, ...]) -> None:
     """Equal days are shaded in the order of their counts, and the legend's ranges hold every one of them."""
     drawn = heat_map(days, [])
     sizes = {day.day: day.source.objects for day in days}
@@ -128,7 +130,7 @@ def test_an_axis_has_one_to_five_round_steps(highest: int) -> None:
 
 
 @given(days_strategy)
-def test_bars_are_as_high_as_their_months_are_large(days: tuple[Day, ...]) -> None:
+def test_bars_are_as_high_as_their_months_are_large(days: tuple[DayTotals, ...]) -> None:
     """Both sides on one scale, over all years; nothing that is there is drawn as nothing."""
     drawn = volume(days)
     assert sum(month.source_objects for month in drawn.months) == sum(day.source.objects for day in days)

@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from shared.errors import MigrationError, PhaseUnknown, UsageError
 from shared.phase import Phase
 from shared.report.loading import Status
-from shared.report.next_steps import Target
+from shared.report.next_steps import CommandTarget
 from shared.report.page import render_report, render_status
 from shared.state import State
 
 NOW = datetime(2026, 11, 23, 6, 0, tzinfo=UTC)
-TARGET = Target("dev", samples.SOURCE, samples.DESTINATION)
+TARGET = CommandTarget("dev", samples.SOURCE, samples.DESTINATION)
 SMALL = samples.compact()
 STATE = samples.state()
 

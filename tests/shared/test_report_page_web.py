@@ -11,12 +11,12 @@ from flask.testing import FlaskClient
 from shared.errors import Unavailable, UsageError
 from shared.loaded import LoadedVerdict
 from shared.report.loading import Status, Unreadable
-from shared.report.next_steps import Target
+from shared.report.next_steps import CommandTarget
 from shared.report.page import content_policy
 from shared.report.web import STATUS_FORMAT, create_app
 
 NOW = datetime(2026, 11, 23, 6, 0, tzinfo=UTC)
-TARGET = Target("dev", samples.SOURCE, samples.DESTINATION)
+TARGET = CommandTarget("dev", samples.SOURCE, samples.DESTINATION)
 
 
 def client_of(state: Any, verification: Any, loaded: Any = None) -> FlaskClient:

@@ -14,14 +14,14 @@ from shared.phase import Phase
 from shared.report import figures
 from shared.report.headline import Tone, headline, status_headline
 from shared.report.loading import Status, Unreadable
-from shared.report.next_steps import Step, Target, next_steps, target_of
+from shared.report.next_steps import CommandTarget, NextStep, next_steps, target_of
 from shared.report.page import content_policy, render_report, render_status, verdict_of_status
 from shared.report.wording import name_markup, visible, visible_name
 from shared.state import State
 from shared.verification import Verification
 
 NOW = datetime(2026, 11, 23, 6, 0, tzinfo=UTC)
-TARGET = Target("dev", samples.SOURCE, samples.DESTINATION)
+TARGET = CommandTarget("dev", samples.SOURCE, samples.DESTINATION)
 
 
 def read(file: dict[str, Any], **changes: Any) -> Verification:
@@ -36,7 +36,7 @@ def stands(phase: str = "dual_write", since: str | None = None, **changes: Any) 
     return samples.read_state(samples.state(phase=phase, since=since, runs=[], **changes))
 
 
-def commands(steps: tuple[Step, ...]) -> list[str]:
+def commands(steps: tuple[NextStep, ...]) -> list[str]:
     return [step.command.removeprefix("python -m backfill_job ") for step in steps if step.command]
 
 
@@ -422,29 +422,32 @@ def test_every_phase_has_its_page() -> None:
     ("target", "wanted"),
     [
         (TARGET, "verify --env dev"),
-        (Target("dev", samples.SOURCE, samples.DESTINATION, ()), "verify --env dev --no-default-excludes"),
         (
-            Target("dev", samples.SOURCE, samples.DESTINATION, (".DS_Store", "*.tmp", "-x")),
+            CommandTarget("dev", samples.SOURCE, samples.DESTINATION, ()),
+            "verify --env dev --no-default-excludes",
+        ),
+        (
+            CommandTarget("dev", samples.SOURCE, samples.DESTINATION, (".DS_Store", "*.tmp", "-x")),
             "verify --env dev --exclude '*.tmp' --exclude=-x",
         ),
         (
-            Target("dev", "gs://other/a/", samples.DESTINATION),
+            CommandTarget("dev", "gs://other/a/", samples.DESTINATION),
             f"verify --source gs://other/a/ --destination {samples.DESTINATION}",
         ),
         (
-            Target("custom", "gs://a/it's/", "gs://b/x y/"),
+            CommandTarget("custom", "gs://a/it's/", "gs://b/x y/"),
             "verify --source 'gs://a/it'\"'\"'s/' --destination 'gs://b/x y/'",
         ),
     ],
 )
-def test_a_command_means_this_migration(target: Target, wanted: str) -> None:
+def test_a_command_means_this_migration(target: CommandTarget, wanted: str) -> None:
     """The preset where it is the preset, else both paths; excludes as they are; fit for a shell."""
     assert target.command("verify") == f"python -m backfill_job {wanted}"
 
 
 def test_a_command_that_cannot_be_shown_exactly_is_not_shown() -> None:
     """A pattern with a character that nobody sees would be pasted as another one."""
-    assert Target("dev", samples.SOURCE, samples.DESTINATION, ("a\u202eb",)).command("verify") == ""
+    assert CommandTarget("dev", samples.SOURCE, samples.DESTINATION, ("a\u202eb",)).command("verify") == ""
     assert target_of(read(CLEAN)).command("verify") == "python -m backfill_job verify --env dev"
 
 

@@ -16,7 +16,7 @@ from shared.migration import Location, Migration
 from shared.phase import Phase, phase_in, state_content
 from shared.record import read_state, state_from_head
 from shared.state import (
-    Begun,
+    BegunDeletion,
     ComparisonRecord,
     HistoryEntry,
     Overridden,
@@ -210,10 +210,10 @@ def test_an_entry_says_what_happened_in_one_sentence() -> None:
     state = sign_off(state, Signatory.DATA, stamp("c5"))
     state = with_phase(with_phase(state, Phase.CUT_OVER, stamp("c6")), Phase.ROLLED_BACK, stamp("c7"))
     state = with_phase(state, Phase.CUT_OVER, stamp("c8"))
-    manifest = Begun("m.json", "a" * 64, 9)
+    manifest = BegunDeletion("m.json", "a" * 64, 9)
     overridden = (Overridden("soak", "off"), Overridden("x", "y"))
     state = with_phase(state, Phase.DELETING, stamp("c9"), manifest=manifest, overridden=overridden)
-    state = deletion_goes_on(state, stamp("c10"), manifest=Begun("n.json", "b" * 64, 2))
+    state = deletion_goes_on(state, stamp("c10"), manifest=BegunDeletion("n.json", "b" * 64, 2))
     assert [entry.what for entry in state.history] == [
         "migration begun in phase dual_write",
         "sign-off data: counts compared",

@@ -30,15 +30,15 @@ from shared.objects import ObjectRef
 from shared.phase import PAUSES, Phase
 from shared.record import read_state, update
 from shared.state import (
+    EntryKind,
     HistoryEntry,
-    Kind,
+    PrincipalUse,
     ReadersRecord,
     RunRecord,
     SeenPrincipal,
     Signatory,
     SignOff,
     State,
-    Use,
     foreign_readers,
 )
 from shared.state_changes import (
@@ -80,7 +80,7 @@ def test_the_phases_have_five_ways_and_no_others(phase: Phase, following: Phase)
         moved = with_phase(state, following, stamp("c9", "Ada", 5))
         entry = moved.history[-1]
         at = stamp(minutes=5).at
-        assert entry == HistoryEntry(at, "Ada", "c9", Kind.PHASE, following, phase, before=entry.before)
+        assert entry == HistoryEntry(at, "Ada", "c9", EntryKind.PHASE, following, phase, before=entry.before)
         assert entry.what == f"phase {phase.value} to {following.value}"
         history = (*state.history, entry)
         assert moved == replace(state, phase=following, since=at, history=history)
@@ -132,7 +132,7 @@ def test_a_sign_off_keeps_who_when_and_why() -> None:
     state = sign_off(INITIAL, Signatory.DEVELOPMENT, stamp("c1", " Ada \n"), " looks good ")
     assert state.signoffs == (SignOff(Signatory.DEVELOPMENT, "Ada", START, "looks good"),)
     (_, entry) = state.history
-    assert (entry.at, entry.by, entry.change, entry.kind) == (START, "Ada", "c1", Kind.SIGN_OFF)
+    assert (entry.at, entry.by, entry.change, entry.kind) == (START, "Ada", "c1", EntryKind.SIGN_OFF)
     assert entry.what == "sign-off development: looks good"
     assert Signatory.DEVELOPMENT not in state.missing_signoffs
 
@@ -266,7 +266,7 @@ def day(number: float) -> datetime:
 
 def look(begins: float, ends: float, **last: float) -> ReadersRecord:
     """A look at the audit log that proves these days, with principals and the day on which each was last seen."""
-    seen = (SeenPrincipal(name, Use.READ, 1, day(at)) for name, at in last.items())
+    seen = (SeenPrincipal(name, PrincipalUse.READ, 1, day(at)) for name, at in last.items())
     return ReadersRecord(day(begins), day(begins), day(ends), tuple(seen))
 
 

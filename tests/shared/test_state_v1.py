@@ -10,8 +10,8 @@ from state_makers import HEAD, MIGRATION, START, MemoryStore, stamp
 
 from shared.errors import PhaseUnknown
 from shared.phase import Phase, PhaseReader, read_phase
-from shared.record import Begin, Standing, begin, read_record, read_state, state_from_head, update
-from shared.state import Begun, Kind, Overridden, Signatory, State
+from shared.record import Begin, RecordStanding, begin, read_record, read_state, state_from_head, update
+from shared.state import BegunDeletion, EntryKind, Overridden, Signatory, State
 from shared.state_changes import sign_off, with_phase
 
 WRITTEN = """{
@@ -88,10 +88,10 @@ def test_a_head_of_version_1_is_read_with_fields() -> None:
         (Signatory.DATA, "Ada", "counts compared")
     ]
     assert [(entry.kind, entry.phase, entry.was, entry.by) for entry in state.history] == [
-        (Kind.SIGN_OFF, Phase.DUAL_WRITE, None, "Ada"),
-        (Kind.PHASE, Phase.CUT_OVER, Phase.DUAL_WRITE, "Grace"),
+        (EntryKind.SIGN_OFF, Phase.DUAL_WRITE, None, "Ada"),
+        (EntryKind.PHASE, Phase.CUT_OVER, Phase.DUAL_WRITE, "Grace"),
     ]
-    assert read_record(store_of(WRITTEN.encode()), MIGRATION).standing is Standing.VERSION_1
+    assert read_record(store_of(WRITTEN.encode()), MIGRATION).standing is RecordStanding.VERSION_1
     assert read_state(store_of(WRITTEN.encode()), MIGRATION) == state
 
 
@@ -163,15 +163,15 @@ SENTENCES = [
         "sign-off qpi-team: a note: with (all) that; it may hold",
         {"note": "a note: with (all) that; it may hold"},
     ),
-    ("sign-off data: again, the one of 2025-03-01T08:30:00Z stands", {"kind": Kind.SIGN_OFF}),
+    ("sign-off data: again, the one of 2025-03-01T08:30:00Z stands", {"kind": EntryKind.SIGN_OFF}),
     (
         "sign-off data again, the one of 2025-03-01T08:30:00Z stands",
-        {"kind": Kind.SIGNED_AGAIN, "signed": START},
+        {"kind": EntryKind.SIGNED_AGAIN, "signed": START},
     ),
     ("sign-off data again, the one of 2025-03-01T08:30:00.000001Z stands: still", {"note": "still"}),
-    ("sign-off data of 2025-03-01T08:30:00Z withdrawn", {"kind": Kind.WITHDRAWN, "signed": START}),
+    ("sign-off data of 2025-03-01T08:30:00Z withdrawn", {"kind": EntryKind.WITHDRAWN, "signed": START}),
     ("sign-off data of 2025-03-01T08:30:00Z withdrawn: a day is missing", {"note": "a day is missing"}),
-    ("a sentence of a person who mended the state", {"kind": Kind.NOTE}),
+    ("a sentence of a person who mended the state", {"kind": EntryKind.NOTE}),
     ("phase dual_write to cut_over", {"phase": Phase.CUT_OVER, "was": Phase.DUAL_WRITE}),
 ]
 
@@ -185,7 +185,7 @@ def test_every_sentence_of_version_1_becomes_fields_and_the_same_sentence(
     facts: dict[str, Any] = {}
     if fields.get("phase"):
         facts = {"phase": "cut_over", "since": "2025-03-01T08:30:00Z"}
-    elif sentence.startswith("sign-off") and fields.get("kind", Kind.SIGN_OFF) is Kind.SIGN_OFF:
+    elif sentence.startswith("sign-off") and fields.get("kind", EntryKind.SIGN_OFF) is EntryKind.SIGN_OFF:
         team, _, note = sentence.removeprefix("sign-off ").partition(": ")
         if "signed" not in fields and " again" not in team and " of " not in team:
             signoffs = [{**SIGNED, "name": team, "note": note}]
@@ -210,7 +210,7 @@ def test_a_deletion_of_version_1_keeps_its_manifests_and_what_was_overridden(wor
     )
     state = state_from_head(contents, MIGRATION)
     name = "delete_old_qpi_exports_dev_20250301.json"
-    assert state.manifests == (Begun(name, "a" * 64, 1_234_567), Begun(name, "a" * 64, 2))
+    assert state.manifests == (BegunDeletion(name, "a" * 64, 1_234_567), BegunDeletion(name, "a" * 64, 2))
     assert state.history[1].overridden == (
         Overridden("soak", "QPI (all) is off"),
         Overridden("late-writes", "tests"),
