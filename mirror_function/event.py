@@ -95,28 +95,40 @@ def unwrapped(attributes: Mapping[str, Any], data: Any) -> tuple[Mapping[str, An
     message = (
         data.get("message") if isinstance(data, Mapping) and attributes.get("type") == MESSAGE_TYPE else None
     )
-    carried = message.get("attributes") if isinstance(message, Mapping) else None
-    if not isinstance(message, Mapping) or not isinstance(carried, Mapping):
+    if not isinstance(message, Mapping):
         return attributes, data
+    carried = _lower(message["attributes"]) if isinstance(message.get("attributes"), Mapping) else {}
     body = _decoded(message.get("data"))
     came = {
         "id": message.get("messageId") or message.get("message_id") or attributes.get("id") or "",
         "time": message.get("publishTime") or message.get("publish_time") or attributes.get("time", ""),
     }
-    event = {key[3:]: value for key, value in _lower(carried).items() if key.startswith("ce-")}
+    event = {key[3:]: value for key, value in carried.items() if key.startswith("ce-")}
     if "type" in event:
         return came | event, body
-    if "eventType" in carried:
-        kind = _NOTIFIED.get(str(carried["eventType"]))
+    if "eventtype" in carried:
+        kind = _NOTIFIED.get(str(carried["eventtype"]))
         return {
             "id": came["id"],
-            "type": TYPE_PREFIX + kind.value if kind else str(carried["eventType"]),
-            "time": carried.get("eventTime") or came["time"],
-            "bucket": carried.get("bucketId", ""),
-            "subject": f"objects/{carried.get('objectId', '')}",
-            "generation": carried.get("objectGeneration", ""),
+            "type": TYPE_PREFIX + kind.value if kind else str(carried["eventtype"]),
+            "time": carried.get("eventtime") or came["time"],
+            "bucket": carried.get("bucketid", ""),
+            "subject": f"objects/{carried.get('objectid', '')}",
+            "generation": carried.get("objectgeneration", ""),
         }, body
+    if (
+        isinstance(body, Mapping) and "specversion" in body and "type" in body
+    ):  # the whole event is the message's data
+        return came | {key: value for key, value in body.items() if key not in _CONTENTS}, _contents(body)
     return attributes, data
+
+
+_CONTENTS = frozenset({"data", "data_base64"})
+
+
+def _contents(event: Mapping[str, Any]) -> Any:
+    """The body of an event in the structured form; `NAMED` where it has none (CloudEvents, "JSON Event Format")."""
+    return event.get("data") or _decoded(event.get("data_base64"))
 
 
 def _lower(attributes: Mapping[str, Any]) -> dict[str, Any]:
@@ -141,8 +153,11 @@ def _decoded(data: Any) -> Any:
 def object_named(attributes: Mapping[str, Any], data: Any) -> str:
     """The object that an event is about, as ``gs://bucket/name``; empty where the event does not tell.
 
-    For the log: a header may have another form of the name than the body.
+    For the log: a header may have another form of the name than the body. Of a message without attributes, its data count.
     """
+    message = data.get("message") if isinstance(data, Mapping) else None
+    if isinstance(message, Mapping) and isinstance(carried := _decoded(message.get("data")), Mapping):
+        data = carried
     bucket, name = _named(attributes, data)
     return ObjectRef(bucket or "?", name).uri if name else ""
 
@@ -150,8 +165,8 @@ def object_named(attributes: Mapping[str, Any], data: Any) -> str:
 def _named(attributes: Mapping[str, Any], data: Any) -> tuple[str, str]:
     body = data if isinstance(data, Mapping) else {}
     _, _, of_source = str(attributes.get("source", "")).partition("/buckets/")
-    subject = str(attributes.get("subject", ""))
-    in_subject = subject.removeprefix("objects/") if subject.startswith("objects/") else ""
+    # "objects/NAME", or "storage.googleapis.com/projects/_/buckets/BUCKET/objects/NAME" of an audit log's event.
+    _, _, in_subject = f"/{attributes.get('subject', '')}".partition("/objects/")
     bucket, name = body.get("bucket"), body.get("name")
     return (
         bucket if isinstance(bucket, str) and bucket else str(attributes.get("bucket") or of_source),
@@ -172,10 +187,10 @@ def read_event(attributes: Mapping[str, Any], data: Any, now: datetime) -> Objec
     """
     kind = str(attributes.get("type", ""))
     try:
-        time = _moment(str(attributes.get("time", "")), now)
-        resource = _checked(
-            {"timeCreated": time.isoformat(), **data} if isinstance(data, Mapping) else data, now
-        )
+        time = _moment(_time_of(attributes, data), now)
+        if isinstance(data, Mapping) and data.get("timeCreated") is None:
+            data = {**data, "timeCreated": time.isoformat()}
+        resource = _checked(data, now)
         state = _only_named(attributes, time) if data is NAMED else ObjectState.from_resource(resource)
         _check_name(state.name)
         return ObjectEvent(
@@ -189,6 +204,13 @@ def read_event(attributes: Mapping[str, Any], data: Any, now: datetime) -> Objec
         )
     except (StorageError, ValueError, TypeError, ArithmeticError) as error:
         raise UsageError(f"not an event about a Cloud Storage object (type {kind!r}): {error}") from error
+
+
+def _time_of(attributes: Mapping[str, Any], data: Any) -> str:
+    """An event's time; its object's where it has none, because ``time`` is optional (CloudEvents specification, "Optional attributes")."""
+    body = data if isinstance(data, Mapping) else {}
+    times = (attributes.get("time"), body.get("timeDeleted"), body.get("updated"), body.get("timeCreated"))
+    return next((str(each) for each in times if each), "")
 
 
 def _only_named(attributes: Mapping[str, Any], time: datetime) -> ObjectState:

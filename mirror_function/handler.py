@@ -265,9 +265,14 @@ def _pushed_or_incomplete(headers: Mapping[str, str], body: bytes) -> tuple[Mapp
         return {"type": MESSAGE_TYPE, "id": given}, {"message": message}
     if in_headers := _in_headers(headers):
         return in_headers, parsed
-    if isinstance(parsed, dict) and "type" in parsed and "data" in parsed:
+    if not isinstance(parsed, dict):
+        return None
+    if "type" in parsed and "data" in parsed:
         return parsed, parsed["data"]
-    return None
+    # What names an object and does not say what happened to it: it is dropped, and the log has the name.
+    inner = parsed.get("data")
+    carried = inner if isinstance(inner, dict) else parsed
+    return ({}, carried) if carried.get("name") and carried.get("bucket") else None
 
 
 class _Stdout(logging.Handler):

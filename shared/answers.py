@@ -8,8 +8,8 @@ The sources are pages of Cloud Storage's documentation, unless a row says otherw
 
 import json
 import re
-from collections.abc import Collection
-from typing import NamedTuple
+from collections.abc import Collection, Mapping
+from typing import Any, NamedTuple
 
 from shared.errors import (
     Cause,
@@ -23,7 +23,16 @@ from shared.errors import (
     UnexpectedAnswer,
 )
 
-__all__ = ["MEANINGS", "Meaning", "error_for", "is_transient", "names_object", "no_answer", "said_by"]
+__all__ = [
+    "MEANINGS",
+    "Meaning",
+    "as_listing",
+    "error_for",
+    "is_transient",
+    "names_object",
+    "no_answer",
+    "said_by",
+]
 
 FIRST_SERVER_FAULT = 500
 NOT_IMPLEMENTED = 501
@@ -65,7 +74,9 @@ MEANINGS = (
     Meaning(429, "", "", Unavailable, Cause.NO_ANSWER, _RETRY),
     Meaning(408, "", "", Unavailable, Cause.NO_ANSWER, _RETRY),
     Meaning(409, "", "", Unavailable, Cause.CONFLICT, f"{_JSON}: of operations at the same time"),
-    Meaning(0, "", "^<(!doctype )?html", UnexpectedAnswer, Cause.ODD_ANSWER, "Cloud Storage JSON API overview: it answers in JSON"),
+    Meaning(0, "", r"^(<\?xml [^>]*>\s*|<!--.*?-->\s*)*<(!doctype )?html", UnexpectedAnswer, Cause.ODD_ANSWER, "Cloud Storage JSON API overview: it answers in JSON"),
+    Meaning(404, "", "No such object", ObjectNotFound, Cause.CHANGED, _JSON),
+    Meaning(404, "", r"kms key|cryptokey|\bproject\b.* not found", Refused, Cause.REFUSED, f"{_JSON}: not about an object"),
     Meaning(404, "", "", ObjectNotFound, Cause.CHANGED, _JSON),
     Meaning(403, "rateLimitExceeded userRateLimitExceeded usageLimits.rateLimitExceeded usageLimits.userRateLimitExceeded SlowDown",
          "", Unavailable, Cause.NO_ANSWER, _JSON),
@@ -194,6 +205,27 @@ def _said_in_json(body: bytes) -> tuple[str, list[str]]:
         return str(message or error["message"]), reasons
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return body[:200].decode(errors="replace"), []
+
+
+_LISTED: Mapping[str, type] = {
+    "kind": str, "items": list, "prefixes": list, "nextPageToken": str
+}  # fmt: skip
+"""The fields of a listing's answer (reference, "Objects: list")."""
+
+
+def as_listing(content: Any) -> dict[str, Any]:
+    """The parsed body of a listing's answer. Anything else with status 200 would read as an empty listing.
+
+    Raises:
+        ValueError: It has other fields, or fields of another type.
+    """
+    if not isinstance(content, dict):
+        raise ValueError("not a listing: no JSON object")  # noqa: TRY004 -- callers repeat the request after a ValueError
+    given = {key: value for key, value in content.items() if (key, value) != ("nextPageToken", None)}
+    odd = [key for key, value in given.items() if not isinstance(value, _LISTED.get(key, ()))]
+    if odd:
+        raise ValueError(f"not a listing: {', '.join(sorted(map(str, odd)))[:200]}")
+    return content
 
 
 def names_object(message: str) -> bool:

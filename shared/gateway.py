@@ -32,7 +32,7 @@ from google.cloud.storage.retry import DEFAULT_RETRY
 from requests.adapters import HTTPAdapter
 
 from shared.address import address_of
-from shared.answers import error_for, is_transient, names_object, no_answer, said_by
+from shared.answers import as_listing, error_for, is_transient, names_object, no_answer, said_by
 from shared.errors import (
     BucketNotFound,
     ObjectNotFound,
@@ -163,7 +163,7 @@ class Gateway:
                 blob.reload(projection="noAcl", timeout=self._timeout, retry=self._retry)
         except ObjectNotFound:
             return None
-        return ObjectState.from_resource(blob._properties)  # noqa: SLF001 -- the whole resource as answered
+        return ObjectState.of(blob._properties, at.name)  # noqa: SLF001 -- the whole resource as answered
 
     def copy(
         self,
@@ -192,7 +192,7 @@ class Gateway:
                     retry=self._retry,
                 )
                 if token is None:
-                    return ObjectState.from_resource(copy._properties)  # noqa: SLF001 -- as in look()
+                    return ObjectState.of(copy._properties, destination.name)  # noqa: SLF001 -- as in look()
 
     def delete(self, at: ObjectRef, *, if_generation: int) -> None:
         """See `DeletingStore.delete`. The blob carries no generation, which would delete a version permanently."""
@@ -268,6 +268,7 @@ class Gateway:
                 timeout=self._timeout,
                 retry=self._retry,
             )
+            ObjectState.of(blob._properties, at.name)  # noqa: SLF001 -- as in look()
 
     def put(self, at: ObjectRef, data: bytes, *, content_type: str = "application/json") -> None:
         """Write a small object as a whole, without a condition: for reports, where the last write wins.
@@ -322,8 +323,10 @@ class Gateway:
                 timeout=self._timeout,
                 retry=self._retry,
             )
-            for page in listing.pages:
+            for page in _checked(listing).pages:
                 objects = [ObjectState.from_resource(blob._properties) for blob in page]  # noqa: SLF001 -- as in look()
+                if not all(each.name.startswith(prefix) for each in objects):
+                    raise UnexpectedAnswer(f"gs://{bucket}/{prefix}", "the listing has another name")
                 if objects:
                     yield ListingPage(objects)
 
@@ -344,7 +347,7 @@ class Gateway:
             listing = self._client.list_blobs(
                 self._bucket(bucket), prefix=prefix or None, max_results=1, timeout=patience, retry=retry
             )
-            return next(iter(listing), None) is not None
+            return next(iter(_checked(listing)), None) is not None
 
     def permitted(self, bucket: str, name: str, permissions: Sequence[str]) -> frozenset[str]:
         """Ask which of these permissions the account in use holds.
@@ -436,6 +439,18 @@ class Gateway:
                 except StorageError as problem:
                     return problem
         return error
+
+
+def _checked(listing: Any) -> Any:
+    """The client's listing, which raises a ValueError for an answer that is not one. The client reads it as an empty page."""
+    start = listing._page_start  # noqa: SLF001 -- sees each answer before its objects
+
+    def check(iterator: Any, page: Any, answer: Any) -> Any:
+        as_listing(answer)
+        return start(iterator, page, answer)
+
+    listing._page_start = check  # noqa: SLF001 -- as above
+    return listing
 
 
 class _Adapter(HTTPAdapter):

@@ -192,16 +192,16 @@ class ObjectState(NamedTuple):
             resource: The parsed JSON. Integers arrive as texts from the API, and as texts or numbers in events.
 
         Raises:
-            UnexpectedAnswer: The name, generation or size is missing, or a number is not one.
+            UnexpectedAnswer: The name, generation or size is missing, or a number is not one, or not possible.
         """
         try:
             get = resource.get
             name = resource["name"]
             return ObjectState(
                 name,
-                int(resource["generation"]),
+                _whole(resource["generation"], 1),
                 int(get("metageneration") or 1),
-                int(resource["size"]),
+                _whole(resource["size"], 0),
                 get("crc32c") or None,
                 get("md5Hash") or None,
                 get("timeCreated") or "",
@@ -219,6 +219,27 @@ class ObjectState(NamedTuple):
                 f"gs://{what.get('bucket', '?')}/{what.get('name', '?')}",
                 f"not an object resource ({error!r} in {sorted(what)})",
             ) from error
+
+    @staticmethod
+    def of(resource: Mapping[str, Any], name: str) -> "ObjectState":
+        """Read the resource of one object that was asked for.
+
+        Raises:
+            UnexpectedAnswer: As `from_resource`; or it is of another object.
+        """
+        state = ObjectState.from_resource(resource)
+        if state.name != name:
+            where = f"gs://{resource.get('bucket', '?')}/{name}"
+            raise UnexpectedAnswer(where, f"the answer is about another object ({state.name!r})")
+        return state
+
+
+def _whole(value: Any, least: int) -> int:
+    """A whole number of a resource. Generation 0 would mean "absent" as a condition."""
+    number = int(value)
+    if number < least or (isinstance(value, float) and value != number):
+        raise ValueError(f"{value!r} is not possible")
+    return number
 
 
 def _hold(get: Callable[[str], Any]) -> str:

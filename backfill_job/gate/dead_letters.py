@@ -12,6 +12,7 @@ Two forms of evidence, each read strictly:
 Another program reads them, so this project needs neither a Pub/Sub nor a Monitoring client for this.
 """
 
+from base64 import b64decode
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,6 +28,9 @@ __all__ = ["COUNT", "DeadLetters", "read_dead_letters"]
 COUNT = "pubsub.googleapis.com/subscription/num_undelivered_messages"
 """The metric that counts the messages of a subscription (Google Cloud documentation, "Google Cloud metrics")."""
 
+
+_RESOURCE = "pubsub_subscription"
+"""The monitored resource of the metric (the same page)."""
 
 _INCOMPLETE = ("nextPageToken", "executionErrors", "unreachable")
 """Fields that say that an answer does not have every count (Cloud Monitoring reference, "ListTimeSeriesResponse")."""
@@ -96,6 +100,10 @@ def _counted(answer: dict[str, Any]) -> DeadLetters:
     for series in answer["timeSeries"]:
         if series["metric"]["type"] != COUNT:
             raise ValueError("another metric")
+        if series.get("metricKind", "GAUGE") != "GAUGE":
+            raise ValueError("a change, and not a count")
+        if series.get("resource", {}).get("type", _RESOURCE) != _RESOURCE:
+            raise ValueError("of another resource than a subscription")
         points = [
             (parse_time(point["interval"]["endTime"]), _whole(point["value"]["int64Value"]))
             for point in series["points"]
@@ -116,11 +124,25 @@ def _whole(value: Any) -> int:
 
 
 def _object_of(message: dict[str, Any]) -> str:
-    """The object that a message's attributes name: a notification's (Cloud Storage documentation, "Pub/Sub notifications"), or a CloudEvent's."""
+    """The object that a message names; empty for none.
+
+    Its attributes name it, as a notification's or a CloudEvent's (Cloud Storage documentation, "Pub/Sub notifications"), or its
+    data do, as the object's resource or the event that has it.
+    """
     inner = message.get("message")
-    attributes = inner.get("attributes") if isinstance(inner, dict) else None
-    if not isinstance(attributes, dict):
-        return ""
-    subject = str(attributes.get("ce-subject", "")).removeprefix("objects/")
-    name = attributes.get("objectId") or subject
+    inner = inner if isinstance(inner, dict) else {}
+    given = inner.get("attributes")
+    attributes = {str(key).lower(): value for key, value in given.items()} if isinstance(given, dict) else {}
+    name = attributes.get("objectid") or str(attributes.get("ce-subject", "")).removeprefix("objects/")
+    name = name or _named_in(inner.get("data"))
     return repr(name) if isinstance(name, str) and name else ""
+
+
+def _named_in(data: Any) -> Any:
+    """The name in a message's data; empty where it has none."""
+    try:
+        carried = parse_json(b64decode(data, validate=True))
+        inner = carried.get("data")
+        return (inner if isinstance(inner, dict) else carried).get("name", "")
+    except (ValueError, TypeError, AttributeError):
+        return ""

@@ -10,6 +10,7 @@ Each module uses only those below it; a contract in ``pyproject.toml`` keeps tha
 - `python`: which Python files matter, and that every place in them is covered
 - `walk`: every expression of a Python file that comes to a prefix, judged where it is used
 - `other_files`: every other file: lines, braces, blocks of YAML, variables, comments
+- `pieces`: texts that other languages join with operators, by functions, or side by side
 - `evaluate`: expressions, calls and things with parts, evaluated without running anything
 - `mentions`: where a text names a prefix, and which bucket belongs to it
 - `modules`: Python files as scopes of names; what imports mean

@@ -174,6 +174,10 @@ def _same(olds: Sequence[str], news: Sequence[str]) -> int:
     return sum(len(old) for old, _ in same)
 
 
+_DECLARES = re.compile(r"\b(?:const|let|var|val|final|static|string|my|dim|declare)\b|:=", re.IGNORECASE)
+"""A variable of a language that reads it by its plain name."""
+
+
 # --- what else reads it ------------------------------------------------------------------------------------------
 
 
@@ -270,6 +274,8 @@ class _Way:
         while node is not None:
             match node:
                 case ast.Call():
+                    _check_shared(module, node, inner)
+                    self._check_partial(module, node, inner)
                     self._check_parameters(module, node, inner)
                 case ast.Assign(value=ast.expr() as value) | ast.AnnAssign(value=ast.expr() as value) if (
                     value is inner
@@ -309,6 +315,16 @@ class _Way:
             for node in ast.walk(callee.node):
                 if isinstance(node, ast.Name) and node.id == name and isinstance(node.ctx, ast.Load):
                     self._continue(name, callee.frame.module, node, given=True)
+
+    def _check_partial(self, module: Module, call: ast.Call, argument: ast.AST | None) -> None:
+        """Make sure that no other call goes on with a partial one: it has all of its arguments."""
+        if spelling(call.func) != "partial" or argument is None or argument is call.func:
+            return
+        whole = call.args[0] if call.args else call.func
+        callees = self.readers.evaluator.values(whole, self.readers.index(module).frames[call])
+        known = [len(positional_names(one)) for one in callees if isinstance(one, Ref)]
+        if not known or max(known) == 0 or max(known) > len(call.args) - 1 + len(call.keywords):
+            raise CannotEdit(f"a partial call keeps it at {_place(module, call)}")
 
     def _uses(self, name: str, at: Position, *, local: bool) -> Iterator[tuple[Module, ast.expr]]:
         """Every place in the tree that reads a name and comes to the text; a local name is read in its own module alone."""
@@ -350,6 +366,16 @@ class _Way:
         return any(path == module.path and start <= offset < end for path, offset in marks)
 
 
+def _check_shared(module: Module, call: ast.Call, argument: ast.AST | None) -> None:
+    """Make sure that a call does not keep its argument for others: an option's default, a parameter of templates."""
+    name = argument.arg if isinstance(argument, ast.keyword) else None
+    function = spelling(call.func)
+    if name == "default" and function in {"add_argument", "option", "argument"}:
+        raise CannotEdit(f"it is an option's default at {_place(module, call)}")
+    if name == "params":
+        raise CannotEdit(f"it is a parameter of templates at {_place(module, call)}")
+
+
 def _check_text(source: SourceText, edit: Edit, edited: frozenset[Position]) -> None:
     """Make sure that the variable which the text is assigned to is read for nothing else in its file."""
     before = source.text[source.starts[source.line_of(edit.start) - 1] : edit.start]
@@ -357,6 +383,12 @@ def _check_text(source: SourceText, edit: Edit, edited: frozenset[Position]) -> 
     if assigned is None:
         return
     name = re.escape(assigned.group(1))
+    own = source.line_of(edit.start)
+    if _DECLARES.search(before):
+        for match in re.finditer(rf"(?<![\w$.]){name}\b", source.text):
+            if source.line_of(match.start()) != own:
+                place = f"{edit.path.as_posix()}:{source.line_of(match.start())}"
+                raise CannotEdit(f"{assigned.group(1)} is also read at {place}")
     reading = rf"\$\{{?(?:var\.|local\.)?{name}\b(?:[^}}\n]*?\}})?|\{{\{{\s*{name}\s*\}}\}}|\{{{name}\}}"
     for match in re.finditer(reading, source.text):
         if (edit.path, match.end()) not in edited and (edit.path, _end_of(match)) not in edited:

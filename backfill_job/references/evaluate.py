@@ -25,6 +25,7 @@ from backfill_job.references.modules import (
     field_names,
     is_decorated,
     is_static,
+    option_name,
     parameters,
     positional_names,
     returns,
@@ -55,7 +56,7 @@ _COPIES = frozenset({"str", "sorted", "list", "tuple", "set", "reversed"})
 _LOOKUPS = frozenset(
     {"getenv", "environ.get", "Variable.get", "conf.get", "env", "env.get", "env.str", "config"}
 )
-_FIELDS = frozenset({"Field", "field", "ib", "attrib"})
+_FIELDS = frozenset({"Field", "field", "ib", "attrib", "typer.Option", "typer.Argument"})
 _PATHS = frozenset({"Path", "PurePath", "PosixPath", "PurePosixPath", "CloudPath", "GSPath", "UPath"})
 _SAME = frozenset(
     {"cast", "dedent", "Param", "Variable", "literal", "quote", "unquote", "SecretStr", "fspath"}
@@ -93,6 +94,7 @@ class Evaluator:
         self._setting_of = setting
         self._frames: dict[tuple[object, ...], Frame] = {}
         self._known: dict[tuple[int, int], Values] = {}
+        self._options: dict[int, list[ast.Call]] = {}
         self._active: set[tuple[int, int]] = set()
         self._cuts = 0
         self._steps = 0
@@ -482,6 +484,8 @@ class Evaluator:
         settings = self._settings_names(base, name) if name in field_names(base) else []
         if given := self._given_setting(settings):
             return given
+        if (member := _enumerated(node, name)) is not None:
+            return [member.through({base.frame.module.load(node.bases[0])}) if node.bases else member]
         if name in frame.scope.names:
             found = [_with_instance(value, instance) for value in self.name(name, frame)]
             return _decided((inner for value in found for inner in self._property(value)), settings[:1])
@@ -533,12 +537,26 @@ class Evaluator:
             slots = [(node, frame) for slot, node, frame in self.slots(call, base.frame) if slot == name]
             if given := [value for node, frame in slots for value in self.values(node, frame)]:
                 return given
+        if cls is None and isinstance(call, ast.Call) and spelling(call.func) == "parse_args":
+            return self._option(base.frame.module, name)
         if cls is None or not isinstance(cls.node, ast.ClassDef):
             return []
         fields = field_names(cls)
         if isinstance(call, ast.Call) and name in fields and fields.index(name) < len(call.args):
             return list(self.values(call.args[fields.index(name)], base.frame))
         return [*self._assigned(base, cls, name), *self._class_member(cls, name, base)]
+
+    def _option(self, module: Module, name: str) -> list[Value]:
+        """The default of a command line's option, as ``add_argument`` in the same module says it; unknown where it has none."""
+        if id(module) not in self._options:
+            calls = [node for node in ast.walk(module.tree) if isinstance(node, ast.Call)]
+            self._options[id(module)] = [one for one in calls if spelling(one.func) == "add_argument"]
+        found: list[Value] = []
+        for call in self._options[id(module)]:
+            if option_name(call) == name:
+                given = [keyword.value for keyword in call.keywords if keyword.arg == "default"]
+                found += self._each(given, self.module_frame(module)) or [UNKNOWN]
+        return found
 
     def _assigned(self, base: Ref, cls: Ref, name: str) -> list[Value]:
         """What the methods of a class, or else those of a class that it inherits from, assign to ``self.name``."""
@@ -642,7 +660,7 @@ class Evaluator:
     def _field_default(self, call: ast.Call, frame: Frame) -> list[Value]:
         """What a field of a class is without an argument: ``Field("x", alias="X")``, ``field(default="x")``."""
         keywords = {keyword.arg: keyword.value for keyword in call.keywords}
-        aliases = [keywords[key] for key in ("env", "alias", "validation_alias") if key in keywords]
+        aliases = [keywords[key] for key in ("env", "alias", "validation_alias", "envvar") if key in keywords]
         names = {text.chars for alias in aliases for text in self.parts(alias, frame) if text.known}
         nodes = call.args[:1] or [keywords[key] for key in ("default",) if key in keywords]
         return self._given_setting(names) or _decided(self._each(nodes, frame), names)
@@ -669,7 +687,7 @@ class Evaluator:
         name = qualified.rpartition(".")[2]
         if is_lookup(qualified):
             return self._setting(node, frame)
-        if name in _FIELDS:
+        if name in _FIELDS or qualified in _FIELDS:
             return self._field_default(node, frame)
         if name in _PATHS or qualified.endswith("path.join"):
             return path_join([self.parts(argument, frame) for argument in args], self.must_keep)
@@ -679,6 +697,16 @@ class Evaluator:
             named = [keyword.value for keyword in node.keywords if keyword.arg == "name"] or args[1:2]
             return [value for expression in named for value in self.parts(expression, frame)]
         return ()
+
+
+def _enumerated(cls: ast.ClassDef, name: str) -> Text | None:
+    """The value of an enumeration's member that is ``auto()``: its name in lower case for texts, or else its name; None for any other."""
+    for node in cls.body:
+        match node:
+            case ast.Assign(targets=[ast.Name(id=target)], value=ast.Call(func=func)) if target == name:
+                if spelling(func) == "auto":
+                    return Text(name.lower() if "StrEnum" in map(spelling, cls.bases) else name)
+    return None
 
 
 def _is_unknown(value: Value) -> bool:

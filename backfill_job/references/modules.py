@@ -34,6 +34,8 @@ __all__ = [
     "is_decorated",
     "is_static",
     "module_name",
+    "option_name",
+    "options",
     "own_nodes",
     "owner_of",
     "parameters",
@@ -272,11 +274,33 @@ def defaults(arguments: ast.arguments) -> dict[str, ast.expr]:
     return {argument.arg: default for argument, default in pairs if default is not None}
 
 
+def options(function: Function) -> dict[str, ast.expr]:
+    """The defaults that a function's decorators give to its parameters: ``@click.option("--bucket", default="x")``."""
+    calls = [one for one in function.decorator_list if isinstance(one, ast.Call)]
+    found = ((option_name(one), one) for one in calls if spelling(one.func) in {"option", "argument"})
+    return {
+        name: keyword.value
+        for name, call in found
+        for keyword in call.keywords
+        if keyword.arg == "default" and name
+    }
+
+
+def option_name(call: ast.Call) -> str:
+    """What the value of a command line's option is called: by ``dest``, a plain name, or the first long option; empty for none."""
+    written = [one.value for one in call.args if isinstance(one, ast.Constant) and isinstance(one.value, str)]
+    given = [one.value for one in call.keywords if one.arg == "dest"]
+    plain = [one for one in written if not one.startswith("-")]
+    long = [one[2:] for one in written if one.startswith("--")]
+    named = [one.value for one in given if isinstance(one, ast.Constant) and isinstance(one.value, str)]
+    return next(iter([*named, *plain, *long]), "").partition("/")[0].replace("-", "_")
+
+
 def _scope(node: ScopeNode) -> NameScope:
     names: _Names = defaultdict(list)
     stars: list[Binding] = []
     if isinstance(node, FUNCTIONS):
-        _bind_parameters(node.args, names)
+        _bind_parameters(node, names)
     for inner in own_nodes(node.body):
         _bind(inner, names, stars)
     if isinstance(node, ast.Module):
@@ -313,8 +337,9 @@ def _globals(module: ast.Module) -> Iterator[tuple[str, Binding]]:
                 yield from ((name, binding) for binding in names[name])
 
 
-def _bind_parameters(arguments: ast.arguments, names: _Names) -> None:
-    given = defaults(arguments)
+def _bind_parameters(function: Function, names: _Names) -> None:
+    arguments = function.args
+    given = options(function) | defaults(arguments)
     for argument in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs):
         names[argument.arg].append(Binding(How.PARAMETER, given.get(argument.arg, argument)))
     for rest in (arguments.vararg, arguments.kwarg):

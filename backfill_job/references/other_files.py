@@ -8,7 +8,7 @@ Also for the parts of a Python file that are not expressions, and for Python tha
 
 import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import PurePath
@@ -17,6 +17,7 @@ from backfill_job.references.findings import ELSEWHERE, LONGEST, CodePlace, Find
 from backfill_job.references.mentions import (
     Mention,
     bucket_for,
+    bucket_name,
     is_bucket_like,
     may_name_a_folder,
     mentions,
@@ -24,9 +25,17 @@ from backfill_job.references.mentions import (
     names_objects,
     resolve_mention,
 )
+from backfill_job.references.pieces import (
+    CONTINUED,
+    OPERANDS,
+    PUT_TOGETHER,
+    joins_by_call,
+    put_together,
+    side_by_side,
+)
 from backfill_job.references.sites import in_text
 from backfill_job.references.targets import FindingKind, Targets
-from backfill_job.references.texts import UNKNOWN, SourceText, Text
+from backfill_job.references.texts import UNKNOWN, SourceText, Text, joined
 
 __all__ = ["finding_at", "is_code", "scan_text", "within"]
 
@@ -36,6 +45,9 @@ LEVELS = 4
 MAX_NESTING = 4
 """Variables within variables that are followed."""
 
+STATEMENT = 8
+"""Lines above and below one that its statement may have."""
+
 _DOCUMENTATION = re.compile(
     r".*\.(md|markdown|rst|txt|adoc|mdx)|readme|changelog|changes|license|notice|contributing|authors"
 )
@@ -43,6 +55,7 @@ _HASH = re.compile(
     r".*\.(sh|bash|zsh|ksh|ya?ml|toml|ini|cfg|conf|env|properties|rb?|pl|dockerfile|mk|nix|jl)"
     r"|.*dockerfile.*|makefile|\.env(\..*)?|\.?bashrc|procfile|vagrantfile|gemfile|\.gitignore|\.gcloudignore"
 )
+_MAKE = re.compile(r"(?:gnu)?makefile|.*\.mk")
 _QUOTED_VALUES = re.compile(r".*\.(toml|rb?|pl|nix|jl)")
 _SLASH = re.compile(
     r".*\.([jt]sx?|[mc]js|java|scala|go|kts?|c|h|cc|[ch]pp|cs|swift|rs|proto|groovy|gradle|tf|tfvars|hcl|json[c5]"
@@ -72,46 +85,127 @@ _BARE = r"(?:\{\{[^}\n]*\}\}|\$\{[^{}\s\"']*\}|[^\s\"'`,;)\]}\\(])"
 _VALUE = rf"(?:&\w+[ \t]+)?(?:{_QUOTE}(?P<quoted>[^\"'`\\\n]*){_QUOTE}|(?P<bare>(?!-){_BARE}+))"
 _ASSIGNED = r"(?:\\?[\"'`])?[ \t]*(?:=>|:=|[:=(])[ \t]*"
 _PAIR = re.compile(rf"(?P<name>[A-Za-z_][\w.-]*){_ASSIGNED}{_VALUE}")
+_CALLED = re.compile(rf"(?P<name>\b\w*[Bb]uckets?)\([ \t]*{_VALUE}")
+"""Also where the call is the value of another name: ``it := client.Bucket("x")``."""
 _FLAG = re.compile(rf"(?<![\w-])--?(?P<name>[A-Za-z][\w-]*)[ \t]+{_VALUE}")
+_ENTRY = re.compile(
+    rf"\bname[\"']?\s*[:=]\s*[\"']?(?P<entry>[A-Za-z_]\w*)[\"']?\s*,?\s*[\"']?(?P<name>value)[\"']?\s*[:=]\s*{_VALUE}"
+)
+_NOTHING_BETWEEN = re.compile(r"(?:[\s{}\[\],\"'-]|#[^\n]*|\benv\b)*")
+_ARGUMENTS = re.compile(r"\"[^\"\n]*\"|'[^'\n]*'|[()]")
 _OWN_NAME = re.compile(rf".*(?<![\w.-])(?P<name>[A-Za-z_][\w.-]*){_ASSIGNED}[\[{{(]*[^\n:=,;(]*\Z")
 _OWN_FLAG = re.compile(r"(?<![\w-])--?(?P<name>[A-Za-z][\w-]*)[ \t]+[^\s]*\Z")
-_FLAT = re.compile(r"^[ \t]*(?:export[ \t]+|ENV[ \t]+|ARG[ \t]+|set[ \t]+)?[A-Za-z_]\w*[ \t]*=")
+_FLAT = re.compile(r"^[ \t]*(?:export[ \t]+|ENV[ \t]+|ARG[ \t]+|set[ \t]+)?[A-Za-z_][\w.-]*[ \t]*=")
 _KEY = re.compile(r"^[ ]*(?P<dashes>(?:-[ ]+)*)(?P<name>[\"']?[\w.$/-]+[\"']?)[ ]*:(?=\s|$)")
 _NAME = re.compile(
-    r"\$\{(?:var\.|local\.)?(?P<braced>\w+)(?::?[-=](?P<default>[^{}]*))?\}|\$(?P<plain>\w+)"
-    r"|\{\{\s*(?P<jinja>\w+)\s*\}\}|\{(?P<field>\w+)\}"
+    r"\$\{\{\s*env\.(?P<workflow>\w+)\s*\}\}|\$\((?P<make>\w+)\)"
+    r"|\$\{(?:var\.|local\.)?(?P<braced>\w+)(?::?[-=](?P<default>[^{}]*))?\}|\$(?P<plain>\w+)"
+    r"|\{\{\s*(?P<jinja>\w+)\s*\}\}|#?\{(?P<field>\w+)\}|%(?P<batch>\w+)%|\\\((?P<swift>\w+)\)"
 )
 _NO_STRUCTURE = re.compile(
     r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}|\$\{[^{}\n]*\}|\{\w*\}|\"(?:\\.|[^\"\\\n])*\"", re.DOTALL
 )
 """Braces in it mean something else."""
 
+_OF_A_SHELL = re.compile(r"[ \t]*(?:(?:local|readonly)[ \t]+)?(?P<name>[A-Za-z_]\w*)[ \t]*[:?]?=[^;&|]*")
+_PRIVATE = re.compile(
+    r"[ \t]*private\b[\w \t<>:]*?\b(?P<name>[A-Za-z_]\w*)[ \t]*(?::[ \t]*\w+[ \t]*)?=[^;]*;?[ \t]*"
+)
+_OF_A_MODULE = re.compile(
+    r"[ \t]*(?:const|let|var)[ \t]+(?P<name>[A-Za-z_]\w*)[ \t]*(?::[ \t]*\w+[ \t]*)?=[^;]*;?[ \t]*"
+)
+"""Lines that give a value to a variable of a shell, of a class, of a module, and do nothing else."""
+_MODULES = frozenset({".js", ".mjs", ".cjs", ".jsx", ".ts", ".tsx"})
+"""Files whose variables other files read only where they are exported."""
+_EXPORTS = re.compile(
+    r"\bset[ \t]+-\w*a|\bset[ \t]+-o[ \t]+allexport|\bdeclare[ \t]+-\w*x|(?<![\w-])(?:export|eval)[ \t]|\$\{!"
+)
+"""What hands a shell's variables to other programs, or reads them by a name that is computed."""
+_PRINTED = re.compile(r"[ \t]*@?(?:echo|printf|log|logger)\b[^|>`]*\Z")
+_DBT = re.compile(r"(?m)^(?:sources|models|seeds|snapshots|exposures):[ \t]*$")
+_REFERS = re.compile(r"\b(?:source|ref)\(\s*(?:[\"'][^\"']*[\"']\s*,\s*)?[\"']\Z")
+"""The functions of dbt and Dataform that name a dataset and a table."""
+_DATAFORM = re.compile(r"^[ \t]*config[ \t]*\{[^}]*\b(?:name|schema)[ \t]*:[ \t]*[\"']\Z")
+_NAME_KEY = re.compile(r"[ ]*(?:- )?name:[ ]")
+_COMMAND = re.compile(r"\$\((?![^()]*\))|`")
+"""A command whose output is the value; its words are cut off."""
+_ADJACENT = frozenset({".c", ".h", ".cc", ".cpp", ".hpp"})
+_GOES_ON = re.compile(r"(?:\+|\|\||<>)\n|\n(?:\+(?!\+)|\|\||<>)")
+"""An operator before or behind a line's end: the statement goes on."""
 _SETTING = re.compile(r"(?:\$\{?)(?P<name>\w*)\Z")
 _TERRAFORM_LABEL = re.compile(
     r"[ \t]*(?:resource|data|module|variable|output|provider|backend|moved|locals)\b"
 )
 
 
-def scan_text(source: SourceText, targets: Targets, note: str = "") -> Iterator[Finding]:
-    """Judge every name of a prefix in a file; `note` is said of every finding, before its own note."""
+def scan_text(
+    source: SourceText, targets: Targets, note: str = "", *, is_alone: Callable[[], bool] = lambda: False
+) -> Iterator[Finding]:
+    """Judge every name of a prefix in a file.
+
+    Args:
+        note: Said of every finding, before its own note.
+        is_alone: Tells whether no other file can read the variables of this one.
+    """
     numbers = {source.line_of(match.start()) for match in targets.seed_pattern.finditer(source.text)}
-    if not numbers:
+    pieces = {source.line_of(match.start()) for match in PUT_TOGETHER.finditer(source.text)}
+    if not targets.has_every_word(source.text):
+        pieces = {number for number in pieces if targets.has_a_word(source.line(number))}
+    if not numbers and not pieces:
         return
     file = _JudgedFile(source, targets)
-    for number in sorted(numbers):
+    found: list[Finding] = []
+    used: dict[int, set[int]] = {}
+    for number in sorted(numbers | pieces):
         start, line = source.starts[number - 1], source.line(number)
         text = file.text(start, start + len(line))
-        for mention in mentions(text, targets):
-            spans = text.cut(mention.start, mention.end).spans
-            # A value that a setting has from outside is written nowhere.
-            offset = spans[0].offset if spans else start + len(line) - len(line.lstrip())
-            found = file.judge(text, mention, offset)
-            counts = found.kind in {FindingKind.ELSEWHERE, FindingKind.UNRESOLVED} and (
-                found.buckets or mention.is_open
-            )
-            if counts or not mention.weak:
-                noted = replace(found, note="; ".join(filter(None, (note, found.note))))
-                yield in_text(noted, line)
+        here = list(_judged(file, text, number)) if number in numbers else []
+        if number in pieces:
+            here = _better(here, list(_judged(file, file.put_together(text, number), number)))
+        for one in here:
+            found.append(in_text(replace(one, note="; ".join(filter(None, (note, one.note)))), line))
+            if one.buckets and one.kind is not FindingKind.UNRESOLVED:
+                used.setdefault(one.offset, set()).add(number)
+    blocked = {one.offset for one in found if one.buckets and one.blocks}
+    for one in _distinct(found):
+        is_open = not one.buckets and one.kind is FindingKind.UNRESOLVED
+        if is_open and (one.offset in blocked or file.has_only_uses(one.offset, used, is_alone)):
+            continue
+        yield one
+
+
+def _distinct(found: Iterable[Finding]) -> Iterator[Finding]:
+    """One finding of those that several lines give of a variable's value."""
+    said: set[tuple[object, ...]] = set()
+    for one in found:
+        what = (one.offset, one.kind, one.buckets, one.prefixes)
+        if what not in said:
+            said.add(what)
+            yield one
+
+
+def _judged(file: "_JudgedFile", text: Text, number: int) -> Iterator[Finding]:
+    """What a line names; `text` is what it comes to."""
+    start, line = file.source.starts[number - 1], file.source.line(number)
+    for mention in mentions(text, file.targets):
+        spans = text.cut(mention.start, mention.end).spans
+        # A value that a setting has from outside is written nowhere.
+        offset = spans[0].offset if spans else start + len(line) - len(line.lstrip())
+        found = file.judge(text, mention, offset)
+        counts = found.kind in {FindingKind.ELSEWHERE, FindingKind.UNRESOLVED} and (
+            found.buckets or mention.is_open
+        )
+        if counts or not mention.weak:
+            yield found
+
+
+def _better(written: Sequence[Finding], made: Sequence[Finding]) -> list[Finding]:
+    """What a line names as it is written, and what only its parts put together name, or resolve."""
+    resolved = {one.offset: one for one in made if one.buckets}
+    kept = [resolved.pop(one.offset, one) if one.kind is FindingKind.UNRESOLVED else one for one in written]
+    known = {one.offset for one in (*kept, *resolved.values())}
+    opened = (one for one in made if one.offset not in known)
+    return [*kept, *(one for offset, one in resolved.items() if one not in kept), *opened]
 
 
 def finding_at(
@@ -280,6 +374,52 @@ class _JudgedFile:
 
         return self.targets.read(self.source.piece(start, end), lookup)
 
+    def put_together(self, text: Text, number: int) -> Text:
+        """What a line's parts come to together; `text` is the line. A statement may go on in the lines around it."""
+        if self._language.bare_values:
+            text = side_by_side(text)
+            return put_together(text, lambda _: None) if joins_by_call(text) else text
+        first, last = number, number
+        while first > 1 and number - first < STATEMENT and _GOES_ON.search(self._between(first - 1, first)):
+            first -= 1
+        end = min(number + STATEMENT, len(self.source.starts))
+        while last < end and _GOES_ON.search(self._between(last, last + 1)):
+            last += 1
+        if first < last:
+            text = self.text(self.source.starts[first - 1], self._span(last)[1])
+        adjacent = self.source.path.suffix in _ADJACENT
+        return put_together(text, lambda name: self._assigned(name.rpartition(".")[2]), adjacent=adjacent)
+
+    def has_only_uses(
+        self, offset: int, used: Mapping[int, Collection[int]], is_alone: Callable[[], bool]
+    ) -> bool:
+        """Tell whether a variable that no other file can read is used in lines that are resolved, or printed, and nowhere else.
+
+        Args:
+            offset: Where its value is written.
+            used: The numbers of the lines that resolve a value, by where that is written.
+            is_alone: See `scan_text`.
+        """
+        resolved = used.get(offset)
+        if resolved is None:
+            return False
+        own = self.source.line_of(offset)
+        line = self.source.line(own)
+        is_script = self._language.bare_values and not (self._language.deployed or self._language.data)
+        forms = [_OF_A_SHELL] if is_script else [_PRIVATE] if self._language.slash else []
+        if self.source.path.suffix in _MODULES:
+            forms.append(_OF_A_MODULE)
+        match = next(filter(None, (form.fullmatch(line) for form in forms)), None)
+        if match is None or (is_script and (_EXPORTS.search(self.source.text) or not is_alone())):
+            return False
+        name = re.compile(rf"(?<![\w-]){re.escape(match['name'])}(?!\w)")
+        others = {self.source.line_of(one.start()) for one in name.finditer(self.source.text)} - {own}
+        return all(number in resolved or _PRINTED.match(self.source.line(number)) for number in others)
+
+    def _between(self, above: int, below: int) -> str:
+        """The end of a line and the beginning of the next one."""
+        return f"{self.source.line(above).rstrip()[-3:]}\n{self.source.line(below).lstrip()[:2]}"
+
     def judge(self, text: Text, mention: Mention, offset: int) -> Finding:
         """Say what a mention is."""
         place = CodePlace.COMMENT if within(self._comments, offset) else CodePlace.CODE
@@ -335,12 +475,22 @@ class _JudgedFile:
         if self._language.sql and not within(self._quoted, offset) and before not in {"'", '"'}:
             return True
         line = self.source.line(self.source.line_of(offset))
-        is_label = self._language.slash and _TERRAFORM_LABEL.match(line) is not None
+        column = self.source.column_of(offset) - 1
+        is_label = self._language.slash and _TERRAFORM_LABEL.match(line) and "{" not in line[:column]
         if is_label or names_a_thing(self._own_name(offset)):
             return True
+        if self._language.sql and (_REFERS.search(line[:column]) or _DATAFORM.search(line[:column])):
+            return True
+        if self._is_of_dbt and prefix.chars not in self.targets.old_prefixes and _NAME_KEY.match(line):
+            return self._bucket(offset) is None
         behind = self.source.text[offset + len(prefix.chars) : offset + len(prefix.chars) + 8]
         is_key = re.match(r"\\?[\"']?[ \t]*(?::(?!//)|=(?![=>]))", behind) is not None
         return is_key and prefix.chars not in self.targets.old_prefixes
+
+    @cached_property
+    def _is_of_dbt(self) -> bool:
+        """Whether it describes sources and models of dbt, whose names are those of datasets and tables."""
+        return self._language.blocks and _DBT.search(self.source.text) is not None
 
     # --- the bucket that belongs to a prefix -----------------------------------------------------------------------
 
@@ -352,6 +502,10 @@ class _JudgedFile:
 
     def _bucket(self, offset: int) -> _Beside | None:
         """The bucket that belongs to the prefix at an offset; None for none, or for several candidates."""
+        number = bisect_right(self._entries, offset, key=lambda each: each[0]) - 1
+        start, end, entry, named = self._entries[number] if number >= 0 else (0, 0, "", _Named({}))
+        if offset < end and (found := bucket_for(entry, named.buckets)) is not None:
+            return _Beside(found[0], certain=found[1], alone=named.alone, start=start)
         name = self._own_name(offset) or "prefix"
         if self._language.blocks and (number := self._key_lines[self.source.line_of(offset)]):
             name = self._keys[number][0]
@@ -361,7 +515,44 @@ class _JudgedFile:
                 return _Beside(
                     found[0], certain=found[1] and certain, alone=certain and named.alone, start=start
                 )
-        return None
+        return self._given_before(offset)
+
+    def _given_before(self, offset: int) -> _Beside | None:
+        """One of our buckets, given before a prefix to the same function; None for none, or for several."""
+        start, _ = self._span(self.source.line_of(offset))
+        opened: list[dict[str, Text]] = [{}]
+        for match in _ARGUMENTS.finditer(self.source.text, start, max(start, offset - 1)):
+            if match.group() == "(":
+                opened.append({})
+            elif match.group() == ")":
+                opened = opened[:-1] or [{}]
+            else:
+                text = bucket_name(self.text(match.start() + 1, match.end() - 1), self.targets)
+                if self.targets.may_be_bucket(text.chars):
+                    opened[-1][text.chars] = text
+        buckets = list(opened[-1].values()) if len(opened) > 1 else []
+        return _Beside(buckets[0], certain=False, alone=False, start=start) if len(buckets) == 1 else None
+
+    @cached_property
+    def _entries(self) -> list[tuple[int, int, str, _Named]]:
+        """Every value that stands beside its name, as in a container's environment: where it is, its name, what the list names."""
+        found: list[tuple[int, int, str, _Named]] = []
+        group: list[re.Match[str]] = []
+        matches = list(_ENTRY.finditer(self.source.text)) if self._language.data else []
+        for number, match in enumerate(matches):
+            group.append(match)
+            behind = matches[number + 1].start() if number + 1 < len(matches) else -1
+            if behind >= 0 and _NOTHING_BETWEEN.fullmatch(self.source.text, match.end(), behind):
+                continue
+            named = _Named({})
+            for one in group:
+                if is_bucket_like(one["entry"]):
+                    named = named.beside(_Named({one["entry"]: self._value(one, 0)}))
+                elif names_objects(one["entry"]):
+                    named = replace(named, alone=named.alone and self.targets.carries(one.group()))
+            found += [(one.start(), one.end(), one["entry"], named) for one in group]
+            group = []
+        return found
 
     def _surroundings(self, offset: int) -> Iterator[tuple[int, _Named, bool]]:
         """The parts of the file around an offset, the nearest first.
@@ -415,7 +606,7 @@ class _JudgedFile:
 
     def _pairs(self, text: str, start: int) -> _Named:
         found, objects = _Named({}), dict[str, Text]()
-        for match in (*_PAIR.finditer(text), *_FLAG.finditer(text)):
+        for match in (*_PAIR.finditer(text), *_FLAG.finditer(text), *_CALLED.finditer(text)):
             name = match.group("name").rpartition(".")[2]
             if is_bucket_like(name):
                 found = found.beside(_Named({name: self._value(match, start)}))
@@ -552,7 +743,10 @@ class _JudgedFile:
         keeps = self.targets.carries(written)
         if match is None or (keeps and not has_default) or nesting >= MAX_NESTING:
             return None
-        name = match["braced"] or match["plain"] or match["jinja"] or match["field"]
+        if match["make"] and not _MAKE.fullmatch(self.source.path.name.lower()):
+            return None  # a command of a shell
+        named = (match[key] for key in _NAME.groupindex if key != "default")
+        name = next(each for each in named if each)
         given = self.targets.setting(name)
         # A default that holds the name counts, although the file may give the variable another value.
         overridden = keeps or (given is not None and written.startswith("${var."))
@@ -573,18 +767,41 @@ class _JudgedFile:
         return self._values[name]
 
     def _read_assigned(self, name: str, nesting: int) -> Text | None:
-        bare = r"|(?P<bare>[^\s\"'#;,\\]+)" if self._language.bare_values else ""
+        bare = r"|(?P<bare>(?:\$\{\{[^}\n]*\}\}|[^\s\"'#;,\\])+)" if self._language.bare_values else ""
         value = rf"(?:{_QUOTE}(?P<quoted>[^\"'\\\n]*){_QUOTE}{bare})"
         before = rf"(?<![\w.${{-]){name}(?:\\?[\"'])?[ \t]*"
-        pattern = rf"{before}(?::=|=|:)[ \t]*(?:&\w+[ \t]+)?{value}"
+        pattern = rf"{before}(?::=|\??=|:)[ \t]*(?:&\w+[ \t]+)?{value}"
         terraform = rf"\bvariable\s+\"{name}\"\s*\{{[^{{}}]*?\bdefault\s*=\s*\"(?P<quoted>[^\"\n]*)\""
         matches = [*re.finditer(pattern, self.source.text), *re.finditer(terraform, self.source.text)]
-        if re.search(rf"\b(?:read|for|getopts|mapfile)\b[^\n=]*(?<![\w$]){name}\b", self.source.text):
-            return None  # a shell gives it a value that is not written here
+        given = "read|for|getopts|mapfile" if self._language.bare_values else "for"
+        if re.search(rf"\b(?:{given})\b[^\n=]*(?<![\w$]){name}\b", self.source.text):
+            return None  # a loop, or a shell, gives it a value that is not written here
         found: dict[str, Text] = {}
         for match in matches:
             group = "quoted" if match.group("quoted") is not None else "bare"
             text = self.text(match.start(group), match.end(group), nesting + 1)
+            if self._language.bare_values and _COMMAND.search(match.group()):
+                text = UNKNOWN
+            elif group == "quoted" and (more := CONTINUED.match(self.source.text, match.end())):
+                text += self._operands(more, nesting)
             found[text.chars] = text
         written = len(re.findall(rf"{before}(?::=|=(?!=))", self.source.text))
-        return next(iter(found.values())) if len(found) == 1 and written <= len(matches) else None
+        if len(found) != 1 or written > len(matches):
+            return None
+        added = rf"(?<![\w.${{-]){name}[ \t]*\+={value}"
+        texts = [next(iter(found.values()))]
+        for match in re.finditer(added, self.source.text):
+            group = "quoted" if match.group("quoted") is not None else "bare"
+            texts.append(self.text(match.start(group), match.end(group), nesting + 1))
+        return joined(texts) if len(re.findall(rf"{before}\+=", self.source.text)) < len(texts) else None
+
+    def _operands(self, more: re.Match[str], nesting: int) -> Text:
+        """The texts that are added to another one; what is not a text is a hole, unless the file says what it is."""
+        parts: list[Text] = []
+        for match in OPERANDS.finditer(self.source.text, *more.span()):
+            written = match.group()
+            if written[0] in "\"'`":
+                parts.append(self.text(match.start() + 1, match.end() - 1, nesting + 1))
+            else:
+                parts.append(self._assigned(written, nesting + 1) or UNKNOWN)
+        return joined(parts)

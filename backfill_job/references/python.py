@@ -177,7 +177,10 @@ def _statement(node: ast.stmt, words: re.Pattern[str]) -> _Statement:
 
 
 def _is_seed(node: ast.AST, words: re.Pattern[str]) -> bool:
-    """Whether a node holds a piece of a name; or is a field that a setting of the environment fills."""
+    """Whether a node holds a piece of a name; or names an enumeration's member, or a field that a setting of the environment fills."""
+    if isinstance(node, ast.Assign):
+        is_member = isinstance(node.value, ast.Call) and spelling(node.value.func) == "auto"
+        return is_member and any(words.fullmatch(spelling(target)) for target in node.targets)
     if isinstance(node, ast.AnnAssign):
         return words.fullmatch(spelling(node.target)) is not None
     written = node.value if isinstance(node, ast.Constant) else None

@@ -13,6 +13,7 @@ import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatch
+from functools import partial
 from pathlib import Path
 
 from backfill_job.references.findings import CodePlace, Finding, Resolution, ScanError, ScanResult
@@ -255,7 +256,9 @@ class _Scan:
                 if _holds(data, self._targets.word_bytes):
                     relevant.append(path)
             elif _holds(data, self._targets.word_bytes):
-                findings += scan_text(decode_source(path, data), self._targets)
+                findings += scan_text(
+                    decode_source(path, data), self._targets, is_alone=partial(self._is_alone, path)
+                )
         findings += scan_python(python, relevant, self._read, may_be_read(paths), self._targets)
         final = sorted(
             (_reviewed(finding, self._line) for finding in dict.fromkeys(findings)),
@@ -314,6 +317,14 @@ class _Scan:
                     note = f"larger than {MAX_BYTES:,} bytes, searched and not read as code"
                     yield self._unreadable(path, line, note)
                     return
+
+    def _is_alone(self, path: Path) -> bool:
+        """Whether no other file names a file, so that none can source or include it."""
+        name = path.name.encode()
+        try:
+            return not any(name in self._read(other) for other in self._tree.files if other != path)
+        except OSError:
+            return False
 
     def _unreadable(self, path: Path, line: int, note: str) -> Finding:
         resolutions = (Resolution(FindingKind.UNRESOLVED, None, Text(self._targets.prefixes[0])),)

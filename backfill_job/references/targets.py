@@ -39,6 +39,7 @@ _JINJA_SETTING = re.compile(
     r"\{\{-?\s*(?:var\.value\.(?P<attribute>(?!get\()\w+)|(?:env_var|var|var\.value\.get)"
     rf"\(\s*{_QUOTE}(?P<name>\w+){_QUOTE}(?:\s*,\s*{_QUOTE}(?P<default>[^'\"\\{{}}]*){_QUOTE})?\s*\))\s*-?\}}\}}"
 )
+_PRINTF = re.compile(r"%[sdrv]")
 _FROM_OUTSIDE = ("AIRFLOW_VAR_", "TF_VAR_")
 """How the environment names a variable of Airflow and of Terraform."""
 
@@ -181,6 +182,16 @@ class Targets:
         self.part_pattern = re.compile("|".join(map(_partial, self.keys)), re.IGNORECASE)
         self._add_settings()
 
+    def has_every_word(self, chars: str) -> bool:
+        """Tell whether a text holds every word of one of the names, so that it may put the name together."""
+        lowered = chars.lower()
+        return any(all(word in lowered for word in _words(key)) for key in self.keys)
+
+    def has_a_word(self, chars: str) -> bool:
+        """Tell whether a text holds a word of one of the names, or the beginning of a known layout's."""
+        lowered = chars.lower()
+        return any(word in lowered for key in self.keys for word in _words(key))
+
     def _add_settings(self) -> None:
         """Look for the settings that hold a name, too: where they are read, the name itself is not written."""
         found = {name for name, value in self.settings.items() if self.carries(value)}
@@ -197,7 +208,20 @@ class Targets:
 
     def read(self, text: Text, lookup: Callable[[re.Match[str]], Text | None] = lambda _: None) -> Text:
         """A text with a hole for each placeholder; with its value for one that is known, or is a setting of Jinja's."""
-        return with_holes(text, self.carries, lambda match: lookup(match) or self._of_jinja(text, match))
+        return with_holes(
+            text,
+            self._may_carry,
+            lambda match: lookup(match) or self._of_jinja(text, match) or self._of_printf(text, match),
+        )
+
+    def _of_printf(self, text: Text, placeholder: re.Match[str]) -> Text | None:
+        """A placeholder in which a name is filled in: ``{{ printf "%s_exports" x }}``; None for any other."""
+        filled = text.cut(*placeholder.span()).replaced(_PRINTF, lambda _: Text(HOLE))
+        return filled if self.carries(filled.chars) and not self.carries(placeholder.group()) else None
+
+    def _may_carry(self, placeholder: str) -> bool:
+        """Tell whether what is written in a placeholder may come to a name."""
+        return self.carries(placeholder) or self.has_every_word(placeholder)
 
     def _of_jinja(self, text: Text, placeholder: re.Match[str]) -> Text | None:
         match = _JINJA_SETTING.fullmatch(placeholder.group())

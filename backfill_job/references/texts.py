@@ -46,10 +46,11 @@ Position = tuple[Path, int]
 """A character in a file: its path, and its offset in the decoded text."""
 
 _PLACEHOLDERS = re.compile(
-    r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}"  # Jinja
+    r"\$?\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}"  # Jinja, GitHub's workflows
     r"|\$\{[^{}\n]*\}|\$\([^()\n]*\)|\$(?:[A-Za-z_]\w*|[0-9@*])"  # shell, Terraform, string.Template
     r"|%\(\w+\)[sdr]|%[sdr](?![0-9A-Fa-f])"  # printf
-    r"|\{[^{}\s\"']*\}"  # str.format
+    r"|#?\{[^{}\s\"']*\}"  # str.format, Ruby
+    r"|%[A-Z_][A-Z0-9_]+%|\\\([^()\n]*\)"  # a batch file, Swift
     r"|<[A-Za-z_][\w-]*>",  # prose
     re.DOTALL,
 )

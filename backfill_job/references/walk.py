@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
+from pathlib import Path
 
 from backfill_job.references.evaluate import Evaluator, TooDeep, is_lookup
 from backfill_job.references.findings import ELSEWHERE, LONGEST, CodePlace, Finding, Resolution, unread, worst
@@ -39,6 +40,7 @@ from backfill_job.references.modules import (
     Ref,
     What,
     defaults,
+    options,
     owner_of,
     positional_names,
     spelling,
@@ -76,11 +78,15 @@ _SIGNATURES: Mapping[str, Sequence[str]] = {
 }
 """Positional parameters of Airflow's GCSHook and of google-cloud-storage, by the method's name."""
 
+_FIRST: Mapping[str, Sequence[str]] = {"DAG": ("dag_id",), "dag": ("dag_id",), "TaskGroup": ("group_id",)}
+"""The first parameter of what Airflow names."""
+
 _OF_A_BUCKET = re.compile(r"((get|delete|copy|rename|restore)_)?blob|list_blobs|get_notification")
 _EVALUATED = (
     *(ast.Constant, ast.JoinedStr, ast.BinOp, ast.Name, ast.Attribute, ast.Subscript),
     *(ast.Call, ast.IfExp, ast.BoolOp, ast.NamedExpr, ast.Await),
 )
+_PARAMETER = re.compile(r"\{\{-?\s*params\.(?P<name>\w+)\s*-?\}\}")
 _LOGGED = frozenset({"debug", "info", "warning", "warn", "error", "exception", "critical", "log"})
 _LOGS = re.compile(r"(?:.*(?<!cata)(?<!dia)(?<!b))(?:logs?|logg(?:er|ers|ing)|loguru)", re.IGNORECASE)
 _PROSE = frozenset({"doc", "doc_md", "doc_rst", "doc_json", "doc_yaml", "description", "help", "epilog"})
@@ -155,6 +161,7 @@ class Walk:
     _raised: set[int] = field(default_factory=set)
     _unknown_methods: set[str] = field(default_factory=set)
     _direct_calls: dict[int, ast.Call] = field(default_factory=dict)
+    _given_params: dict[Path, dict[str, tuple[Text, ...]]] = field(default_factory=dict)
     _making: set[int] = field(default_factory=set)
 
     def module(self, module: Module) -> None:
@@ -216,9 +223,16 @@ class Walk:
             case ast.AnnAssign(value=ast.expr() as value) | ast.AugAssign(value=value):
                 self._assignment([node.target], value, frame)
             case _:
-                quiet = isinstance(node, ast.Raise)
-                self._raised |= {id(node.exc)} if isinstance(node, ast.Raise) else set()
-                self._children(node, Usage(ExpressionUse.QUIET if quiet else ExpressionUse.PLAIN), frame)
+                self._other_statement(node, frame)
+
+    def _other_statement(self, node: ast.stmt, frame: Frame) -> None:
+        if isinstance(node, ast.Assert) and node.msg is not None and _is_prose(node.msg):
+            self._visit(node.test, Usage(), frame)
+            self._visit(node.msg, Usage(ExpressionUse.QUIET), frame)
+            return
+        quiet = isinstance(node, ast.Raise)
+        self._raised |= {id(node.exc)} if isinstance(node, ast.Raise) else set()
+        self._children(node, Usage(ExpressionUse.QUIET if quiet else ExpressionUse.PLAIN), frame)
 
     def _methods(self, cls: Ref, owner: Ref, known: set[object]) -> None:
         """Walk through the methods of a class, and of those that it inherits from, with an object's attributes."""
@@ -261,7 +275,7 @@ class Walk:
     def _function(self, node: Function, frame: Frame) -> None:
         for decorator in node.decorator_list:
             self._visit(decorator, Usage(), frame)
-        given = defaults(node.args)
+        given = options(node) | defaults(node.args)
         named = {name: (default, frame) for name, default in given.items()}
         for name, default in given.items():
             self._visit(default, Usage(ExpressionUse.DECLARED, name, named), frame)
@@ -342,7 +356,7 @@ class Walk:
                 inner,
                 name=slot if isinstance(slot, str) else names.get(slot, ""),
                 named=named,
-                call=(node, frame, node.args[:slot] if isinstance(slot, int) else ()),
+                call=(node, frame, node.args[:slot] if isinstance(slot, int) else node.args),
                 together=frame.module.offset(node),
             )
 
@@ -353,8 +367,7 @@ class Walk:
             self._visit(positional, usage, frame)
         for keyword in node.keywords:
             usage = argument(keyword.arg or "")
-            is_text = isinstance(keyword.value, (ast.Constant, ast.JoinedStr))
-            if keyword.arg in _PROSE and is_text and " " in ast.unparse(keyword.value):
+            if keyword.arg in _PROSE and _is_prose(keyword.value):
                 usage = replace(usage, place=CodePlace.DOCUMENTATION)
             # A callable that is only named is called, see _direct.
             if keyword.arg != "python_callable" or not isinstance(keyword.value, ast.Name):
@@ -371,7 +384,22 @@ class Walk:
         func = call.func
         if not names and isinstance(func, ast.Attribute) and len(call.args) + len(call.keywords) > 1:
             names = dict(enumerate(_SIGNATURES.get(func.attr, ())))
+        if not names:
+            names = dict(enumerate(_FIRST.get(self.evaluator.qualified(func, frame).rpartition(".")[2], ())))
         named: dict[str, tuple[ast.expr, Frame]] = {}
+        begun, around = self._begun(call, frame)
+        if begun is not None:
+            whole, first = begun.args[0] if begun.args else None, len(begun.args) - 1
+            known = [callee for callee in self._callees(whole, around) if positional_names(callee)]
+            usual = _SIGNATURES.get(whole.attr, ()) if isinstance(whole, ast.Attribute) else ()
+            all_names = positional_names(known[0]) if known else usual
+            named |= {name: (node, around) for name, node in zip(all_names, begun.args[1:], strict=False)}
+            named |= {
+                slot: (node, at)
+                for slot, node, at in self.evaluator.slots(begun, around)
+                if isinstance(slot, str)
+            }
+            names = dict(enumerate(all_names[max(first, 0) :]))
         for slot, node, where in self.evaluator.slots(call, frame):
             name = slot if isinstance(slot, str) else names.get(slot)
             if name is not None:
@@ -386,16 +414,36 @@ class Walk:
         around = None if found is not None or usage.around is None else self._bucket(usage.around)
         return found if around is None else (around[0], False)
 
+    def _callees(self, node: ast.expr | None, frame: Frame) -> Iterator[Ref]:
+        """The functions and classes that an expression may stand for."""
+        for callee in () if node is None else self.evaluator.values(node, frame):
+            if isinstance(callee, Ref) and callee.what in {What.FUNCTION, What.CLASS}:
+                yield callee
+
+    def _begun(self, call: ast.Call, frame: Frame) -> tuple[ast.Call | None, Frame]:
+        """The call that another one goes on with: of ``functools.partial``, or of Airflow's ``Operator.partial``."""
+        func = call.func
+        if isinstance(func, ast.Attribute) and func.attr in {"expand", "expand_kwargs"}:
+            made = isinstance(func.value, ast.Call) and spelling(func.value.func) == "partial"
+            return (func.value, frame) if made and isinstance(func.value, ast.Call) else (None, frame)
+        for value in self.evaluator.values(func, frame):
+            if isinstance(value, Ref) and isinstance(value.node, ast.Call) and value.node.args:
+                qualified = self.evaluator.qualified(value.node.func, value.frame)
+                if qualified in {"partial", "functools.partial"}:
+                    return value.node, value.frame
+        return None, frame
+
     def _bucket_in_call(self, call: ast.Call, frame: Frame, before: Sequence[ast.expr]) -> Found | None:
         """The bucket of an argument that no name beside it tells: whose method is called, or one that was given before it."""
-        func = call.func
+        begun, around = self._begun(call, frame)
+        func, where = (call.func, frame) if begun is None or not begun.args else (begun.args[0], around)
         if isinstance(func, ast.Attribute) and _OF_A_BUCKET.fullmatch(func.attr):
-            receiver = self.evaluator.texts(func.value, frame)
+            receiver = self._texts_of(func.value, where)
             if any(text.known for text in receiver):
                 return receiver, True
         # One of our buckets, given before the prefix to an unknown function.
         for node in reversed(before):
-            texts = self.evaluator.texts(node, frame)
+            texts = self._texts_of(node, frame)
             if any(self.targets.may_be_bucket(bucket_name(text, self.targets).chars) for text in texts):
                 return texts, False
         return None
@@ -406,7 +454,7 @@ class Walk:
         if chosen is None:
             return None
         (node, frame), certain = chosen
-        return self.evaluator.texts(node, frame), certain
+        return self._texts_of(node, frame), certain
 
     def _names_others(self, named: Named) -> bool:
         """Tell whether other objects are named beside a prefix: a change of their bucket would move them, too."""
@@ -415,7 +463,7 @@ class Walk:
             for name, (other, frame) in named.items()
             if names_objects(name)
             for node in _flat(other)
-            for text in self.evaluator.texts(node, frame)
+            for text in self._texts_of(node, frame)
             if text.chars
         )
 
@@ -547,7 +595,7 @@ class Walk:
 
     def _texts(self, node: ast.expr, frame: Frame) -> Iterator[Text]:
         try:
-            texts = self.evaluator.texts(node, frame)
+            texts = self._texts_of(node, frame)
         except TooDeep:
             unread = Resolution(FindingKind.UNRESOLVED, None, Text(self.targets.prefixes[0]))
             self._seen.append(
@@ -555,6 +603,35 @@ class Walk:
             )
             return
         yield from (text for text in map(self.targets.read, texts) if self.targets.carries(text.chars))
+
+    def _texts_of(self, node: ast.expr, frame: Frame) -> tuple[Text, ...]:
+        """See `Evaluator.texts`; a parameter of Airflow's templates is what the module gives to ``params``."""
+        texts = self.evaluator.texts(node, frame)
+        if not any("params" in text.chars for text in texts):
+            return texts
+
+        def given(match: re.Match[str]) -> Text | None:
+            values = self._params(frame.module).get(match["name"], ())
+            return values[0] if len(values) == 1 else None
+
+        return tuple(text.replaced(_PARAMETER, given) for text in texts)
+
+    def _params(self, module: Module) -> Mapping[str, Sequence[Text]]:
+        """The values of ``params`` in all calls of a module, by their names; none where one of them cannot be read."""
+        if module.path not in self._given_params:
+            found: dict[str, tuple[Text, ...]] = {}
+            self._given_params[module.path] = found
+            frame = self.evaluator.module_frame(module)
+            calls = (one for one in ast.walk(module.tree) if isinstance(one, ast.Call))
+            for keyword in (each for one in calls for each in one.keywords if each.arg == "params"):
+                for value in self.evaluator.values(keyword.value, frame):
+                    if not (entries := list(self.evaluator.entries(value))):
+                        found.clear()
+                        return found
+                    for name, inner, where in entries:
+                        more = self.evaluator.texts(inner, where)
+                        found[name] = tuple(dict.fromkeys((*found.get(name, ()), *more)))
+        return self._given_params[module.path]
 
     def _resolved(self, text: Text, mention: Mention, prefix: Text, usage: Usage) -> list[Resolution] | None:
         """Every way a mention can come out; None when there is no bucket beside it."""
@@ -656,6 +733,11 @@ def _makes_text(func: ast.expr, qualified: str) -> bool:
     if isinstance(func, ast.Attribute) and not qualified.endswith("path.join"):
         return name in METHODS or name in {"format", "join", "joinpath"}
     return name in {"str", "repr", "len", "join"}
+
+
+def _is_prose(node: ast.expr) -> bool:
+    """Tell whether a text has several words."""
+    return isinstance(node, (ast.Constant, ast.JoinedStr)) and " " in ast.unparse(node)
 
 
 def _is_logging(qualified: str) -> bool:

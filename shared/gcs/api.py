@@ -23,7 +23,7 @@ from shared.gcs.json_client import (
     JsonClient,
     Pacing,
     RetryPolicy,
-    json_object,
+    listing_object,
     refusal,
     slows_all,
 )
@@ -117,7 +117,7 @@ class AsyncApi:
         except ObjectNotFound as error:
             await self._require_buckets(error, at.bucket)
             return None
-        return ObjectState.from_resource(answer)
+        return ObjectState.of(answer, at.name)
 
     async def rewrite(
         self,
@@ -149,7 +149,7 @@ class AsyncApi:
                 "POST",
                 target,
                 source.uri,
-                partial(read_rewrite, uri=source.uri),
+                partial(read_rewrite, uri=source.uri, name=destination.name),
                 pacing=pacing,
                 headers=JSON_BODY if body else "",
                 body=body,
@@ -195,7 +195,7 @@ class AsyncApi:
         """
         target = f"{_path(at)}/restore?generation={generation}&ifGenerationMatch=0&{_RESOURCE}{self._payer}"
         try:
-            return ObjectState.from_resource(await self._client.json("POST", target, at.uri, pacing))
+            return ObjectState.of(await self._client.json("POST", target, at.uri, pacing), at.name)
         except ObjectNotFound as error:
             await self._require_buckets(error, at.bucket)
             raise
@@ -264,7 +264,7 @@ class AsyncApi:
         except ObjectNotFound as error:
             await self._require_buckets(error, at.bucket)
             raise
-        return ObjectState.from_resource(answer)
+        return ObjectState.of(answer, at.name)
 
     async def delete_batch(
         self, location: Location, deletions: Sequence[tuple[str, int]], pacing: Pacing = UNPACED
@@ -314,7 +314,7 @@ class AsyncApi:
         token: str = "",
         limit: int = PAGE_SIZE,
         more: str = "",
-        read: Callable[[Answer], Any] = json_object,
+        read: Callable[[Answer], Any] = listing_object,
     ) -> Any:
         """Send one request of a listing, and give its answer. ``shared.gcs.listing`` makes whole listings of it.
 
@@ -386,6 +386,8 @@ def _part_answer(part: tuple[int, bytes] | None, uri: str) -> PartAnswer:
         return PartAnswer(0, no_answer("the batch's answer has no part for it that can be read", uri))
     status, body = part
     if OK <= status < OK + 100:
+        if body.strip():  # a deletion answers with nothing (reference, "Objects: delete")
+            return PartAnswer(0, no_answer("the answer to the deletion is not one", uri))
         return PartAnswer(status, None)
     return PartAnswer(status, refusal(status, body, uri))
 

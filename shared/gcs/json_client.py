@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Self, TypedDict, TypeVar
 
 import orjson
 
-from shared.answers import error_for, no_answer, said_by
+from shared.answers import as_listing, error_for, no_answer, said_by
 from shared.errors import Cause, StorageError, UnexpectedAnswer
 from shared.gcs.credentials import AccessSource, Anonymous, ApplicationDefault, CurrentGrant
 from shared.gcs.wire import Answer, AnswerTooLong, NoAnswer, Proxy, Wire, proxy_for
@@ -31,6 +31,7 @@ __all__ = [
     "Pacing",
     "RetryPolicy",
     "json_object",
+    "listing_object",
     "refusal",
     "slows_all",
     "way_from",
@@ -302,6 +303,8 @@ class JsonClient:
 
 def json_object(answer: Answer) -> dict[str, Any]:
     """The JSON object of an answer. Raises `ValueError` where it has none."""
+    if answer.status != OK:
+        raise ValueError(f"a part of an answer ({answer.status})")
     try:
         parsed = orjson.loads(answer.body)
     except orjson.JSONDecodeError as error:
@@ -309,6 +312,11 @@ def json_object(answer: Answer) -> dict[str, Any]:
     if isinstance(parsed, dict):
         return parsed
     raise ValueError("no JSON object")
+
+
+def listing_object(answer: Answer) -> dict[str, Any]:
+    """The JSON object of a listing's answer. Raises `ValueError` where it is not one."""
+    return as_listing(json_object(answer))
 
 
 def refusal(status: int, body: bytes, uri: str) -> StorageError:

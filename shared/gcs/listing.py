@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from shared.errors import ConditionFailed, UnexpectedAnswer
 from shared.gcs.api import AsyncApi, encoded
-from shared.gcs.json_client import json_object
+from shared.gcs.json_client import listing_object
 from shared.gcs.resources import read_page
 from shared.gcs.wire import Answer
 from shared.migration import Location
@@ -56,6 +56,8 @@ async def list_pages(
 
     def page_of(answer: Answer) -> tuple[Page, str]:
         states, token = read_page(answer)
+        if not all(state.name.startswith(location.prefix) for state in (*states[:1], *states[-1:])):
+            raise UnexpectedAnswer(location.uri, f"the listing has another name: {states[0].name!r}")
         return [(state.name[skip:], state) for state in states], token
 
     last: str | None = None
@@ -237,7 +239,7 @@ def _of_json(read: Callable[[dict[str, Any]], _Read]) -> Callable[[Answer], tupl
     """Reads a page from its JSON object."""
 
     def both(answer: Answer) -> tuple[_Read, str]:
-        content = json_object(answer)
+        content = listing_object(answer)
         return read(content), content.get("nextPageToken", "")
 
     return both

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from shared.errors import UnexpectedAnswer
-from shared.gcs.json_client import json_object
+from shared.gcs.json_client import OK, json_object, listing_object
 from shared.gcs.wire import Answer
 from shared.objects import ObjectState, shared_metadata
 
@@ -45,7 +45,8 @@ class _Usual(msgspec.Struct, rename="camel", gc=False):
     event_based_hold: None = None
 
 
-class _Page(msgspec.Struct, rename="camel", gc=False):
+class _Page(msgspec.Struct, rename="camel", gc=False, forbid_unknown_fields=True):
+    kind: str = ""
     items: list[_Usual] = []
     next_page_token: str = ""
 
@@ -81,28 +82,30 @@ def read_page(answer: Answer) -> Listed:
     """Read a page of a listing.
 
     Raises:
-        ValueError: It is not JSON, so it is not complete.
+        ValueError: It is not the JSON of a listing, so it is not complete.
         UnexpectedAnswer: It holds something else than objects.
     """
     try:
-        page = _PAGE.decode(answer.body.decode())
-        return Listed([_state(each) for each in page.items], page.next_page_token)
+        if answer.status == OK:
+            page = _PAGE.decode(answer.body.decode())
+            return Listed([_state(each) for each in page.items], page.next_page_token)
     except ValueError:  # msgspec's errors are of this kind
-        content = json_object(answer)
+        pass
+    content = listing_object(answer)
     states = [ObjectState.from_resource(item) for item in content.get("items", ())]
     return Listed(states, content.get("nextPageToken", ""))
 
 
-def read_rewrite(answer: Answer, uri: str) -> Rewrite:
-    """Read the answer to one call of a rewrite.
+def read_rewrite(answer: Answer, uri: str, name: str) -> Rewrite:
+    """Read the answer to one call of a rewrite; `name` is the destination's.
 
     Raises:
         ValueError: It is not JSON, so it is not complete.
-        UnexpectedAnswer: It is done, and has no object.
+        UnexpectedAnswer: It is done, and has no object, or another one.
     """
     try:
         copied = _COPIED.decode(answer.body.decode())
-        if copied.done:
+        if copied.done and copied.resource.name == name:
             return Rewrite(_state(copied.resource))
     except ValueError:
         pass
@@ -112,7 +115,7 @@ def read_rewrite(answer: Answer, uri: str) -> Rewrite:
     resource = content.get("resource")
     if not isinstance(resource, dict):
         raise UnexpectedAnswer(uri, "a copy that is done, without the object that it made")
-    return Rewrite(ObjectState.from_resource(resource))
+    return Rewrite(ObjectState.of(resource, name))
 
 
 _new = (
@@ -122,13 +125,16 @@ _new = (
 
 def _state(read: _Usual) -> ObjectState:
     """See `ObjectState.from_resource`."""
+    generation, size = int(read.generation), int(read.size)
+    if generation < 1 or size < 0:
+        raise ValueError("impossible numbers")
     return _new(
         ObjectState,
         (
             read.name,
-            int(read.generation),
+            generation,
             int(read.metageneration or 1),
-            int(read.size),
+            size,
             read.crc32c or None,
             read.md5_hash or None,
             read.time_created,

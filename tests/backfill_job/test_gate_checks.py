@@ -1,5 +1,6 @@
 """What the gate makes of its evidence, as pure functions: missing, old, damaged or foreign evidence is never a pass."""
 
+import base64
 import json
 import os
 from collections.abc import Callable
@@ -767,6 +768,39 @@ def test_an_empty_pull_proves_nothing(tmp_path: Path) -> None:
 def test_an_empty_answer_of_pub_sub_proves_nothing_either(tmp_path: Path, text: str) -> None:
     """The same pull, asked without gcloud."""
     assert letters(tmp_path, text).evidence == "an empty pull proves nothing: messages may wait all the same"
+
+
+@pytest.mark.parametrize(
+    "odd", [{"metricKind": "DELTA"}, {"resource": {"type": "pubsub_topic", "labels": {}}}]
+)
+def test_a_count_of_something_else_is_refused(tmp_path: Path, odd: dict[str, Any]) -> None:
+    """No change in a minute is not "none", and a topic's messages are not those that wait."""
+    with pytest.raises(UsageError):
+        letters(tmp_path, monitoring({**counted_at((NOW, "0")), **odd}))
+    assert (
+        letters(tmp_path, monitoring({**counted_at((NOW, "0")), "metricKind": "GAUGE"})).standing
+        is Standing.PASS
+    )
+
+
+RESOURCE = {"name": "QPI_exports/a", "bucket": "b"}
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"data": base64.b64encode(json.dumps(RESOURCE).encode()).decode()},
+        {"attributes": {}, "data": base64.b64encode(json.dumps({"data": RESOURCE}).encode()).decode()},
+        {"attributes": {"Ce-Subject": "objects/QPI_exports/a"}},
+        {"attributes": {"objectid": "QPI_exports/a"}, "data": "!"},
+    ],
+)
+def test_a_message_names_its_object_by_its_attributes_or_its_data(
+    tmp_path: Path, message: dict[str, Any]
+) -> None:
+    """An operator must know what to bring over."""
+    check = letters(tmp_path, json.dumps([{"ackId": "a", "message": message}]))
+    assert "about 'QPI_exports/a'" in check.evidence
 
 
 def test_another_environment_s_count_says_nothing_of_this_one(tmp_path: Path) -> None:

@@ -50,3 +50,16 @@ def test_every_form_is_resolved_or_left_to_a_person(
         path = f"{'|'.join(finding.buckets) or '?'}/{'|'.join(finding.prefixes)}"
         found.append(f"{finding.kind.value}{place} {path} line {finding.line}")
     assert expected == found
+
+
+@pytest.mark.parametrize(
+    ("job", "blocks"),
+    [("gsutil ls gs://lake/x/\n", False), ('. ./lib.sh\ngsutil ls "gs://lake/$P/"\n', True)],
+)
+def test_a_shell_s_variable_is_open_where_another_file_may_read_it(
+    job: str, blocks: bool, tmp_path: Path
+) -> None:
+    """Its own file resolves every use; a file that names this one may use it with any bucket."""
+    lib = 'B=de-bigquery-data-export-dev\nP=qpi_exports\ngsutil ls "gs://$B/$P/"\n'
+    result = scan([write_tree(tmp_path, {"lib.sh": lib, "job.sh": job})], MIGRATIONS)
+    assert [one.kind.value for one in result.blocking] == (["unresolved"] if blocks else [])

@@ -479,11 +479,12 @@ def test_a_copy_that_is_neither_done_nor_goes_on_is_an_error(
 def test_what_comes_back_as_something_else_is_told(
     scene: Scene, monkeypatch: pytest.MonkeyPatch, part: str
 ) -> None:
-    """The answer describes another object than the manifest's line."""
+    """The answer describes other contents than the manifest's line."""
     if part == "/rewriteTo/":
         forget(scene)
     deleted(scene, day(1), day(2))
     other = scene.paths.bucket("destination").get_blob("qpi_exports/" + day(2))._properties
+    other = {**other, "name": "QPI_exports/" + day(1)}
     answering_instead(monkeypatch, part, lambda: {**other, "done": True, "resource": other})
     ended = scene.undo(scene.manifest_uri, "--execute", "--only", day(1))
     assert ended.code == 1

@@ -249,11 +249,60 @@ def test_what_is_odd_in_a_message_is_refused_and_named(carried: dict[str, Any], 
 
 
 def test_another_message_stays_what_it_is() -> None:
-    """And has no object."""
-    for carried in ({}, {"who": "knows"}):
-        given = message(carried, DATA)
+    """It says of no object what happened to it; the log names the one that its data describe."""
+    for carried in ({}, {"who": "knows"}, None, "none"):
+        given = message(carried, DATA)  # type: ignore[arg-type]  # as a sender may have it
         assert unwrapped(*given) == given
-        assert object_named(*given) == ""
+        assert object_named(*given) == "gs://src-bucket/a/b ü#.txt"
+        assert object_named(*message(carried, ["x"])) == ""  # type: ignore[arg-type]  # as above
+
+
+ENVELOPE = {**ATTRIBUTES, "specversion": "1.0"}
+
+
+@pytest.mark.parametrize(
+    "contents", [{"data": DATA}, {"data_base64": base64.b64encode(json.dumps(DATA).encode()).decode()}]
+)
+@pytest.mark.parametrize("carried", [{}, {"content-type": "application/cloudevents+json"}])
+def test_a_whole_event_in_a_message_s_data_is_that_event(
+    carried: dict[str, str], contents: dict[str, Any]
+) -> None:
+    """The structured form of CloudEvents' Pub/Sub binding: no attribute says what it is."""
+    event = read_event(*unwrapped(*message(carried, {**ENVELOPE, **contents})), NOW)
+    assert (event.kind, event.id, event.state.name) == (EventKind.FINALIZED, ATTRIBUTES["id"], DATA["name"])
+
+
+def test_a_notification_s_attributes_may_be_in_lower_case() -> None:
+    """As a CloudEvent's may."""
+    lowered = {key.lower(): value for key, value in NOTIFIED.items()}
+    event = read_event(*unwrapped(*message(lowered)), NOW)
+    assert (event.kind, event.state.name) == (EventKind.FINALIZED, DATA["name"])
+    assert event.time.isoformat() == "2025-11-22T08:26:40.123000+00:00"
+
+
+@pytest.mark.parametrize("time", [None, ""])
+def test_an_event_without_a_time_has_its_object_s(time: str | None) -> None:
+    """``time`` is optional in CloudEvents: the event is complete without it, and must not be lost."""
+    body = {**DATA, "timeCreated": "2025-11-22T08:00:00Z", "updated": "2025-11-22T08:20:00Z"}
+    event = read_event({**ATTRIBUTES, "time": time}, body, NOW)
+    assert event.time.isoformat() == "2025-11-22T08:20:00+00:00"
+    with pytest.raises(UsageError):
+        read_event({**ATTRIBUTES, "time": time}, DATA, NOW)
+
+
+def test_a_time_of_creation_that_is_null_is_none() -> None:
+    """As a missing one is."""
+    event = read_event(ATTRIBUTES, {**DATA, "timeCreated": None}, NOW)
+    assert event.state.created == event.time.isoformat()
+
+
+def test_the_event_of_an_audit_log_is_refused_and_named() -> None:
+    """Its subject is longer."""
+    subject = "storage.googleapis.com/projects/_/buckets/src-bucket/objects/a/objects/b"
+    written = {**ATTRIBUTES, "type": "google.cloud.audit.log.v1.written", "subject": subject}
+    with pytest.raises(UsageError):
+        read_event(written, {"protoPayload": {}}, NOW)
+    assert object_named(written, {"protoPayload": {}}) == "gs://src-bucket/a/objects/b"
 
 
 def test_the_message_that_eventarc_sent_is_read() -> None:

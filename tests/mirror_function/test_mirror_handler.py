@@ -646,11 +646,21 @@ def test_an_event_without_a_required_attribute_is_mirrored_or_named(
         body = json.dumps({key: value for key, value in json.loads(body).items() if key != lacking}).encode()
     headers.pop(f"ce-{lacking}", None)
     done = function.post(body, headers)
-    if lacking == "type" and structured:
-        assert (done.status, done.lines) == (400, [])  # a JSON document like any other
-        return
     expected = (200, "dropped") if lacking == "type" else (200, "copied")
     assert (done.status, done.line["outcome"]) == expected
+    assert done.line["object"].endswith(NAME)
+
+
+@pytest.mark.parametrize(
+    "around", [lambda body: body, lambda body: {"context": {"eventId": "1"}, "data": body}]
+)
+def test_a_body_that_only_names_an_object_is_dropped_with_it(
+    mirror: Callable[..., Mirror], around: Callable[[dict[str, Any]], dict[str, Any]]
+) -> None:
+    """A resource alone, or the event of a function of the first generation: it says not what happened, or not in a known form."""
+    function = mirror()
+    done = function.post(json.dumps(around(function.put())).encode(), {"Content-Type": "application/json"})
+    assert (done.status, done.line["event"]) == (200, "mirror_dropped")
     assert done.line["object"].endswith(NAME)
 
 

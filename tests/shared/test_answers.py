@@ -7,11 +7,12 @@ import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from testing_http import HASTY
+from testing_http import HASTY, serving_requests
 from testing_paths import Paths
 from testing_stores import FastStore, Store, open_store
 
@@ -27,6 +28,7 @@ from shared.errors import (
     UnexpectedAnswer,
 )
 from shared.gateway import Gateway
+from shared.gcs import api as gcs_api
 from shared.gcs.api import AsyncApi, Pacing
 from shared.migration import Location
 from shared.objects import ObjectRef
@@ -112,6 +114,8 @@ ROWS: list[tuple[int, str, str, type[StorageError], Cause]] = [
         Unavailable,
         Cause.OBJECT_RATE,
     ),
+    (404, "notFound", "Cloud KMS key projects/p/keyRings/r/cryptoKeys/k not found", Refused, Cause.REFUSED),
+    (404, "notFound", "The requested project was not found.", Refused, Cause.REFUSED),
     (418, "teapot", "short and stout", Refused, Cause.REFUSED),
     (410, "gone", "It is gone", Refused, Cause.REFUSED),
 ]
@@ -482,3 +486,113 @@ def test_both_clients_name_the_project_that_pays_in_every_request(
             assert (await api.restore(destination, copy.generation)).size == 4
 
     asyncio.run(ask())
+
+
+RESOURCE = {
+    "kind": "storage#object",
+    "name": SOURCE,
+    "generation": "5",
+    "size": "3",
+    "crc32c": "AAAAAA==",
+    "timeCreated": "2026-11-20T10:00:00Z",
+}
+ERROR = {"error": {"code": 503, "message": "try later", "errors": [{"reason": "backendError"}]}}
+NO_LISTINGS = [
+    ERROR,
+    RESOURCE,
+    {"items": None},
+    {"items": {}},
+    {"items": [RESOURCE], "nextPageToken": 5},
+    {"kind": "storage#objects", "items": "none"},
+    {"done": False},
+]
+NO_OBJECTS = [
+    {},
+    ERROR,
+    {**RESOURCE, "name": "QPI_exports/another"},
+    {**RESOURCE, "generation": "0"},
+    {**RESOURCE, "generation": "-5"},
+    {**RESOURCE, "size": "-1"},
+    {**RESOURCE, "size": 3.5},
+]
+
+
+@pytest.fixture(params=["gateway", "fast"])
+def told(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[tuple[Store, list[str]]]:
+    """A client, and the one answer that it gets to everything."""
+    body: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def _answer(self) -> None:
+            self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            data = body[0].encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+
+        do_GET = do_POST = do_PUT = _answer  # noqa: N815 -- the names are the server's
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with serving_requests(Handler) as url:
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", url)
+        store = open_store(request.param, url, deadline=0.05)
+        yield store, body
+        store.close()
+
+
+@pytest.mark.parametrize("content", NO_LISTINGS, ids=json.dumps)
+def test_a_success_that_is_no_listing_is_not_an_empty_one(
+    told: tuple[Store, list[str]], content: dict[str, object]
+) -> None:
+    """A listing error that is read as "nothing there" is how the last migration went wrong."""
+    store, body = told
+    body.append(json.dumps(content))
+    with pytest.raises((UnexpectedAnswer, Unavailable)):
+        list(store.list_pages("bucket-one", "QPI_exports/"))
+
+
+@pytest.mark.parametrize("content", NO_OBJECTS, ids=json.dumps)
+def test_a_success_that_is_not_about_the_object_is_none(
+    told: tuple[Store, list[str]], content: dict[str, object]
+) -> None:
+    """Of a look, of a copy and of a write; generation 0 would mean "absent" in the next condition."""
+    store, body = told
+    at = ObjectRef("bucket-one", SOURCE)
+    body.append(json.dumps(content))
+    for ask in (lambda: store.look(at), lambda: store.write(at, b"{}", if_generation=0)):
+        with pytest.raises(UnexpectedAnswer):
+            ask()
+    body[0] = json.dumps({"done": True, "totalBytesRewritten": "3", "objectSize": "3", "resource": content})
+    with pytest.raises(UnexpectedAnswer):
+        store.copy(ObjectRef("bucket-two", "x"), at, if_source=1, if_destination=0)
+
+
+def test_a_listing_that_names_what_lies_elsewhere_is_refused(told: tuple[Store, list[str]]) -> None:
+    """Its names would be cut at the wrong place."""
+    store, body = told
+    body.append(json.dumps({"items": [{**RESOURCE, "name": "elsewhere/a"}]}))
+    with pytest.raises(UnexpectedAnswer):
+        list(store.list_pages("bucket-one", "QPI_exports/"))
+
+
+@pytest.mark.parametrize("page", ["<!-- a proxy --><html>", "<?xml version='1.0'?>\n<!DOCTYPE html><html>"])
+def test_a_page_with_something_before_it_is_a_page(page: str) -> None:
+    """A 404 of it is not an absent object."""
+    assert type(error_for(404, [], f"{page}No such object</html>", "gs://b/o")) is UnexpectedAnswer
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "deleted"), [(204, b"", True), (200, b"", True), (200, b"<html>", False)]
+)
+def test_a_part_of_a_batch_that_has_contents_is_no_deletion(status: int, body: bytes, deleted: bool) -> None:
+    """A deletion answers with nothing. What has contents may or may not have deleted."""
+    part = gcs_api._part_answer((status, body), "gs://b/o")
+    assert (part.error is None, part.status) == (deleted, status if deleted else 0)

@@ -51,8 +51,8 @@ def test_a_page_is_read_as_the_reference_reads_it(items: list[dict[str, Any]]) -
 def test_a_copy_is_read_as_the_reference_reads_it(resource: dict[str, Any]) -> None:
     """As pages are."""
     answer = Answer(200, orjson.dumps({"done": True, "resource": resource}))
-    expected = outcome(lambda: Rewrite(ObjectState.from_resource(resource)))
-    assert outcome(lambda: read_rewrite(answer, URI)) == expected
+    expected = outcome(lambda: Rewrite(ObjectState.of(resource, "n")))
+    assert outcome(lambda: read_rewrite(answer, URI, "n")) == expected
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_a_copy_is_read_as_the_reference_reads_it(resource: dict[str, Any]) -> N
 )
 def test_a_copy_that_is_not_done_is_none(content: dict[str, Any], expected: object) -> None:
     """Only ``true`` says that it is done."""
-    assert outcome(lambda: read_rewrite(Answer(200, orjson.dumps(content)), URI)) == expected
+    assert outcome(lambda: read_rewrite(Answer(200, orjson.dumps(content)), URI, "n")) == expected
 
 
 @pytest.mark.parametrize(
@@ -76,6 +76,6 @@ def test_a_copy_that_is_not_done_is_none(content: dict[str, Any], expected: obje
 )
 def test_what_is_not_one_whole_json_object_is_incomplete(body: bytes) -> None:
     """The client asks again."""
-    for read in (read_page, lambda answer: read_rewrite(answer, URI)):
+    for read in (read_page, lambda answer: read_rewrite(answer, URI, "n")):
         with pytest.raises(ValueError, match="JSON"):
             read(Answer(200, body))
