@@ -40,8 +40,8 @@ __all__ = [
     "MIRROR",
     "ON_ITS_WAY",
     "READER",
-    "Seen",
-    "judge",
+    "DayEvidence",
+    "judge_day",
     "measured_since",
     "to_come_back",
 ]
@@ -58,7 +58,7 @@ NOT_EQUAL = (Verdict.MISSING, Verdict.CONTENT_DIFFERS, Verdict.METADATA_DIFFERS)
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class DayEvidence:
     """What a verification has to judge its day by.
 
     Attributes:
@@ -90,7 +90,7 @@ def to_come_back(state: State, now: datetime) -> BroughtBack:
     return BroughtBack(time_text(cutover), time_text(since), time_text(until))
 
 
-def judge(seen: Seen, state: State) -> tuple[DayPart, ...]:
+def judge_day(seen: DayEvidence, state: State) -> tuple[DayPart, ...]:
     """Judge the day on which a verification's comparison began, by the record as it is now; the phase is ``cut_over``."""
     since = measured_since(state, seen.compared.began)
     before = parts_before(state, day_of(seen.compared.began))
@@ -104,7 +104,7 @@ def judge(seen: Seen, state: State) -> tuple[DayPart, ...]:
     )
 
 
-def _parts(seen: Seen, state: State, since: datetime) -> Iterator[tuple[str, tuple[Light, str]]]:
+def _parts(seen: DayEvidence, state: State, since: datetime) -> Iterator[tuple[str, tuple[Light, str]]]:
     yield EQUAL, _equal(seen.compared, seen.excludes, state)
     yield MIRROR, _mirror(seen.back, since, without=state.without_mirror)
     yield LATE, _late(seen.late, since)

@@ -11,7 +11,7 @@ from hashlib import sha256
 from backfill_job.copying.on_record import OnRecord
 from backfill_job.run.reports import json_bytes
 from backfill_job.run.run import Run
-from backfill_job.verify.green_day import Seen, judge
+from backfill_job.verify.green_day import DayEvidence, judge_day
 from backfill_job.verify.result import VerifyResult
 from shared.decision import ABSENT
 from shared.errors import (
@@ -65,11 +65,13 @@ def put_on_record(
     try:
         run.gateway.put(run.migration.own_ref("certificates", f"{found.run}.json"), certified)
         loaded = _loaded(run) if result.counts.back.cutover else None
-        seen = Seen(result.compared, result.counts.late, result.counts.back, loaded, run.migration.excludes)
+        seen = DayEvidence(
+            result.compared, result.counts.late, result.counts.back, loaded, run.migration.excludes
+        )
         state = begun.ended(
             ours,
             lambda state: with_run(state, record),
-            lambda state: judge(seen, state) if state.phase is Phase.CUT_OVER else (),
+            lambda state: judge_day(seen, state) if state.phase is Phase.CUT_OVER else (),
         )
         _say_day(run, state, ours)
         _replace_latest(run, ours, contents)

@@ -10,7 +10,7 @@ from backfill_job.commands.status import green_lines
 from backfill_job.copying.compare import Compared
 from backfill_job.copying.diff import judge_sides as judge_line
 from backfill_job.deletion.prepare import soak_check
-from backfill_job.verify.green_day import LATE, LOADED, MIRROR, READER, Seen, judge, measured_since
+from backfill_job.verify.green_day import LATE, LOADED, MIRROR, READER, DayEvidence, judge_day, measured_since
 from backfill_job.verify.late_writes import BroughtBack, LateWrites
 from shared.errors import UsageError
 from shared.green_days import EQUAL, Square, square_of
@@ -78,12 +78,12 @@ def a_loaded(verdict: LoadedVerdict = LoadedVerdict.ONCE, **changes: Any) -> Loa
     return replace(found, **{"passed": found.right, **changes})
 
 
-def seen(**changes: Any) -> Seen:
+def seen(**changes: Any) -> DayEvidence:
     """Everything is as it should be, but for some changes."""
     counts = {**dict.fromkeys(Verdict, 0), Verdict.EQUAL: 5, **changes.pop("counts", {})}
     cutover, since = time_text(CUTOVER), time_text(BEGAN - timedelta(days=1))
     until = time_text(BEGAN - timedelta(minutes=5))
-    found = Seen(
+    found = DayEvidence(
         Compared(counts, (), BEGAN),
         LateWrites(cutover),
         BroughtBack(cutover, since, until, back=3),
@@ -93,8 +93,8 @@ def seen(**changes: Any) -> Seen:
     return replace(found, **changes)
 
 
-def lights(found: Seen, state: State | None = None) -> dict[str, Light]:
-    return {part.name: part.light for part in judge(found, state or cut_over())}
+def lights(found: DayEvidence, state: State | None = None) -> dict[str, Light]:
+    return {part.name: part.light for part in judge_day(found, state or cut_over())}
 
 
 ALL_GREEN = {EQUAL: GREEN, MIRROR: GREEN, LATE: GREEN, READER: NONE, LOADED: GREEN}
@@ -102,7 +102,7 @@ ALL_GREEN = {EQUAL: GREEN, MIRROR: GREEN, LATE: GREEN, READER: NONE, LOADED: GRE
 
 def test_a_good_day_is_green_in_each_part() -> None:
     """With its evidence in words."""
-    parts = judge(seen(), cut_over())
+    parts = judge_day(seen(), cut_over())
     assert {part.name: part.light for part in parts} == ALL_GREEN
     assert square_of(parts) is Square.GREEN
     assert {part.name: part.evidence for part in parts} == {
@@ -166,7 +166,7 @@ def test_the_mirror_brings_back_what_is_written(back: dict[str, Any], light: Lig
 def test_without_a_mirror_nothing_comes_back() -> None:
     """As a person said at the cutover, which has it on record."""
     state = cut_over(Overridden("mirror", "the writer is paused"))
-    part = judge(seen(back=BroughtBack("x", "x", "x", waiting=7, name="n")), state)[1]
+    part = judge_day(seen(back=BroughtBack("x", "x", "x", waiting=7, name="n")), state)[1]
     assert part == DayPart(MIRROR, NONE, "cut over without a mirror: the writer is paused")
 
 
@@ -182,7 +182,7 @@ def test_a_late_write_is_red_once(newest: str, light: Light) -> None:
     late = LateWrites(time_text(CUTOVER), 1, ["a\nb"], newest)
     assert lights(seen(late=late)) == {**ALL_GREEN, LATE: light}
     if light is RED:
-        assert judge(seen(late=late), cut_over())[2].evidence == (
+        assert judge_day(seen(late=late), cut_over())[2].evidence == (
             f"somebody wrote at the legacy path, last at {newest}, such as a\\nb"
         )
     marked = LateWrites(time_text(CUTOVER), newest=newest)  # only the mirror saw it
@@ -241,7 +241,7 @@ def test_each_use_by_a_foreign_reader_is_red_once(
     state = looked(looked(cut_over(), YESTERDAY_S_LOOK), ends, *read)
     assert lights(seen(), state) == {**ALL_GREEN, READER: light}
     if light is RED:
-        assert judge(seen(), state)[3].evidence.startswith(
+        assert judge_day(seen(), state)[3].evidence.startswith(
             "somebody used the legacy path: user:eve@x (read, last at 2026"
         )
         known = reader_acknowledged(state, Stamp("a", "Ada", BEGAN), "user:eve@x")
@@ -268,7 +268,7 @@ def test_a_part_that_was_there_is_not_just_absent() -> None:
     state = cut_over(
         parts=(DayPart(EQUAL, GREEN, "x"), DayPart(LOADED, RED, "x"), DayPart(MIRROR, GREEN, "x"))
     )
-    found = judge(seen(loaded=None, back=replace(seen().back, back=0)), state)
+    found = judge_day(seen(loaded=None, back=replace(seen().back, back=0)), state)
     assert found[1].light is NONE
     assert found[4] == DayPart(LOADED, UNKNOWN, "it was there before, and now: `loaded` has left no result")
 
@@ -349,7 +349,7 @@ def test_a_fortnight_with_one_red_morning() -> None:
         found = replace(found, compared=replace(found.compared, began=at))
         state = comparing(state, Stamp(f"v{number}", "verify", at), "run")
         record = ComparisonRecord(f"v{number}", "run", "verify", at, 5, 0, 0, EXCLUDES)
-        state = compared(state, Stamp(f"e{number}", "verify", at), record, judge(found, state))
+        state = compared(state, Stamp(f"e{number}", "verify", at), record, judge_day(found, state))
         check = soak_check(state, QPI, timedelta(days=7), at + HOUR)
         allowed += [number] if check.passed else []
         rows.append(list(green_lines(state, at + HOUR)))
