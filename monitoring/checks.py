@@ -13,7 +13,7 @@ from typing import Any
 from monitoring import log_filter
 from monitoring.files import Resource, Resources, user_metric
 from monitoring.query import GROUP, LEGEND, Selector, groups, metric_filter, promql, seconds_of, selectors
-from monitoring.vocabulary import RESOURCE_LABELS, Catalog, Metric, Points, event_fields, is_number
+from monitoring.vocabulary import RESOURCE_LABELS, Catalog, Metric, Points, event_fields, is_counted_field
 from shared.errors import UsageError
 from shared.events_log import Event
 
@@ -184,7 +184,7 @@ def _extractor_problems(content: Mapping[str, Any]) -> Iterator[str]:
         yield "a distribution, and nothing else, has a value extractor and buckets"
     elif distribution:
         match = _EXTRACT.fullmatch(content["valueExtractor"])
-        if match is None or not is_number(match[1]):
+        if match is None or not is_counted_field(match[1]):
             yield f"{content['valueExtractor']} gives no number"
             return
         missing = {event for event in events if match[1] not in event_fields().get(event, ())}

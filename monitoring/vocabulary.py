@@ -25,7 +25,7 @@ __all__ = [
     "Metric",
     "Points",
     "event_fields",
-    "is_number",
+    "is_counted_field",
     "line_problems",
 ]
 
@@ -137,7 +137,7 @@ def event_fields() -> Mapping[str, frozenset[str]]:
     return {**known, LIBRARY: frozenset({"logger"})}
 
 
-def is_number(name: str) -> bool:
+def is_counted_field(name: str) -> bool:
     """Whether a field can be a distribution's value."""
     return FIELD_TYPES.get(name, (str,))[0] in {int, float}
 

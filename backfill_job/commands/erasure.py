@@ -13,7 +13,6 @@ from contextlib import closing, nullcontext
 from dataclasses import dataclass
 
 import uvloop
-from rich.console import Console
 
 from backfill_job.deletion.erasing import Erased, Means, deleted_by, erase
 from backfill_job.deletion.traces import Held, Trace, TracePlace, Traces, matching, traces_of
@@ -281,7 +280,7 @@ class _Screen:
         as_json: bool,
     ) -> None:
         self._count, self._matched = map(len, names)
-        self._console = Console(file=io.stdout, highlight=False)
+        self._console, self._file = io.console(), io.stdout
         self._as_json = as_json
         self._migration, self._words = migration, io.words
         self._facts = {
@@ -388,7 +387,7 @@ class _Screen:
         self.say(NOT_READ)
 
     def _print(self, content: dict[str, object]) -> None:
-        self._console.file.write(json.dumps({**self._facts, **content}, ensure_ascii=False) + "\n")
+        self._file.write(json.dumps({**self._facts, **content}, ensure_ascii=False) + "\n")
 
 
 def _facts(found: Traces) -> dict[str, object]:

@@ -124,7 +124,7 @@ def _change(
 
 def _show(state: State, entry: HistoryEntry, migration: Migration, io: ProcessIO) -> None:
     console = io.console()
-    console.print(Text(f"Recorded, by {entry.by}: {entry.what}"), soft_wrap=True)
+    console.print(f"Recorded, by {entry.by}: {entry.what}", markup=False, soft_wrap=True)
     console.print(
         f"{state.source} to {state.destination}, phase {state.phase.value}", soft_wrap=True, markup=False
     )

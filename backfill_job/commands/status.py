@@ -153,7 +153,7 @@ def _show_state(state: State, console: LateConsole) -> None:
     since = f" since {minute_text(state.since)}" if state.since else ""
     console.print(f"\nphase: {state.phase.value}{since}", markup=False)
     console.print(signoffs_table(state))
-    console.print(signoffs_line(state), markup=False)
+    console.print(signoffs_line(state), markup=False, soft_wrap=True)
     for title, lines in (("runs", _runs(state)), ("changes", _changes(state))):
         shown = [*lines]
         if shown:

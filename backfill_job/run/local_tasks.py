@@ -70,8 +70,9 @@ def run_as_tasks(
             file=io.stderr,
         )
         return code or ExitCode.NOT_RIGHT
+    console = io.console()
     for text in show(whole):
-        print(text, file=io.stdout)
+        console.print(text, markup=False, soft_wrap=True)
     return code
 
 
