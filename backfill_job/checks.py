@@ -3,8 +3,6 @@
 A check passes only on evidence. Where evidence is missing, old, damaged or unreadable, it is FAIL or NOT RUN, and both block.
 """
 
-import re
-import textwrap
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -24,7 +22,7 @@ from backfill_job.check import (
 from backfill_job.references.findings import ScanResult
 from backfill_job.references.sites import gone_sites, with_accepted
 from backfill_job.references.targets import FindingKind
-from backfill_job.run.late_console import LateConsole
+from backfill_job.run.late_console import COMMAND_IN_TEXT, WIDEST, LateConsole, wrapped
 from shared.errors import Interrupted, MigrationError
 from shared.events_log import Event, EventLog
 from shared.phase import Phase
@@ -203,7 +201,7 @@ def _step_lines(check: Check, width: int) -> Iterator[str]:
     """What to do about a check that is not overridden."""
     if check.override is not None:
         return
-    for number, part in enumerate(_COMMAND.split(shown(check.next_step))):
+    for number, part in enumerate(COMMAND_IN_TEXT.split(shown(check.next_step))):
         text = part.strip(" ,:;")
         if text:
             yield f"{'':{MARGIN}}{part}" if number % 2 else _wrapped(text, width)
@@ -220,23 +218,13 @@ def tally(checks: Iterable[Check]) -> str:
     return ", ".join([said, *(f"{counts[each]:,} {word}" for each, word in words.items() if counts[each])])
 
 
-WIDEST = 80
 MARGIN = 9
 _MARKS = {standing: standing.value for standing in Standing}
 _MARKS |= {Standing.NOT_APPLICABLE: "N/A", Standing.OVERRIDDEN: "OVERRIDE"}
-_COMMAND = re.compile(r"(?<!`)\b((?:gcloud|python -m) (?:'[^']*'|[^'])*?)(?=[,;] | \(|$)")
 
 
 def _wrapped(text: str, width: int, mark: str = "") -> str:
-    margin = " " * MARGIN
-    return textwrap.fill(
-        text,
-        width,
-        initial_indent=f"{mark:{MARGIN}}",
-        subsequent_indent=margin,
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
+    return wrapped(text.strip(" "), width, first=f"{mark:{MARGIN}}", margin=" " * MARGIN)
 
 
 def phase_check(state: State, wanted: Collection[Phase], next_step: Callable[[Phase], str]) -> Check:

@@ -93,10 +93,12 @@ def _run(arguments: argparse.Namespace, io: ProcessIO) -> ExitCode:
 
 def _show(migration: Migration, state: State, done: Begin, io: ProcessIO) -> None:
     since = "" if state.since is None else f" since {minute_text(state.since)}"
-    print(f"{SAID[done]}.", file=io.stdout)
-    print(f"{state.source} to {state.destination}: phase {state.phase.value}{since}", file=io.stdout)
     following = "migrate" if state.phase.before_cutover and not state.comparisons else "status"
-    print(next_line(command_line(migration, following)), file=io.stdout)
+    io.console().say(
+        f"{SAID[done]}.",
+        f"{state.source} to {state.destination}: phase {state.phase.value}{since}",
+        next_line(command_line(migration, following)),
+    )
 
 
 COMMAND = Command(NAME, __doc__, EXAMPLES, add_arguments, _run, cannot_start=(*BEFORE_ANYTHING, PhaseUnknown))

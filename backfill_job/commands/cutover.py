@@ -245,15 +245,19 @@ def _next_steps(migration: Migration, *, mirror: bool) -> list[str]:
     if not mirror:
         return [
             *consumers,
-            f"  2. The writer: let it write to {destination}, and start it again. No mirror runs, so nothing brings what it",
-            f"     writes to {source}; run this same command again if it did.",
+            (
+                f"  2. The writer: let it write to {destination}, and start it again. No mirror runs, so nothing brings what it "
+                f"writes to {source}; run this same command again if it did."
+            ),
             "  3. Should anything be wrong: `rollback`. It copies back what was written meanwhile.",
             f"  4. After days of quiet: `delete` removes {source}, by manifest, and only what was proven.",
         ]
     return [
         *consumers,
-        f"  2. The writer's team: switch to {destination}, now. Until all have, what is new on {source} still arrives;",
-        "     what they overwrite there is logged (mirror_conflict) and waits for step 3.",
+        (
+            f"  2. The writer's team: switch to {destination}, now. Until all have, what is new on {source} still arrives; "
+            "what they overwrite there is logged (mirror_conflict) and waits for step 3."
+        ),
         "  3. When the last writer has switched: run this same command again. It copies what late writers overwrote.",
         "  4. Watch: `verify` every day, the mirrors' dashboard, the consumer's row counts.",
         "  5. Should anything be wrong: `rollback`. New writes are mirrored back, so that it loses nothing.",

@@ -233,14 +233,18 @@ def _next_steps(migration: Migration, *, mirror: bool) -> list[str]:
     if not mirror:
         return [
             *consumers,
-            f"  2. The writer: let it write to {source}. No mirror runs, so nothing brings what it writes to {destination};",
-            "     if it wrote there meanwhile, run this same command again.",
+            (
+                f"  2. The writer: let it write to {source}. No mirror runs, so nothing brings what it writes to {destination}; "
+                "if it wrote there meanwhile, run this same command again."
+            ),
             "  3. Before the next cutover: `migrate --execute`, `verify`, and every sign-off anew.",
         ]
     return [
         *consumers,
-        f"  2. The writer's team: go back to {source}, now. Until all have, what is new on {destination} still arrives;",
-        "     what they overwrite there is logged (mirror_conflict) and waits for step 3.",
+        (
+            f"  2. The writer's team: go back to {source}, now. Until all have, what is new on {destination} still arrives; "
+            "what they overwrite there is logged (mirror_conflict) and waits for step 3."
+        ),
         "  3. When the last writer is back: run this same command again. It copies what late writers overwrote.",
         f"  4. The mirror goes on: {destination} follows, so that the next cutover needs no new backfill.",
         "  5. Before the next cutover: `verify`, and every sign-off anew.",

@@ -27,6 +27,7 @@ from backfill_job.dry_run.estimate import (
 )
 from backfill_job.dry_run.inventory import Count, Inventory, Named, Period, Sizes
 from backfill_job.dry_run.plan import PlanStep
+from backfill_job.run.late_console import wrapped
 from shared.migration import Migration
 from shared.partitions import Gap
 from shared.text import byte_count, counted, dollars, duration, listed, shown
@@ -103,7 +104,7 @@ def overview(
     if not findings.source.objects:
         return _nothing_there(findings, migration, narrowed)
     parts: list[RenderableType] = list(_question(migration, title))[:-1]  # without the blank line
-    parts += (Text(remark, "bold red") for remark in remarks)
+    parts += map(_remark, remarks)
     for named, words in _alarms(findings):
         parts += [Text(f"{counted(named.total, 'object')} {words}:", "bold red"), *_names(named, SHORT)]
     if findings.days:
@@ -120,6 +121,11 @@ def overview(
     said += f", {counts[PlanStep.EQUAL]:,} equal, {counts[PlanStep.EXCLUDED]:,} excluded"
     parts.append(Text(f"Plan: {said}.", "bold red" if counts[PlanStep.OVERWRITE] else "bold green"))
     return Group(*parts)
+
+
+def _remark(text: str) -> Text:
+    """A remark, wrapped as every other sentence: an address in it is not broken."""
+    return Text(wrapped(text), "bold red", no_wrap=True, overflow="ignore")
 
 
 def _aside(findings: Inventory) -> Iterator[Text]:
@@ -152,7 +158,7 @@ def render(
         return _nothing_there(findings, migration, narrowed)
     parts: list[RenderableType] = [
         *_question(migration, title),
-        *(Text(remark, "bold red") for remark in remarks),
+        *map(_remark, remarks),
         *_alarm(findings, names),
         _headline(findings),
     ]

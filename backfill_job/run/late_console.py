@@ -1,15 +1,67 @@
-"""The console, which imports `rich` when it has something to draw.
+"""The console, which imports `rich` when it has something to draw; and the one place that wraps sentences for a screen.
 
 Plain lines for a log or a pipe need no library. The import takes a fifth of a second of CPU time, as much as the copy of two
 thousand objects.
 """
 
+import re
+import textwrap
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
-__all__ = ["LateConsole"]
+__all__ = ["COMMAND_IN_TEXT", "WIDEST", "LateConsole", "wrapped"]
+
+WIDEST = 80
+"""Columns of a sentence on a screen, however wide the terminal is."""
+
+COMMAND_IN_TEXT = re.compile(r"(?<!`)\b((?:gcloud|python -m) (?:'[^']*'|[^'])*?)(?=[,;] | \(|$)")
+"""A command in a text. It stays on one line, so that it can be pasted."""
+
+_LABEL = r"(?:^\w+(?:, when that is fixed)?: )"
+_WHOLE = re.compile(rf"{_LABEL}?{COMMAND_IN_TEXT.pattern}|\bbq .*|{_LABEL}\S+|`[^`]*`")
+"""What is not broken: a label and its one word, what stands between backquotes, a command."""
+_SPACE = "\0"
+
+
+def wrapped(text: str, width: int = WIDEST, *, first: str = "", margin: str | None = None) -> str:
+    """Wrap the lines of a text between words. A command, and what stands between backquotes, is not broken; nor is a word.
+
+    Args:
+        width: Columns.
+        first: What the first line begins with.
+        margin: What each further line begins with. None for two spaces more than its line, where that is indented; behind a
+            number ("1. "), for as much as the number takes.
+    """
+    lines = [
+        _wrapped_line(line, width, first if not number else margin or "", margin)
+        for number, line in enumerate(text.split("\n"))
+    ]
+    return "\n".join(lines)
+
+
+def _wrapped_line(line: str, width: int, first: str, margin: str | None) -> str:
+    bare = line.strip(" ")
+    indent, end = line[: len(line) - len(line.lstrip(" "))], line[len(line.rstrip(" ")) :]
+    if not bare or len(first) + len(line) <= width:
+        return first + line
+    return (
+        textwrap.fill(
+            _WHOLE.sub(lambda found: found[0].replace(" ", _SPACE), bare),
+            width,
+            initial_indent=first + indent,
+            subsequent_indent=_hanging(indent, bare) if margin is None else margin,
+            break_long_words=False,
+            break_on_hyphens=False,
+        ).replace(_SPACE, " ")
+        + end
+    )
+
+
+def _hanging(indent: str, bare: str) -> str:
+    number = re.match(r"\d+\. ", bare)
+    return indent + " " * (len(number[0]) if number else 2 if indent else 0)
 
 
 class LateConsole:
@@ -50,10 +102,16 @@ class LateConsole:
         return self._console
 
     def say(self, *lines: str, style: str = "", end: str = "\n") -> None:
-        """Print lines without wrapping or markup; on a terminal in a style of `rich`."""
+        """Print lines without markup; on a terminal wrapped, and in a style of `rich`."""
         for line in () if self.silent else lines:
             if self.is_terminal:
-                self.rich().print(line, end=end, style=style or None, markup=False, soft_wrap=True)
+                self.rich().print(
+                    wrapped(line, min(self.width, WIDEST)),
+                    end=end,
+                    style=style or None,
+                    markup=False,
+                    soft_wrap=True,
+                )
             else:
                 self._file.write(line + end)
                 self._file.flush()

@@ -72,8 +72,7 @@ def run_as_tasks(
             file=io.stderr,
         )
         return code or ExitCode.NOT_RIGHT
-    for text in show(whole):
-        print(text, file=io.stdout)
+    io.console().say(*show(whole))
     return code
 
 

@@ -106,7 +106,8 @@ def _abridged(screens: Sequence[str]) -> Iterator[str]:
     for screen in screens:
         command, *lines = screen.splitlines()
         if command == before:
-            lines = lines[next(n for n, line in enumerate(lines) if ASKS.search(line)) :]
+            asked = next(n for n, line in enumerate(lines) if ASKS.search(line))
+            lines = lines[asked - ("?" not in lines[asked] and "[yes/no]" in lines[asked]) :]
         before = command
         yield "\n".join(["$ " + command, *lines, ""])
 
@@ -130,7 +131,7 @@ def _terminal(file: Path, typed: Sequence[str], url: str) -> Iterator[str]:
             while (some := _read(ours)) is not None:
                 yield some
                 shown = (shown + some)[-200:]
-                if QUESTION.search(shown):
+                if QUESTION.search(shown.replace("\n", " ")):
                     os.write(ours, next(answers).encode())
                     shown = ""
             assert next(answers, None) is None, "every answer was asked for"
