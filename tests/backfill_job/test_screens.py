@@ -94,7 +94,7 @@ class _Terminal(io.StringIO):
 @pytest.mark.parametrize(("file", "lines"), [(_Terminal(), 2), (io.StringIO(), 1)])
 def test_only_a_terminal_is_wrapped_for(file: io.StringIO, lines: int) -> None:
     """In a file or a pipe a sentence is one line, to be searched."""
-    LateConsole(file, 100).print("word " * 20 + "end", markup=False, soft_wrap=True)
+    LateConsole(file, 100).say("word " * 20 + "end")
     assert len(file.getvalue().splitlines()) == lines
 
 
