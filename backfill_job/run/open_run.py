@@ -70,7 +70,7 @@ def opened(
     if arguments.tasks > 1 and arguments.tasks != settings.task_count:
         raise UsageError("this is a task of a job already; give the job more tasks instead of --tasks")
     started = io.clock.now()
-    name = settings.execution or f"{migration.label}-{started:%Y%m%dT%H%M%SZ}"
+    name = settings.execution or io.run_name(migration)
     task = {"task": settings.task_index, "tasks": settings.task_count} if settings.task_count > 1 else {}
     log = EventLog({"run": name, "env": migration.label, **task})
     with (

@@ -414,3 +414,17 @@ def test_after_a_deletion_an_empty_legacy_path_is_not_called_a_typo(
         "The phase is deleted: 1 name at the new path only, as a deletion leaves it."
         in run("--allow-empty").out
     )
+
+
+def test_two_verifications_that_begin_in_one_second_leave_a_certificate_each(
+    paths: Paths, run: Callable[..., Ended], gateway: Gateway
+) -> None:
+    """A run's name is its own, so that neither replaces what the other one leaves."""
+    both(paths, day(1))
+    moment = datetime.now(UTC)
+    assert [run(now=moment).code for _ in range(2)] == [0, 0]
+    names = {each.run for each in read_state(gateway, paths.migration).runs}
+    at = paths.migration.own_ref("certificates", "x")
+    left = paths.client.list_blobs(at.bucket, prefix=at.name.removesuffix("x"))
+    assert len(names) == 2
+    assert {f"{name}.json" for name in names} == {blob.name.rpartition("/")[2] for blob in left}

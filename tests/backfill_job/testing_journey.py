@@ -37,14 +37,13 @@ _PATTERNS = (
         r"p50 \d[^Z]*? over\s+(\d+)\s+objects?\s+since\s+\d{4}-\d\d-\d\d\s+\d\d:\d\d\s+UTC",
         r"p50 # over \1 since #",
     ),
-    (r"(?<!\d)\d{8}T\d{6}(?:\d{3})?Z", "<stamp>"),
+    (r"(?<!\d)\d{8}T\d{6}(?:\d{3})?Z(?:-[0-9a-f]{6}\b)?", "<stamp>"),
     (r"\b\d{4}-\d\d-\d\d[ T]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?: ?UTC|Z|\+00:00)?", "<time>"),
     (r"until \d\d:\d\d:\d\d UTC", "until <time>"),
     (r"since \d\d:\d\dZ", "since <time>"),
     (r"\b[0-9a-f]{64}\b", "<sha256>"),
     (r"\b[0-9a-f]{32}\b", "<unique>"),
     (r"(?<=[-_/])[0-9a-f]{8}(?=\.txt)", "<token>"),
-    (r"(?<=<stamp>-)[0-9a-f]{6}\b", "<token>"),
     (r'("?(?:elapsed_s|copying_s|objects_per_s|class_a|class_b|lag_s)"?[=:] ?)-?[\d.]+', r"\1#"),
     (r"\b\d+(?:\.\d+)? m?s\b", "# s"),
     (r"\b\d+(?:\.\d+)? objects/s\b", "# objects/s"),
@@ -219,7 +218,12 @@ class Journey:
                 )
                 lines.append(f"{side} {state.name}{facts}")
         # Two certificates of one second have one name.
-        self._add("storage", "\n".join(sorted({re.sub(r"\d{8}T\d{6,9}", "<stamp>", line) for line in lines})))
+        self._add(
+            "storage",
+            "\n".join(
+                sorted({re.sub(r"\d{8}T\d{6,9}Z(?:-[0-9a-f]{6}\b)?", "<stamp>Z", line) for line in lines})
+            ),
+        )
 
     def state(self) -> None:
         """Record the migration's state."""
