@@ -126,8 +126,8 @@ def _whole(value: Any) -> int:
 def _object_of(message: dict[str, Any]) -> str:
     """The object that a message names; empty for none.
 
-    Its attributes name it, as a notification's or a CloudEvent's (Cloud Storage documentation, "Pub/Sub notifications"), or its
-    data do, as the object's resource or the event that has it.
+    Its attributes name it, as a notification's or a CloudEvent's (Cloud Storage documentation, "Pub/Sub notifications"). Without
+    them its data do: the object's resource, or the event that has it.
     """
     inner = message.get("message")
     inner = inner if isinstance(inner, dict) else {}
