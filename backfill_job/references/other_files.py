@@ -45,6 +45,9 @@ LEVELS = 4
 MAX_NESTING = 4
 """Variables within variables that are followed."""
 
+MAX_NAMES = 400
+"""Variables of one file that are looked up; the value of any other is unknown."""
+
 STATEMENT = 8
 """Lines above and below one that its statement may have."""
 
@@ -130,6 +133,7 @@ _NAME_KEY = re.compile(r"[ ]*(?:- )?name:[ ]")
 _COMMAND = re.compile(r"\$\((?![^()]*\))|`")
 """A command whose output is the value; its words are cut off."""
 _ADJACENT = frozenset({".c", ".h", ".cc", ".cpp", ".hpp"})
+_ASSIGNS = re.compile(r"\bvariable\s+\"(\w+)\"|([A-Za-z_]\w*)(?:\\?[\"'])?[ \t]*(?::=|[+?]?=|:|<-)")
 _GOES_ON = re.compile(r"(?:\+|\|\||<>)\n|\n(?:\+(?!\+)|\|\||<>)")
 """An operator before or behind a line's end: the statement goes on."""
 _SETTING = re.compile(r"(?:\$\{?)(?P<name>\w*)\Z")
@@ -761,10 +765,17 @@ class _JudgedFile:
 
     def _assigned(self, name: str, nesting: int = 0) -> Text | None:
         """The one value that the file gives to a name; None for none, or for several."""
+        if name not in self._assigned_names or (name not in self._values and len(self._values) >= MAX_NAMES):
+            return None
         if name not in self._values:
             self._values[name] = None  # during the search: a name that refers to itself
             self._values[name] = self._read_assigned(re.escape(name), nesting)
         return self._values[name]
+
+    @cached_property
+    def _assigned_names(self) -> frozenset[str]:
+        """The names that may have a value in the file. Each look for one reads the whole file."""
+        return frozenset(match[1] or match[2] for match in _ASSIGNS.finditer(self.source.text))
 
     def _read_assigned(self, name: str, nesting: int) -> Text | None:
         bare = r"|(?P<bare>(?:\$\{\{[^}\n]*\}\}|[^\s\"'#;,\\])+)" if self._language.bare_values else ""

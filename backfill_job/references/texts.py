@@ -150,8 +150,19 @@ UNKNOWN = Text(HOLE)
 
 
 def joined(parts: Iterable[Text]) -> Text:
-    """The parts, one behind the other."""
-    return sum(parts, Text(""))
+    """The parts, one behind the other. The work grows with them, and not with their square."""
+    chars: list[str] = []
+    spans: list[Span] = []
+    loads: set[Position] = set()
+    settings: set[tuple[str, bool]] = set()
+    length = 0
+    for part in parts:
+        spans += (replace(one, start=one.start + length, end=one.end + length) for one in part.spans)
+        chars.append(part.chars)
+        length += len(part.chars)
+        loads |= part.loads
+        settings |= part.settings
+    return Text("".join(chars), tuple(spans), frozenset(loads), frozenset(settings))
 
 
 def product(parts: Sequence[Sequence[Text]], must_keep: Callable[[str], bool]) -> tuple[Text, ...]:
