@@ -134,6 +134,9 @@ _COMMAND = re.compile(r"\$\((?![^()]*\))|`")
 """A command whose output is the value; its words are cut off."""
 _ADJACENT = frozenset({".c", ".h", ".cc", ".cpp", ".hpp"})
 _ASSIGNS = re.compile(r"\bvariable\s+\"(\w+)\"|([A-Za-z_]\w*)(?:\\?[\"'])?[ \t]*(?::=|[+?]?=|:|<-)")
+_GIVEN_BY_A_LOOP = re.compile(r"\bfor\b[^\n=]*")
+_GIVEN_BY_A_SHELL = re.compile(r"\b(?:read|for|getopts|mapfile)\b[^\n=]*")
+_WORD_IN_A_LOOP = re.compile(r"(?<![\w$])[A-Za-z_]\w*")
 _GOES_ON = re.compile(r"(?:\+|\|\||<>)\n|\n(?:\+(?!\+)|\|\||<>)")
 """An operator before or behind a line's end: the statement goes on."""
 _SETTING = re.compile(r"(?:\$\{?)(?P<name>\w*)\Z")
@@ -765,28 +768,49 @@ class _JudgedFile:
 
     def _assigned(self, name: str, nesting: int = 0) -> Text | None:
         """The one value that the file gives to a name; None for none, or for several."""
-        if name not in self._assigned_names or (name not in self._values and len(self._values) >= MAX_NAMES):
+        if name not in self._assignments or (name not in self._values and len(self._values) >= MAX_NAMES):
             return None
         if name not in self._values:
             self._values[name] = None  # during the search: a name that refers to itself
-            self._values[name] = self._read_assigned(re.escape(name), nesting)
+            self._values[name] = self._read_assigned(name, nesting)
         return self._values[name]
 
     @cached_property
-    def _assigned_names(self) -> frozenset[str]:
-        """The names that may have a value in the file. Each look for one reads the whole file."""
-        return frozenset(match[1] or match[2] for match in _ASSIGNS.finditer(self.source.text))
+    def _assignments(self) -> Mapping[str, Sequence[int]]:
+        """Where the file may give each name a value."""
+        found: dict[str, list[int]] = {}
+        for match in _ASSIGNS.finditer(self.source.text):
+            found.setdefault(match[1] or match[2], []).append(match.start())
+        return found
+
+    @cached_property
+    def _given_elsewhere(self) -> frozenset[str]:
+        """The names to which a loop, or a shell, may give a value that is not written in the file."""
+        given = _GIVEN_BY_A_SHELL if self._language.bare_values else _GIVEN_BY_A_LOOP
+        spans = (match.group() for match in given.finditer(self.source.text))
+        return frozenset(name for span in spans for name in _WORD_IN_A_LOOP.findall(span))
+
+    def _given(self, name: str, pattern: str) -> list[re.Match[str]]:
+        """The matches of a pattern that begins with a name, where the file may give that a value; none within another."""
+        found: list[re.Match[str]] = []
+        end, begins = 0, re.compile(pattern)
+        for offset in self._assignments[name]:
+            if offset >= end and (match := begins.match(self.source.text, offset)):
+                found.append(match)
+                end = match.end()
+        return found
 
     def _read_assigned(self, name: str, nesting: int) -> Text | None:
+        if name in self._given_elsewhere:
+            return None
         bare = r"|(?P<bare>(?:\$\{\{[^}\n]*\}\}|[^\s\"'#;,\\])+)" if self._language.bare_values else ""
         value = rf"(?:{_QUOTE}(?P<quoted>[^\"'\\\n]*){_QUOTE}{bare})"
         before = rf"(?<![\w.${{-]){name}(?:\\?[\"'])?[ \t]*"
-        pattern = rf"{before}(?::=|\??=|:)[ \t]*(?:&\w+[ \t]+)?{value}"
         terraform = rf"\bvariable\s+\"{name}\"\s*\{{[^{{}}]*?\bdefault\s*=\s*\"(?P<quoted>[^\"\n]*)\""
-        matches = [*re.finditer(pattern, self.source.text), *re.finditer(terraform, self.source.text)]
-        given = "read|for|getopts|mapfile" if self._language.bare_values else "for"
-        if re.search(rf"\b(?:{given})\b[^\n=]*(?<![\w$]){name}\b", self.source.text):
-            return None  # a loop, or a shell, gives it a value that is not written here
+        matches = [
+            *self._given(name, rf"{before}(?::=|\??=|:)[ \t]*(?:&\w+[ \t]+)?{value}"),
+            *self._given(name, terraform),
+        ]
         found: dict[str, Text] = {}
         for match in matches:
             group = "quoted" if match.group("quoted") is not None else "bare"
@@ -796,15 +820,13 @@ class _JudgedFile:
             elif group == "quoted" and (more := CONTINUED.match(self.source.text, match.end())):
                 text += self._operands(more, nesting)
             found[text.chars] = text
-        written = len(re.findall(rf"{before}(?::=|=(?!=))", self.source.text))
-        if len(found) != 1 or written > len(matches):
+        if len(found) != 1 or len(self._given(name, rf"{before}(?::=|=(?!=))")) > len(matches):
             return None
-        added = rf"(?<![\w.${{-]){name}[ \t]*\+={value}"
         texts = [next(iter(found.values()))]
-        for match in re.finditer(added, self.source.text):
+        for match in self._given(name, rf"{before}\+={value}"):
             group = "quoted" if match.group("quoted") is not None else "bare"
             texts.append(self.text(match.start(group), match.end(group), nesting + 1))
-        return joined(texts) if len(re.findall(rf"{before}\+=", self.source.text)) < len(texts) else None
+        return joined(texts) if len(self._given(name, rf"{before}\+=")) < len(texts) else None
 
     def _operands(self, more: re.Match[str], nesting: int) -> Text:
         """The texts that are added to another one; what is not a text is a hole, unless the file says what it is."""

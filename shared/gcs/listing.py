@@ -56,8 +56,9 @@ async def list_pages(
 
     def page_of(answer: Answer) -> tuple[Page, str]:
         states, token = read_page(answer)
-        if not all(state.name.startswith(location.prefix) for state in (*states[:1], *states[-1:])):
-            raise UnexpectedAnswer(location.uri, f"the listing has another name: {states[0].name!r}")
+        for state in (*states[:1], *states[-1:]):
+            if not state.name.startswith(location.prefix):
+                raise UnexpectedAnswer(location.uri, f"the listing has a name of another place: {state.name!r}")
         return [(state.name[skip:], state) for state in states], token
 
     last: str | None = None
