@@ -1,4 +1,7 @@
-"""Reads the audit log's entries of the legacy bucket from Cloud Logging, page by page (``entries.list``)."""
+"""Reads the audit log's entries of the legacy bucket from Cloud Logging, page by page (``entries.list``).
+
+Only ``readers`` uses it. It is apart from `entries` because it asks over the network, and `entries` is pure.
+"""
 
 from collections.abc import Collection, Iterator
 from datetime import datetime

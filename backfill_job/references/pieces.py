@@ -1,6 +1,7 @@
 """Texts that a program in another language than Python puts together: with an operator, by a function, side by side in a shell.
 
-Pure. A part that is not read is a hole, so the name that it cuts short is still looked at.
+Pure. A part that is not read is a hole, so the name that it cuts short is still looked at. Only `other_files` uses it. It is a
+module of its own because it knows the forms of languages, and nothing of files and findings.
 """
 
 import re

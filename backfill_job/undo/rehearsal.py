@@ -2,7 +2,8 @@
 
 A copy of the sample takes the steps of a deletion and an undo. It is deleted on condition of its generation, found among the
 soft-deleted objects and restored. Then it is deleted again, and copied back from the new path. So a missing permission or setting
-shows before it is too late. The scratch copy is removed; what soft delete keeps of it expires.
+shows before it is too late. The scratch copy is removed; what soft delete keeps of it expires. Only ``undo --rehearse`` uses it. It
+is a module of its own because it deletes and restores by itself, without a manifest.
 """
 
 from collections.abc import Callable
