@@ -191,6 +191,20 @@ def test_every_object_takes_one_request_whatever_its_name(run: Run, paths: Paths
     assert {line.verdict for line in run.plan()} == {Verdict.EQUAL}
 
 
+def test_after_one_copy_in_another_class_each_further_one_names_its_class_at_once(
+    run: Run, paths: Paths
+) -> None:
+    """Where the bucket's default is another class, the first copy takes two requests, and no other one does."""
+    bucket = paths.bucket("destination")
+    bucket.storage_class = "COLDLINE"
+    bucket.patch()
+    for number in range(4):
+        paths.put(f"{number}.txt")
+    assert run.carry_out(limits=LaneLimits(in_flight=1)).sent == 5
+    assert run.accounts == {Account.COPIED: 4}
+    assert {result.destination.storage_class for result in run.results if result.destination} == {"STANDARD"}
+
+
 def test_more_than_a_page_is_copied_once_and_then_nothing_is_left_to_do(run: Run, paths: Paths) -> None:
     """Every object has one result; the second run sends no rewrite."""
     put_many(paths, 2_300)

@@ -608,6 +608,33 @@ def test_tasks_of_a_job_settle_their_chunks_and_the_last_one_ends_it(
     assert len(list(scene.folder.glob("r/task-*-of-00003/deletion.json"))) == 3
 
 
+def test_the_report_of_all_tasks_has_the_worst_of_each(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One task keeps an object, and another one ends last: the sum says what was kept, why, and that it is not right."""
+    names = scene.fill(3_100)
+    scene.cut_over()
+    hold = scene.paths.bucket("source").blob(f"{scene.paths.migration.source.prefix}{names[0]}")
+    hold.temporary_hold = True
+    hold.patch()
+    assert scene.delete(3_100, "--prepare").code == 0
+    monkeypatch.setenv("CLOUD_RUN_TASK_COUNT", "3")
+    monkeypatch.setenv("CLOUD_RUN_EXECUTION", "e-1")
+    codes = []
+    for index in "201":
+        monkeypatch.setenv("CLOUD_RUN_TASK_INDEX", index)
+        codes.append(scene.resume(3_100, "--report", str(scene.folder / "r")).code)
+    assert codes == [0, 1, 0]
+    parts = [json.loads(path.read_text()) for path in scene.folder.glob("r/task-*-of-00003/deletion.json")]
+    whole = json.loads((scene.folder / "r" / "deletion.json").read_text())
+    assert (whole["exit_code"], whole["tasks"], whole["chunks_left"], whole["phase"]) == (1, 3, 1, "deleting")
+    assert whole["this_process"] == whole["manifest_so_far"]
+    assert (whole["this_process"]["lines"], whole["this_process"]["deleted"]) == (3_100, 3_099)
+    assert whole["elapsed_s"] == max(part["elapsed_s"] for part in parts)
+    (failure,) = whole["failures"]
+    assert [failure] == [each for part in parts for each in part.get("failures", ())]
+    (kept,) = whole["kept"]
+    assert names[0] in kept
+
+
 def test_a_task_makes_no_manifest(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     """It says which command does."""
     monkeypatch.setenv("CLOUD_RUN_TASK_COUNT", "3")
@@ -655,14 +682,19 @@ def test_the_verification_of_the_seventh_day_allows_the_deletion(scene: Scene) -
     }
     applicable = "green: verified equal, mirror alive, no late writer"
     assert f": green ({applicable}; not applicable: no foreign reader, consumer loaded)" in verified.out
-    assert " day_green: a day after the cutover is green " in verified.log
+    (today,) = re.findall(r"^Day (\S+): green ", verified.out, re.MULTILINE)
+    (line,) = (each for each in verified.log.splitlines() if " day_green: " in each)
+    parts = f"{applicable}; not applicable: no foreign reader, consumer loaded"
+    assert line.endswith(f' day="{today}" summary="{parts}"')
     assert scene.run().code == 0
     assert "\n7 green days in a row (" in run_command("status", *where(scene.paths)).out
     scene.paths.put(day(2), b"late")
     verified = scene.commands.run("verify")
     assert "\n  verified equal: 1 missing: " in verified.out
     assert "; no late writer: somebody wrote at the legacy path, last at 20" in verified.out
-    assert " day_not_green: " in verified.log
+    (line,) = (each for each in verified.log.splitlines() if " day_not_green: " in each)
+    assert ' day="20' in line
+    assert ' summary="verified equal: 1 missing: ' in line, "why, and not only which parts"
     assert "0 green days in a row" in " ".join(scene.run("--override", "late-writes").out.split())
 
 
