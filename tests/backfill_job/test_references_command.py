@@ -306,11 +306,21 @@ def test_python_that_does_not_parse_is_read_as_text_and_says_so(tmp_path: Path) 
     [
         b"# coding: nonsense\n" + LEGACY.encode(),
         b"# caf\xe9\n" + LEGACY.encode(),
+        b"# coding: ascii\n# caf\xe9\n" + LEGACY.encode(),
+        b"# coding: shift_jis\n# caf\xff\n" + LEGACY.encode(),
         b"\xff\xfe" + LEGACY.encode("utf-16-le"),
         b"x = (" * 500 + b"\n" + LEGACY.encode(),
         b"x = " + b"-" * 5000 + b"1\n" + LEGACY.encode(),
     ],
-    ids=["unknown coding", "wrong coding", "UTF-16", "too many parentheses", "too deep"],
+    ids=[
+        "unknown coding",
+        "wrong coding",
+        "not ASCII as it says",
+        "not Japanese as it says",
+        "UTF-16",
+        "too many parentheses",
+        "too deep",
+    ],
 )
 def test_a_file_that_python_cannot_read_is_still_searched(data: bytes, tmp_path: Path) -> None:
     """Whatever is wrong with the file, the reference in it blocks."""
