@@ -71,6 +71,25 @@ def test_a_clean_tree_is_exit_code_0(tmp_path: Path) -> None:
     assert one.out.endswith("\nNext: python -m backfill_job status --env dev\n")
 
 
+def test_what_does_not_block_is_listed_apart(tmp_path: Path) -> None:
+    """Code that blocks is not among the documentation, nor is a document about the new path; ten places are shown."""
+    tree = {f"docs/{number:02}.md": LEGACY for number in range(12)}
+    code = LEGACY + 'foo("QPI_exports")  # references: reviewed a dashboard\n'
+    root = write_tree(tmp_path, {"a.py": code, "new.md": MIGRATED, **tree})
+    before, _, apart = references(root).out.partition("\nDocumentation and comments")
+    lines = apart.splitlines()
+    shown = [f"  {root}/docs/{number:02}.md:1  {LEGACY.strip()}" for number in range(10)]
+    assert lines[0] == " that name the old path, or may; they do not block: 12 places"
+    assert lines[1:13] == [*shown, "  … and 2 more", ""]
+    assert lines[13:16] == [
+        "Reviewed by a person, as written beside them: 1 place",
+        f'  {root}/a.py:2  "QPI_exports"  (a dashboard)',
+        "",
+    ]
+    assert f"\n{root}/a.py\n" in before
+    assert "new.md" not in before + apart
+
+
 def test_fix_is_refused_and_says_what_to_do_instead(tmp_path: Path) -> None:
     """The old argument changes nothing: one line, exit code 2, and neither help nor completion offers it."""
     root = write_tree(tmp_path, {"a.py": LEGACY})
