@@ -249,6 +249,18 @@ def test_a_different_destination_is_replaced_and_said_so(run: Run, paths: Paths)
     assert paths.read("a") == b"new"
 
 
+def test_what_the_rule_replaces_is_said_as_well(paths: Paths, gateway: Gateway) -> None:
+    """Where the later write wins, each copy is made by the rule; only what it replaced is said to be replaced."""
+    run = Run(paths, gateway, Authority.LATER_WRITE)
+    old = paths.put("a", b"old", side="destination")
+    paths.put("a", b"new")
+    paths.put("b", b"older")
+    paths.put("b", b"later", side="destination")
+    run.carry_out()
+    replaced = {result.relative: result.replaced and result.replaced.generation for result in run.results}
+    assert replaced == {"a": old, "b": None}
+
+
 def test_a_source_written_between_plan_and_copy_is_copied_as_it_is_now(run: Run, paths: Paths) -> None:
     """The condition fails, and the rule looks again."""
     paths.put("a", b"one")

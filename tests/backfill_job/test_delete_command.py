@@ -652,10 +652,12 @@ def test_a_missing_permission_to_delete_stops_it_and_says_how_it_goes_on(scene: 
     scene.cut_over()
     rule = {"method": DELETE, "bucket": scene.paths.migration.source.bucket, "count": None, "status": 403}
     scene.paths.server.set_faults(rules=[rule])
-    ended = scene.delete(3)
+    ended = scene.delete(3, "--report", str(scene.folder / "r"))
     scene.paths.server.clear_faults()
     assert (ended.code, ended.err) == (1, "")
     assert "stopped: gs://" in ended.out
+    report = json.loads((scene.folder / "r" / "deletion.json").read_text())
+    assert f"stopped: {report['stopped']}\n" in ended.out
     assert "permission denied" in ended.out
     assert len(scene.paths.names(side="source")) == 3
     assert scene.resume(3).code == 0

@@ -217,6 +217,10 @@ def test_after_the_deletion_the_gate_recommends_no_copy(paths: Paths, commands: 
         ("--import-days", "0"),
         ("--today", "today"),
         ("--repo", "/nowhere/at/all"),
+        ("--writer", "exporter@app.iam.gserviceaccount.com"),
+        ("--writer", "user:ada@example.com,"),
+        ("--reader", "user:ada@example.com;group:b@example.com"),
+        ("--reader", "allUsers"),
         ("--import-test", __file__),
     ],
 )

@@ -90,6 +90,13 @@ def test_what_does_not_block_is_listed_apart(tmp_path: Path) -> None:
     assert "new.md" not in before + apart
 
 
+def test_a_record_is_of_one_migration(tmp_path: Path) -> None:
+    """Without --env it would be of three: one line, exit code 2, before the first request."""
+    ran = references(write_tree(tmp_path, {"a.py": MIGRATED}), "--record")
+    assert (ran.code, ran.err.count("\n")) == (2, 1)
+    assert "--record is for one migration: --env, or --source and --destination" in ran.err
+
+
 def test_fix_is_refused_and_says_what_to_do_instead(tmp_path: Path) -> None:
     """The old argument changes nothing: one line, exit code 2, and neither help nor completion offers it."""
     root = write_tree(tmp_path, {"a.py": LEGACY})
