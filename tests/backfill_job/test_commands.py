@@ -292,16 +292,12 @@ ONE_RUN = "--run-date plays one run: without --date, --from, --to and --last"
     ],
 )
 def test_arguments_that_say_nothing_together_are_refused_with_the_reason(
-    paths: Paths,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    name: str,
-    arguments: tuple[str, ...],
-    said: str,
+    commands: Commands, monkeypatch: pytest.MonkeyPatch, name: str, arguments: tuple[str, ...], said: str
 ) -> None:
     """One line, exit code 2, before the first request."""
+    paths = commands.paths
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", paths.server.url)
-    monkeypatch.chdir(tmp_path)
+    monkeypatch.chdir(commands.folder)
     paths.server.reset_stats()
     ended = run_command(name, *where(paths), *arguments)
     assert (ended.code, ended.err.count("\n")) == (2, 1), ended
