@@ -191,6 +191,20 @@ def test_every_object_takes_one_request_whatever_its_name(run: Run, paths: Paths
     assert {line.verdict for line in run.plan()} == {Verdict.EQUAL}
 
 
+def test_after_one_copy_in_another_class_each_further_one_names_its_class_at_once(
+    run: Run, paths: Paths
+) -> None:
+    """Where the bucket's default is another class, the first copy takes two requests, and no other one does."""
+    bucket = paths.bucket("destination")
+    bucket.storage_class = "COLDLINE"
+    bucket.patch()
+    for number in range(4):
+        paths.put(f"{number}.txt")
+    assert run.carry_out(limits=LaneLimits(in_flight=1)).sent == 5
+    assert run.accounts == {Account.COPIED: 4}
+    assert {result.destination.storage_class for result in run.results if result.destination} == {"STANDARD"}
+
+
 def test_more_than_a_page_is_copied_once_and_then_nothing_is_left_to_do(run: Run, paths: Paths) -> None:
     """Every object has one result; the second run sends no rewrite."""
     put_many(paths, 2_300)
@@ -233,6 +247,18 @@ def test_a_different_destination_is_replaced_and_said_so(run: Run, paths: Paths)
     assert result.replaced is not None
     assert result.replaced.generation == old
     assert paths.read("a") == b"new"
+
+
+def test_what_the_rule_replaces_is_said_as_well(paths: Paths, gateway: Gateway) -> None:
+    """Where the later write wins, each copy is made by the rule; only what it replaced is said to be replaced."""
+    run = Run(paths, gateway, Authority.LATER_WRITE)
+    old = paths.put("a", b"old", side="destination")
+    paths.put("a", b"new")
+    paths.put("b", b"older")
+    paths.put("b", b"later", side="destination")
+    run.carry_out()
+    replaced = {result.relative: result.replaced and result.replaced.generation for result in run.results}
+    assert replaced == {"a": old, "b": None}
 
 
 def test_a_source_written_between_plan_and_copy_is_copied_as_it_is_now(run: Run, paths: Paths) -> None:

@@ -267,6 +267,44 @@ def test_an_environment_and_a_pair_of_its_own_contradict_each_other(
         assert "--env dev names both paths already" in ended.err, "whatever else is wrong with the path"
 
 
+TOGETHER = "belong together"
+ONE_RUN = "--run-date plays one run: without --date, --from, --to and --last"
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "said"),
+    [
+        ("import-test", ("--run-date", "20240102", "--date", "20240101"), ONE_RUN),
+        ("import-test", ("--run-date", "20240102", "--from", "20240101"), ONE_RUN),
+        ("import-test", ("--run-date", "20240102", "--to", "20240101"), ONE_RUN),
+        ("import-test", ("--run-date", "20240102", "--last", "1"), ONE_RUN),
+        ("import-test", ("--last", "1", "--engine", "bigquery"), "needs --dataset PROJECT.DATASET"),
+        ("import-test", ("--last", "1", "--engine", "duckdb", "--dataset", "p.d"), "for --engine bigquery"),
+        ("import-test", ("--last", "1", "--location", "EU"), "--dataset and --location are for"),
+        ("readers", ("--log-file", "x", "--by", "Ada"), TOGETHER),
+        ("readers", ("--log-file", "x", "--reason", "he leaves"), TOGETHER),
+        ("readers", ("--acknowledge", "user:a@b", "--reason", "he leaves"), TOGETHER),
+        ("references", (".", "--accept", "x", "--reason", "y", "--by", "Ada"), "and to --record"),
+        ("references", (".", "--record", "--accept", "x", "--reason", "y"), TOGETHER),
+        ("references", (".", "--record", "--accept", "x", "--by", "Ada"), TOGETHER),
+        ("references", (".", "--record", "--reason", "y", "--by", "Ada"), TOGETHER),
+        ("references", (".", "--accept", "x"), TOGETHER),
+    ],
+)
+def test_arguments_that_say_nothing_together_are_refused_with_the_reason(
+    commands: Commands, monkeypatch: pytest.MonkeyPatch, name: str, arguments: tuple[str, ...], said: str
+) -> None:
+    """One line, exit code 2, before the first request."""
+    paths = commands.paths
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", paths.server.url)
+    monkeypatch.chdir(commands.folder)
+    paths.server.reset_stats()
+    ended = run_command(name, *where(paths), *arguments)
+    assert (ended.code, ended.err.count("\n")) == (2, 1), ended
+    assert said in ended.err
+    assert paths.server.stats()["methods"] == {}
+
+
 @pytest.mark.parametrize(
     ("line", "program"),
     [

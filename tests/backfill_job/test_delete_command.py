@@ -464,6 +464,79 @@ def test_a_listing_that_breaks_off_deletes_nothing(scene: Scene) -> None:
     assert len(scene.paths.names(side="source")) == 2_500
 
 
+def test_the_end_says_what_is_left_and_on_a_terminal_how_much_was_settled_before(scene: Scene) -> None:
+    """What was never migrated is counted; the question of a resumption says what earlier runs settled."""
+    scene.both(day(1), day(2), day(3))
+    for name in (".DS_Store", "a/.DS_Store"):
+        scene.paths.put(name, b"finder")
+    scene.cut_over()
+    blob = scene.paths.bucket("source").blob("QPI_exports/" + day(2))
+    blob.temporary_hold = True
+    blob.patch()
+    first = scene.delete(3)
+    assert (first.code, "Left, as never migrated" in first.out) == (1, False)
+    blob.temporary_hold = False
+    blob.patch()
+    resumption = ("--confirm-delete", "--ungoverned", "--resume", scene.manifest_uri)
+    ended = scene.run(*resumption, typed=f"{CONFIRM}\nyes\n")
+    assert ended.code == 0
+    assert "this deletes 3 objects (2 of them settled already), 3 of them critical, from " in ended.words
+    assert "\nLeft, as never migrated: 2 objects.\n" in ended.out
+    assert "DELETED: every line of the manifest is settled; the phase is deleted." in ended.out
+
+
+def test_of_many_objects_that_are_kept_the_screen_shows_some_and_counts_the_rest(scene: Scene) -> None:
+    """Twenty by name, in the order of the manifest; the log has each."""
+    names = [day(1, user) for user in range(101, 124)]
+    scene.both(*names)
+    scene.cut_over()
+    for name in names:
+        blob = scene.paths.bucket("source").blob("QPI_exports/" + name)
+        blob.temporary_hold = True
+        blob.patch()
+    ended = scene.delete(23)
+    shown = re.findall(r"^  held (\S+): ", ended.out, re.MULTILINE)
+    assert (ended.code, shown) == (1, names[:20])
+    assert "\n  ... and 3 more; the log has them\n" in ended.out
+    assert ended.log.count(" object_kept: ") == 23
+
+
+@pytest.mark.parametrize(
+    ("environ", "arguments", "by"),
+    [
+        ({"CLOUD_RUN_JOB": "backfill", "USER": "root"}, (), "backfill"),
+        ({"USER": "ada", "LOGNAME": "eve"}, (), "ada"),
+        ({"LOGNAME": "eve"}, (), "eve"),
+        ({}, (), "unknown"),
+        ({"USER": "ada"}, ("--by", " Grace "), "Grace"),
+    ],
+    ids=["a job", "a user", "a login", "none of them", "a name"],
+)
+def test_the_manifest_says_who_deletes(
+    scene: Scene,
+    monkeypatch: pytest.MonkeyPatch,
+    environ: dict[str, str],
+    arguments: tuple[str, ...],
+    by: str,
+) -> None:
+    """The name that is given; else the job's, the user's, or that it is not known."""
+    for name in ("CLOUD_RUN_JOB", "USER", "LOGNAME"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    scene.both(day(1))
+    scene.cut_over()
+    folder = ("--manifest-dir", str(scene.folder), "--repo", str(scene.folder / "code"))
+    (scene.folder / "code").mkdir()
+    (scene.folder / "code" / "a.py").write_text(f'P = "{scene.paths.migration.destination.uri}"\n')
+    said = ("--confirm-text", CONFIRM, "--expect-objects", "1", "--soak-days", "0", "--ungoverned")
+    ended = scene.commands.run("delete", "--confirm-delete", *folder, *said, *arguments)
+    assert ended.code == 0, ended.out + ended.err
+    assert scene.manifest()["by"] == by
+    (begun,) = (each for each in scene.commands.state.history if "phase cut_over to deleting" in each.what)
+    assert begun.by == by
+
+
 def test_a_deletion_that_was_begun_is_resumed_and_not_begun_again(scene: Scene) -> None:
     """A plain delete names the manifest; the resumption wants the consent again, and finishes."""
     scene.both(day(1), day(2), day(3))
@@ -579,10 +652,12 @@ def test_a_missing_permission_to_delete_stops_it_and_says_how_it_goes_on(scene: 
     scene.cut_over()
     rule = {"method": DELETE, "bucket": scene.paths.migration.source.bucket, "count": None, "status": 403}
     scene.paths.server.set_faults(rules=[rule])
-    ended = scene.delete(3)
+    ended = scene.delete(3, "--report", str(scene.folder / "r"))
     scene.paths.server.clear_faults()
     assert (ended.code, ended.err) == (1, "")
     assert "stopped: gs://" in ended.out
+    report = json.loads((scene.folder / "r" / "deletion.json").read_text())
+    assert f"stopped: {report['stopped']}\n" in ended.out
     assert "permission denied" in ended.out
     assert len(scene.paths.names(side="source")) == 3
     assert scene.resume(3).code == 0
@@ -606,6 +681,35 @@ def test_tasks_of_a_job_settle_their_chunks_and_the_last_one_ends_it(
     whole = json.loads((scene.folder / "r" / "deletion.json").read_text())
     assert (whole["this_process"]["deleted"], whole["chunks_left"], whole["exit_code"]) == (3_100, 0, 0)
     assert len(list(scene.folder.glob("r/task-*-of-00003/deletion.json"))) == 3
+
+
+def test_the_report_of_all_tasks_has_the_worst_of_each(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One task keeps an object, and another one ends last: the sum says what was kept, why, and that it is not right."""
+    names = scene.fill(3_100)
+    scene.cut_over()
+    hold = scene.paths.bucket("source").blob(f"{scene.paths.migration.source.prefix}{names[0]}")
+    hold.temporary_hold = True
+    hold.patch()
+    assert scene.delete(3_100, "--prepare").code == 0
+    monkeypatch.setenv("CLOUD_RUN_TASK_COUNT", "3")
+    monkeypatch.setenv("CLOUD_RUN_EXECUTION", "e-1")
+    ended = []
+    for index in "201":
+        monkeypatch.setenv("CLOUD_RUN_TASK_INDEX", index)
+        ended.append(scene.resume(3_100, "--report", str(scene.folder / "r")))
+    assert [each.code for each in ended] == [0, 1, 0]
+    last = "Other tasks have not finished, or left something; the last one sums up."
+    assert [each.out.splitlines()[-1] for each in ended] == [last] * 3
+    parts = [json.loads(path.read_text()) for path in scene.folder.glob("r/task-*-of-00003/deletion.json")]
+    whole = json.loads((scene.folder / "r" / "deletion.json").read_text())
+    assert (whole["exit_code"], whole["tasks"], whole["chunks_left"], whole["phase"]) == (1, 3, 1, "deleting")
+    assert whole["this_process"] == whole["manifest_so_far"]
+    assert (whole["this_process"]["lines"], whole["this_process"]["deleted"]) == (3_100, 3_099)
+    assert whole["elapsed_s"] == max(part["elapsed_s"] for part in parts)
+    (failure,) = whole["failures"]
+    assert [failure] == [each for part in parts for each in part.get("failures", ())]
+    (kept,) = whole["kept"]
+    assert names[0] in kept
 
 
 def test_a_task_makes_no_manifest(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -655,14 +759,19 @@ def test_the_verification_of_the_seventh_day_allows_the_deletion(scene: Scene) -
     }
     applicable = "green: verified equal, mirror alive, no late writer"
     assert f": green ({applicable}; not applicable: no foreign reader, consumer loaded)" in verified.out
-    assert " day_green: a day after the cutover is green " in verified.log
+    (today,) = re.findall(r"^Day (\S+): green ", verified.out, re.MULTILINE)
+    (line,) = (each for each in verified.log.splitlines() if " day_green: " in each)
+    parts = f"{applicable}; not applicable: no foreign reader, consumer loaded"
+    assert line.endswith(f' day="{today}" summary="{parts}"')
     assert scene.run().code == 0
     assert "\n7 green days in a row (" in run_command("status", *where(scene.paths)).out
     scene.paths.put(day(2), b"late")
     verified = scene.commands.run("verify")
     assert "\n  verified equal: 1 missing: " in verified.out
     assert "; no late writer: somebody wrote at the legacy path, last at 20" in verified.out
-    assert " day_not_green: " in verified.log
+    (line,) = (each for each in verified.log.splitlines() if " day_not_green: " in each)
+    assert ' day="20' in line
+    assert ' summary="verified equal: 1 missing: ' in line, "why, and not only which parts"
     assert "0 green days in a row" in " ".join(scene.run("--override", "late-writes").out.split())
 
 

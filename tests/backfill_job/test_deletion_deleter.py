@@ -4,6 +4,7 @@ import asyncio
 import random
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,9 +13,12 @@ from testing_authority import UntilAnotherPhase
 from testing_http import NAMES
 from testing_paths import Paths
 
+from backfill_job.copying.counts import Counts
 from backfill_job.deletion.delete import Deleter, Waiting
 from backfill_job.deletion.manifest import ManifestLine, line_of
-from backfill_job.deletion.records import LineOutcome, LineResult
+from backfill_job.deletion.records import DELETION, LineOutcome, LineResult
+from backfill_job.deletion.run import DeletionResult
+from backfill_job.run.command import ExitCode
 from backfill_job.run.stopping import Stop
 from local_gcs.waiting import HANGS
 from shared.authority import Always, AuthoritySource
@@ -491,3 +495,31 @@ async def _against(
         url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         results = await run._settled(lines, url, "", SWIFT)
     return {result.line.name: result for result in results}
+
+
+@pytest.mark.parametrize(
+    ("changes", "one", "several"),
+    [
+        ({}, ExitCode.DONE, ExitCode.DONE),
+        ({"chunks_left": 1}, ExitCode.NOT_RIGHT, ExitCode.DONE),
+        ({"own_done": False}, ExitCode.DONE, ExitCode.NOT_RIGHT),
+        ({"stopped": "by SIGTERM"}, ExitCode.NOT_RIGHT, ExitCode.NOT_RIGHT),
+        ({"back": 1}, ExitCode.NOT_RIGHT, ExitCode.NOT_RIGHT),
+        ({"listed": 2}, ExitCode.NOT_RIGHT, ExitCode.NOT_RIGHT),
+    ],
+    ids=[
+        "settled",
+        "others are left",
+        "some of its own",
+        "stopped",
+        "back again",
+        "a line is not accounted for",
+    ],
+)
+def test_the_exit_code_of_a_part(changes: dict[str, Any], one: ExitCode, several: ExitCode) -> None:
+    """One process ends well with the whole, and one of several with its own part; never with counts that do not balance."""
+    counts = Counts(DELETION)
+    counts.list(changes.pop("listed", 1))
+    counts.add(LineOutcome.DELETED)
+    result = replace(DeletionResult(counts, counts, 0, (), "", own_done=True), **changes)
+    assert (result.exit_code(1), result.exit_code(3)) == (one, several)

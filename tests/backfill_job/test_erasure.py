@@ -307,6 +307,14 @@ def test_what_it_refuses(paths: Paths, arguments: tuple[str, ...], says: str) ->
     assert says in ended.err
 
 
+def test_an_erasure_is_about_a_person_and_not_about_a_path(paths: Paths) -> None:
+    """The most names that it takes, and one more."""
+    names = [f"never/{number}" for number in range(2_001)]
+    ended = erasure(paths, *names)
+    assert (ended.code, "2,001 names; one erasure takes at most 2,000, because" in ended.err) == (2, True)
+    assert "2,000 names never there" in erasure(paths, *names[1:]).err
+
+
 def test_without_a_record_the_phase_is_not_known(paths: Paths) -> None:
     """Nothing would keep a mirror from bringing it back."""
     both(paths, HERS)

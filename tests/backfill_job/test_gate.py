@@ -20,6 +20,7 @@ from demo.function import running_function
 from local_gcs.waiting import HANGS, wait_until
 from shared.gateway import Gateway
 from shared.migration import Location, Migration
+from shared.objects import ObjectRef
 from shared.phase import Phase
 
 
@@ -216,6 +217,10 @@ def test_after_the_deletion_the_gate_recommends_no_copy(paths: Paths, commands: 
         ("--import-days", "0"),
         ("--today", "today"),
         ("--repo", "/nowhere/at/all"),
+        ("--writer", "exporter@app.iam.gserviceaccount.com"),
+        ("--writer", "user:ada@example.com,"),
+        ("--reader", "user:ada@example.com;group:b@example.com"),
+        ("--reader", "allUsers"),
         ("--import-test", __file__),
     ],
 )
@@ -274,8 +279,16 @@ def test_an_import_test_may_lie_elsewhere(paths: Paths, commands: Commands) -> N
         commands.run("gate", "--import-test", str(place))
         assert standings(gate_json(paths, commands))["import test"] == "NOT RUN"
     (commands.folder / "r" / "import-test.json").write_text("{")
-    ended = commands.run("gate", "--import-test", str(commands.folder / "r"))
-    assert "import-test.json: no JSON" in " ".join(ended.out.split())
+    bucket = paths.migration.destination.bucket
+    commands.gateway.put(ObjectRef(bucket, "reports/import-test.json"), b"{")
+    for place, said in (
+        (str(commands.folder / "r"), str(commands.folder / "r")),
+        (f"gs://{bucket}/reports", f"gs://{bucket}/reports/"),
+    ):
+        ended = commands.run("gate", "--import-test", place)
+        assert "import-test.json: no JSON" in " ".join(ended.out.split())
+        (check,) = (each for each in gate_json(paths, commands)["checks"] if each["name"] == "import test")
+        assert check["evidence"].startswith(f"--import-test {said}: import-test.json: no JSON")
 
 
 @pytest.mark.parametrize(

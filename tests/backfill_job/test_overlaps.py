@@ -194,6 +194,43 @@ def test_which_records_stop_an_execution(
         assert world.everything() == before
 
 
+ROLLBACK = "to bring objects back, use the command `rollback` of that migration"
+UNDO = "to bring objects back, use the command `undo` with the manifest of that migration"
+TRUTH = "that one copies in the other direction, and its source is the source of truth"
+FIRST = "finish that migration first, to its phase deleted"
+PARENT = "use that pair, with --since for the newest days or --exclude for what to leave out"
+PART = "that one is about a part of these objects, and has a phase of its own: end it, or retire its record"
+
+
+@pytest.mark.parametrize(
+    ("source", "destination", "phase", "instead"),
+    [
+        ("source:a/b/", "destination:x/y/", "cut_over", PARENT),
+        ("source:a/b/c/d/", "destination:x/y/z/d/", "cut_over", PART),
+        ("third:a/", "source:a/b/c/", "cut_over", FIRST),
+        ("third:a/", "source:a/b/", "dual_write", FIRST),
+        ("destination:x/y/z/", "source:a/b/c/", "dual_write", TRUTH),
+        ("destination:x/y/z/", "source:a/b/c/", "cut_over", ROLLBACK),
+        ("destination:x/", "source:a/", "rolled_back", ROLLBACK),
+        ("destination:x/y/z/", "source:a/b/c/", "deleting", UNDO),
+        ("destination:x/y/z/", "source:a/b/c/", "deleted", UNDO),
+    ],
+)
+def test_a_refusal_says_what_to_do_instead(
+    world: World, source: str, destination: str, phase: str, instead: str
+) -> None:
+    """By how the two lie to each other, and by what the other one's phase allows."""
+    world.put("source", "a/b/c/1", b"one")
+    uris = []
+    for text in (source, destination):
+        side, _, prefix = text.partition(":")
+        uris.append(f"gs://third-bucket/{prefix}" if side == "third" else world.uri(side, prefix))
+    world.record(uris[0], uris[1], phase)
+    ended = world.migrate(world.uri("source", OURS[0]), world.uri("destination", OURS[1]))
+    assert ended.code == 2
+    assert f"Nothing was done; {instead} (see docs/runbook.md" in ended.err
+
+
 def test_a_whole_bucket_is_the_parent_of_every_prefix_in_it(world: World) -> None:
     """Its own kind of source: each record in it is about some of its objects."""
     world.put("source", "1", b"one")

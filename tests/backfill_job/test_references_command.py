@@ -71,6 +71,32 @@ def test_a_clean_tree_is_exit_code_0(tmp_path: Path) -> None:
     assert one.out.endswith("\nNext: python -m backfill_job status --env dev\n")
 
 
+def test_what_does_not_block_is_listed_apart(tmp_path: Path) -> None:
+    """Code that blocks is not among the documentation, nor is a document about the new path; ten places are shown."""
+    tree = {f"docs/{number:02}.md": LEGACY for number in range(12)}
+    code = LEGACY + 'foo("QPI_exports")  # references: reviewed a dashboard\n'
+    root = write_tree(tmp_path, {"a.py": code, "new.md": MIGRATED, **tree})
+    before, _, apart = references(root).out.partition("\nDocumentation and comments")
+    lines = apart.splitlines()
+    shown = [f"  {root}/docs/{number:02}.md:1  {LEGACY.strip()}" for number in range(10)]
+    assert lines[0] == " that name the old path, or may; they do not block: 12 places"
+    assert lines[1:13] == [*shown, "  … and 2 more", ""]
+    assert lines[13:16] == [
+        "Reviewed by a person, as written beside them: 1 place",
+        f'  {root}/a.py:2  "QPI_exports"  (a dashboard)',
+        "",
+    ]
+    assert f"\n{root}/a.py\n" in before
+    assert "new.md" not in before + apart
+
+
+def test_a_record_is_of_one_migration(tmp_path: Path) -> None:
+    """Without --env it would be of three: one line, exit code 2, before the first request."""
+    ran = references(write_tree(tmp_path, {"a.py": MIGRATED}), "--record")
+    assert (ran.code, ran.err.count("\n")) == (2, 1)
+    assert "--record is for one migration: --env, or --source and --destination" in ran.err
+
+
 def test_fix_is_refused_and_says_what_to_do_instead(tmp_path: Path) -> None:
     """The old argument changes nothing: one line, exit code 2, and neither help nor completion offers it."""
     root = write_tree(tmp_path, {"a.py": LEGACY})
@@ -306,11 +332,21 @@ def test_python_that_does_not_parse_is_read_as_text_and_says_so(tmp_path: Path) 
     [
         b"# coding: nonsense\n" + LEGACY.encode(),
         b"# caf\xe9\n" + LEGACY.encode(),
+        b"# coding: ascii\n# caf\xe9\n" + LEGACY.encode(),
+        b"# coding: shift_jis\n# caf\xff\n" + LEGACY.encode(),
         b"\xff\xfe" + LEGACY.encode("utf-16-le"),
         b"x = (" * 500 + b"\n" + LEGACY.encode(),
         b"x = " + b"-" * 5000 + b"1\n" + LEGACY.encode(),
     ],
-    ids=["unknown coding", "wrong coding", "UTF-16", "too many parentheses", "too deep"],
+    ids=[
+        "unknown coding",
+        "wrong coding",
+        "not ASCII as it says",
+        "not Japanese as it says",
+        "UTF-16",
+        "too many parentheses",
+        "too deep",
+    ],
 )
 def test_a_file_that_python_cannot_read_is_still_searched(data: bytes, tmp_path: Path) -> None:
     """Whatever is wrong with the file, the reference in it blocks."""

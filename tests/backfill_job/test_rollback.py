@@ -72,6 +72,59 @@ def test_a_later_write_on_the_legacy_path_stays_and_is_named(paths: Paths, comma
     assert "later on the legacy path: a/1" in ended.out
 
 
+def test_the_log_and_the_report_have_the_figures_of_the_screen(
+    paths: Paths, commands: Commands, tmp_path: Path
+) -> None:
+    """Of one object brought over, two left because of a later write, and one that could not be replaced; then without it."""
+    for name in ("a/1", "a/2", "a/3", "a/4"):
+        both(paths, name)
+    commands.go(Phase.CUT_OVER)
+    paths.put("a/5", b"new", side="destination")
+    for name in ("a/1", "a/2"):
+        paths.put(name, b"on the new path", side="destination")
+        paths.put(name, b"later, on the legacy path")
+    paths.put("a/4", b"answered again", side="destination")
+    held = paths.bucket("source").blob("QPI_exports/a/4")
+    for hold, copied, done in ((True, 1, False), (False, 1, True)):
+        held.temporary_hold = hold
+        held.patch()
+        ended = commands.run("rollback", "--refresh", "--ungoverned", "--report", str(tmp_path / "r"))
+        left = "2 left because the other path holds a later write"
+        end = "proven name by name" if done else "1 FAILED: the log says why"
+        summary = f"5 objects looked at, {copied} brought over, {left}; {end}"
+        assert (ended.code, ended.out.splitlines()[1]) == (int(not done), summary)
+        figures = f"listed=5 copied={copied} later_writes=2 erased=0 failed={int(not done)}"
+        (line,) = (each for each in ended.log.splitlines() if " handed_over: " in each)
+        assert line.endswith(f' phase="cut_over" done={str(done).lower()} summary="{summary}" {figures}')
+        report = json.loads((tmp_path / "r" / "rollback.json").read_text())
+        assert (report["phase"], sorted(report["handover"]["later"])) == ("cut_over", ["a/1", "a/2"])
+        told = (
+            f"{name}={report['handover'][name]}"
+            for name in ("listed", "copied", "later_writes", "erased", "failed")
+        )
+        assert (" ".join(told), report["handover"]["done"], report["handover"]["summary"]) == (
+            figures,
+            done,
+            summary,
+        )
+
+
+def test_what_the_second_pass_brings_over_counts_as_well(paths: Paths, commands: Commands) -> None:
+    """One object is refused in the first pass, and copied in the second one."""
+    both(paths, "a/1")
+    commands.go(Phase.CUT_OVER)
+    for name in ("a/1", "a/2", "a/3"):
+        paths.put(name, b"on the new path", side="destination")
+    rule = {"method": "storage.objects.rewrite", "name_prefix": "qpi_exports/a/2", "count": 1, "status": 400}
+    paths.server.set_faults(rules=[rule])
+    ended = commands.run("rollback", "--refresh", "--ungoverned")
+    assert (ended.code, ended.out.splitlines()[1]) == (
+        0,
+        "3 objects looked at, 3 brought over; proven name by name",
+    )
+    assert ended.log.count(" object_failed: ") == 1
+
+
 @pytest.mark.parametrize("arguments", [NOW, ("--refresh", "--ungoverned")])
 def test_what_the_new_path_had_before_the_first_cutover_replaces_nothing(
     paths: Paths, commands: Commands, arguments: tuple[str, ...]

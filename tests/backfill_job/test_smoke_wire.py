@@ -237,18 +237,22 @@ def test_where_objects_would_stay_none_is_written(
 
 
 @pytest.mark.parametrize(
-    "arguments",
+    ("arguments", "said"),
     [
-        ("--part=all",),
-        ("--part=all", "--impersonate={part}@p.iam", "--canary"),
-        ("--impersonate=a@p.iam",),
-        ("--observe", "--project=p"),
-        ("--observe", "--canary"),
+        (("--part=all",), "--part all asks as each part's account: add --impersonate"),
+        (("--part=all", "--impersonate=a@p.iam"), "--part all asks as each part's account"),
+        (("--part=all", "--impersonate={part}@p.iam", "--canary"), "run in one account: name one --part"),
+        (("--part=all", "--impersonate={part}@p.iam"), "run in one account: name one --part"),
+        (("--impersonate=a@p.iam",), "--wire asks in the environment's account; leave out --impersonate"),
+        (("--observe", "--project=p"), "--observe looks for the canary: add --canary"),
+        (("--observe", "--canary"), "name the project with the logs and metrics, with --project"),
     ],
+    ids=range(7),
 )
 def test_arguments_that_say_nothing_together(
-    run_wire: Callable[..., Ended], arguments: tuple[str, ...]
+    run_wire: Callable[..., Ended], arguments: tuple[str, ...], said: str
 ) -> None:
     """One line and exit code 2, before anything is asked."""
     ended = run_wire(*arguments)
     assert (ended.code, ended.out, ended.err.count("\n")) == (2, "", 1)
+    assert said in ended.err

@@ -17,7 +17,7 @@ from shared.report.next_steps import CommandTarget, NextStep, next_steps, target
 from shared.report.page import content_policy, render_report, render_status, verdict_of_status
 from shared.report.wording import name_markup, visible, visible_name
 from shared.state import State
-from shared.text import age, byte_count, counted, duration, second_text
+from shared.text import age, byte_count, counted, duration, second_text, shown_text
 from shared.verification import Verification
 
 NOW = datetime(2026, 11, 23, 6, 0, tzinfo=UTC)
@@ -465,3 +465,19 @@ def test_the_policy_allows_the_page_s_own_style_and_script_by_their_hashes_only(
     assert "unsafe" not in policy
     assert "http" not in policy
     assert policy.replace("'", "&#39;") in render_report(read(CLEAN))
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("DELETE", "DELETE"),
+        ("a\nb", "'a\\nb'"),
+        ("a\x1b[31m", "'a\\x1b[31m'"),
+        ("größer", "'gr\\xf6\\xdfer'"),
+        ("x" * 500, "x" * 60 + "…"),
+    ],
+    ids=["as it is", "a line break", "a terminal's command", "not ASCII", "long"],
+)
+def test_a_wrong_text_is_one_short_line_in_ascii(text: str, shown: str) -> None:
+    """Whatever was typed or is in a file, it cannot add a line or a colour to a screen."""
+    assert shown_text(text) == shown
