@@ -58,7 +58,9 @@ async def list_pages(
         states, token = read_page(answer)
         for state in (*states[:1], *states[-1:]):
             if not state.name.startswith(location.prefix):
-                raise UnexpectedAnswer(location.uri, f"the listing has a name of another place: {state.name!r}")
+                raise UnexpectedAnswer(
+                    location.uri, f"the listing has a name of another place: {state.name!r}"
+                )
         return [(state.name[skip:], state) for state in states], token
 
     last: str | None = None
