@@ -59,7 +59,7 @@ from shared.phase import DELETION_BEGUN, Phase
 from shared.record import Begin, begin
 from shared.report.next_steps import shown_command
 from shared.storage_class import CLASSES
-from shared.text import counted
+from shared.text import counted, shown
 
 __all__ = ["COMMAND"]
 
@@ -243,6 +243,12 @@ def _execute(run: Run, arguments: argparse.Namespace) -> ExitCode:
     if not arguments.yes:
         findings = analyse(run if begun else _from_the_beginning(run))
         _show(findings, run, arguments, "Before anything is copied:")
+        if not begun and not arguments.begin and findings.destination.objects:
+            raise UsageError(
+                f"cannot start: there is no record of a migration, and {shown(run.migration.destination.uri)} holds "
+                f"{counted(findings.destination.objects, 'object')}. Nothing was copied. --begin begins the migration with this run "
+                "and overwrites what differs; where one was under way, `begin` mends its record"
+            )
         confirm_by_yes(run, f"{_question(findings)} Both paths stay as they are for their users.")
         expected = findings.source.objects
     if not begun:

@@ -250,7 +250,7 @@ def _next_steps(migration: Migration, *, mirror: bool) -> list[str]:
                 f"writes to {source}; run this same command again if it did."
             ),
             "  3. Should anything be wrong: `rollback`. It copies back what was written meanwhile.",
-            f"  4. After days of quiet: `delete` removes {source}, by manifest, and only what was proven.",
+            f"  4. `verify` every day. After days of quiet, `delete` removes {source}, by manifest, and only what was proven.",
         ]
     return [
         *consumers,

@@ -5,6 +5,7 @@ record. It notes which places read the legacy path. The gate and the deletion th
 """
 
 import argparse
+import shlex
 from collections.abc import Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -216,7 +217,8 @@ def _write_patch(path: Path, proposal: Proposal) -> str:
     diff = unified_diff(proposal.contents, top)
     _write_at(path, diff)
     places = counted(len(proposal.changes), "place")
-    return f"Wrote changes of {places} to {path}: `git apply {path.absolute()}` in {top}."
+    apply = shlex.join(["git", "-C", str(top.resolve()), "apply", str(path.resolve())])
+    return f"Wrote the changes of {places} to {path}. They are made by: {apply}"
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:

@@ -361,7 +361,7 @@ def soak_check(state: State, migration: Migration, soak: timedelta, now: datetim
     evidence += f"; {days.said}"
     if days.in_a_row < wanted:
         daily = f"a verification once a day records a day, by a schedule or by hand: {command_line(migration, 'verify')}; or "
-        way = "--soak-days 0, which wants neither green days nor a pause after a late write"
+        way = "run it with --soak-days 0, which wants neither green days nor a pause after a late write"
         ahead = state.phase is Phase.CUT_OVER
         return failed(name, f"{evidence}; wants {wanted} ({KEY})", f"{daily if ahead else ''}{way}")
     if age < soak:

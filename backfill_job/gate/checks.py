@@ -362,9 +362,18 @@ def loaded_check(
 
 
 def presence_check(
-    new: DayFolder, legacy: DayFolder, target: CommandTarget, *, phase: Phase | None, without_mirror: str = ""
+    new: DayFolder,
+    legacy: DayFolder,
+    target: CommandTarget,
+    *,
+    phase: Phase | None,
+    without_mirror: str = "",
+    paused: bool = False,
 ) -> Check:
-    """The DAG's presence check must be true on the new path, and its load must find a file."""
+    """The DAG's presence check must be true on the new path, and its load must find a file.
+
+    A paused writer uploads nothing to either path: then both may be empty.
+    """
     name = "presence"
     if new.loadable:
         return passed(name, f"{new.folder} holds objects that the load takes")
@@ -380,6 +389,8 @@ def presence_check(
             f"{new.folder} is empty, and the legacy path's is not: the DAG would take its Empty branch, and end green",
             _and_bring_over("look at the mirror", "what it missed", target, phase, without_mirror),
         )
+    if paused:
+        return passed(name, f"{new.folder} is empty, as on the legacy path: the writer is paused")
     return failed(
         name,
         f"{new.folder} is empty, as on the legacy path: the writer has not uploaded today (UTC); "

@@ -199,7 +199,12 @@ def _presence(evidence: Evidence) -> Check:
         return not_applicable("presence", why)
     new, legacy = evidence.presence()
     return presence_check(
-        new, legacy, evidence.target, phase=evidence.phase, without_mirror=evidence.without_mirror
+        new,
+        legacy,
+        evidence.target,
+        phase=evidence.phase,
+        without_mirror=evidence.without_mirror,
+        paused=bool(evidence.options.no_mirror),
     )
 
 

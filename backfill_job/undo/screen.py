@@ -101,9 +101,9 @@ def end_lines(plan: RestorePlan, result: UndoResult | None) -> list[str]:
     """What comes after the table; `result` is None in a dry run."""
     lines = []
     if plan.first_until:
-        lines.append(
-            f"Soft delete holds the first until {_moment(plan.first_until)}, the last until {_moment(plan.last_until)}."
-        )
+        first, last = _moment(plan.first_until), _moment(plan.last_until)
+        held = f"them until {first}" if first == last else f"the first until {first}, the last until {last}"
+        lines.append(f"Soft delete holds {held}.")
     if plan.soft_delete_unavailable:
         lines.append(f"Soft-deleted objects cannot be listed: {shown(plan.soft_delete_unavailable)}")
     names = plan.hopeless if result is None else result.names

@@ -50,7 +50,7 @@ class VerifyResult:
         if self.compared.nothing:
             return self.compared.said
         separator = ":" if self.compared.clean else ";"
-        return f"{counted(self.compared.names, 'name')} compared{separator} {self.compared.said}"
+        return f"{counted(self.compared.looked_at, 'name')} compared{separator} {self.compared.said}"
 
     def to_json(self) -> dict[str, Any]:
         """Everything, to be merged with the other tasks' results."""

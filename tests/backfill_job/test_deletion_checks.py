@@ -92,7 +92,7 @@ def test_without_a_daily_verification_the_command_is_there() -> None:
     assert "; 0 green days in a row (2027-02-15 to 2027-02-28: ..............); wants 7 (" in check.evidence
     assert check.next_step == (
         f"a verification once a day records a day, by a schedule or by hand: python -m backfill_job verify {pair}; "
-        "or --soak-days 0, which wants neither green days nor a pause after a late write"
+        "or run it with --soak-days 0, which wants neither green days nor a pause after a late write"
     )
     begun = with_phase(watched(30, 6), Phase.DELETING, stamp("d", 0))
     assert (

@@ -703,6 +703,21 @@ def test_presence_names_the_trap(
     assert (check.standing, says in check.evidence) == (standing, True)
 
 
+EMPTY, FULL = DayFolder("gs://new/x/", 0, loadable=False), DayFolder("gs://legacy/x/", 1, loadable=True)
+
+
+@pytest.mark.parametrize(
+    ("legacy", "standing"),
+    [(EMPTY, Standing.PASS), (FULL, Standing.FAIL)],
+    ids=["both empty", "new path empty"],
+)
+def test_a_paused_writer_leaves_no_upload_to_wait_for(legacy: DayFolder, standing: Standing) -> None:
+    """Both paths then give the consumer the same; what only the legacy path has is still missed."""
+    check = presence_check(EMPTY, legacy, TARGET, phase=Phase.DUAL_WRITE, paused=True)
+    assert check.standing is standing
+    assert presence_check(EMPTY, EMPTY, TARGET, phase=Phase.DUAL_WRITE).standing is Standing.FAIL
+
+
 def test_late_writes_are_shown_from_a_verification_since_the_cutover() -> None:
     """An earlier one says nothing of them, nor does none."""
     since = replace(VERIFICATION, started=NOW - HOUR)
@@ -889,7 +904,6 @@ def test_anything_else_is_no_look_at_the_dead_letters(tmp_path: Path, text: str)
 
 
 LACKING = replace(VERIFICATION, clean=False, counts={**VERIFICATION.counts, Verdict.MISSING: 1})
-EMPTY, FULL = DayFolder("gs://new/x/", 0, loadable=False), DayFolder("gs://legacy/x/", 1, loadable=True)
 LATE = replace(VERIFICATION, remarks=(Remark(Level.WARNING, "late_writes", None, "somebody wrote"),))
 
 

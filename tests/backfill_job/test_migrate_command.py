@@ -1098,3 +1098,20 @@ def test_an_execution_that_compared_nothing_ends_with_1(
 
     assert tasks("some") == [0, 0, 0, 0]
     assert tasks("none", "--exclude", "*") == [0, 0, 0, 1]  # the last task sums up
+
+
+def test_without_a_record_and_with_objects_at_the_destination_no_question_is_asked(
+    paths: Paths, migrate: Callable[..., Ended]
+) -> None:
+    """What would be refused after a yes is refused before it, with how to go on; with --begin it asks."""
+    paths.forget()
+    fill(paths)
+    paths.put("plain.txt", b"other", side="destination")
+    refused = migrate("--execute", stdin="yes\n", terminal=True)
+    assert (refused.code, "[yes/no]" in refused.out, "--begin begins the migration" in refused.err) == (
+        2,
+        False,
+        True,
+    )
+    begun = migrate("--execute", "--begin", "--ungoverned", stdin="yes\n", terminal=True)
+    assert (begun.code, begun.err) == (0, "")

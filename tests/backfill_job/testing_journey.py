@@ -39,6 +39,10 @@ _PATTERNS = (
     ),
     (r"(?<!\d)\d{8}T\d{6}(?:\d{3})?Z(?:-[0-9a-f]{6}\b)?", "<stamp>"),
     (r"\b\d{4}-\d\d-\d\d[ T]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?: ?UTC|Z|\+00:00)?", "<time>"),
+    (
+        r"holds the first until <time>, the last until <time>",
+        "holds them until <time>",
+    ),  # in one minute, or in two
     (r"until \d\d:\d\d:\d\d UTC", "until <time>"),
     (r"since \d\d:\d\dZ", "since <time>"),
     (r"\b[0-9a-f]{64}\b", "<sha256>"),
