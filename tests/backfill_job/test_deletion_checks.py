@@ -97,7 +97,7 @@ def test_without_a_daily_verification_the_command_is_there() -> None:
     begun = with_phase(watched(30, 6), Phase.DELETING, stamp("d", 0))
     assert (
         soak_check(begun, MIGRATION, WEEK, NOW).next_step
-        == "--soak-days 0, which wants neither green days nor a pause after a late write"
+        == "run it with --soak-days 0, which wants neither green days nor a pause after a late write"
     )
     assert soak_check(begun, MIGRATION, timedelta(days=6), NOW + timedelta(days=90)).passed
 
