@@ -17,7 +17,7 @@ from backfill_job.copying.on_record import OnRecord, begin_comparison
 from backfill_job.copying.progress import counting
 from backfill_job.run.arguments import add_session_arguments, since
 from backfill_job.run.command import Command, ExitCode, ProcessIO, add_migration_arguments, migration_from
-from backfill_job.run.ending import command_line, next_line, say_end
+from backfill_job.run.ending import command_line, say_end
 from backfill_job.run.local_tasks import run_as_tasks
 from backfill_job.run.open_run import opened
 from backfill_job.run.reports import json_bytes, of_this_version
@@ -39,7 +39,7 @@ from shared.gcs.api import AsyncApi
 from shared.objects import LEFT_OUT, time_text
 from shared.phase import Phase
 from shared.record import Record, RecordStanding, read_state
-from shared.report.next_steps import CommandTarget, next_command, next_steps, target_of, without_terminal
+from shared.report.next_steps import CommandTarget, next_command, next_steps, without_terminal
 from shared.report.page import render_report
 from shared.state import State
 from shared.text import counted, listed, shown
@@ -49,7 +49,6 @@ from shared.verification import (
     Remark,
     Verdict,
     Verification,
-    read_verification,
     said_of_many_erased,
 )
 
@@ -105,7 +104,7 @@ def _run(arguments: argparse.Namespace, io: ProcessIO) -> int:
     settings = Settings.from_environ(io.environ)
     migration = migration_from(arguments)
     if arguments.tasks > 1 and settings.task_count == 1:
-        return run_as_tasks(NAME, arguments, io, migration=migration, report=REPORT, show=_report_lines)
+        return run_as_tasks(NAME, arguments, io, migration=migration, report=REPORT)
     with opened(
         NAME, arguments, io, migration=migration, mode=NAME, changes_objects=False, in_tasks=True
     ) as run:
@@ -136,11 +135,12 @@ def _verify(run: Run, arguments: argparse.Namespace) -> ExitCode:
         result = uvloop.run(_compare(run, arguments.contents, counts, by_bytes, add))
     log_comparison(run.log, run.migration, result.compared)
     log_erased(run.log, run.migration, result.compared)
+    if run.settings.task_count > 1:  # said before the part is there: the last task's lines come after it
+        run.say("Compared; the last task sums up.")
     run.write("shard.json", result.to_json())
     if run.settings.task_count > 1:
         parts = run.all_parts("shard.json")
         if parts is None:
-            run.say("Compared; the last task sums up.")
             return ExitCode.DONE if result.compared.clean else ExitCode.NOT_RIGHT
         result = _merged(parts)
     return _conclude(run, arguments, result, record, begun)
@@ -308,12 +308,6 @@ def _leave(run: Run, found: Verification, certified: bytes, phase: Phase) -> Non
     run.reports.write("report.html", page.encode(), content_type="text/html")
     if run.place is not None:
         run.say(f"report: {run.place}")
-
-
-def _report_lines(content: Mapping[str, Any]) -> list[str]:
-    """The lines for the operator after all tasks of this machine have ended."""
-    found = read_verification(json_bytes(content), REPORT)
-    return [*_screen_lines(found), found.summary, next_line(target_of(found).command("status"))]
 
 
 def _screen_lines(found: Verification) -> list[str]:

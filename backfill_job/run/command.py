@@ -104,6 +104,10 @@ class ProcessIO:
         """Whether this is a task of a Cloud Run job, where every line on stdout is an event, and nothing is for a person."""
         return bool(Settings.from_environ(self.environ).cloud_run_job)
 
+    def log_format(self, wanted: str | None) -> LogFormat:
+        """The form of the log's lines; None where none was asked for. With JSON every line on stdout is one object."""
+        return LogFormat(wanted or ("json" if self.in_a_job else "text"))
+
     def lines_of_a_job(self) -> AbstractContextManager[None]:
         """In a Cloud Run job, the log's lines go to stdout while the block runs; elsewhere nothing is logged."""
         return logging_to(self.stdout, LogFormat.JSON) if self.in_a_job else nullcontext()

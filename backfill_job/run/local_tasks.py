@@ -13,6 +13,7 @@ from typing import Any
 
 from backfill_job.run.command import ExitCode, ProcessIO
 from backfill_job.run.late_gateway import LateGateway
+from backfill_job.run.logs import LogFormat
 from backfill_job.run.open_run import reports_at
 from backfill_job.run.reports import read_report
 from backfill_job.run.settings import PASSING_REPORTS
@@ -34,14 +35,14 @@ def run_as_tasks(
     *,
     migration: Migration,
     report: str,
-    show: Callable[[Mapping[str, Any]], Sequence[str]],
+    show: Callable[[Mapping[str, Any]], Sequence[str]] = lambda _: (),
 ) -> int:
     """Run a command as several processes of this machine. The exit code is 2 only if no task could start.
 
     Args:
         command: Its name after ``python -m backfill_job``.
         report: The name of the report that combines the tasks' results.
-        show: Makes the lines for the operator from that report.
+        show: Makes the lines for the operator from that report; by default the last task has said all.
 
     Raises:
         UsageError: More than `MOST_PROCESSES` tasks.
@@ -72,7 +73,8 @@ def run_as_tasks(
             file=io.stderr,
         )
         return code or ExitCode.NOT_RIGHT
-    io.console().say(*show(whole))
+    if io.log_format(arguments.log_format) is not LogFormat.JSON:
+        io.console().say(*show(whole))
     return code
 
 

@@ -187,9 +187,8 @@ def _output(
     settings: Settings,
 ) -> Iterator[LateConsole]:
     """Start the logging, name the log file, and give the operator's console; with JSON lines it prints nothing."""
-    in_cloud_run = bool(settings.cloud_run_job)
-    log_format = LogFormat(arguments.log_format or ("json" if in_cloud_run else "text"))
-    directory_wanted = arguments.log_dir or (None if in_cloud_run else Path())
+    log_format = io.log_format(arguments.log_format)
+    directory_wanted = arguments.log_dir or (None if io.in_a_job else Path())
     part = f"_task{settings.task_index}" if settings.task_count > 1 else ""
     file = directory_wanted and new_log_file(directory_wanted, name + part, started)
     as_json = log_format is LogFormat.JSON

@@ -221,11 +221,26 @@ def test_local_tasks_sum_up(paths: Paths, gateway: Gateway, tmp_path: Path) -> N
     assert (done.returncode, without_log(done.stderr)) == (0, "")
     *_, verdict, following = done.stdout.splitlines()
     assert verdict == "9 names compared: both sides are equal"
-    assert following.startswith("Next: python -m backfill_job status --source ")
+    assert following.startswith("Next: python -m backfill_job signoff ")
+    assert done.stdout.count(verdict) == done.stdout.count("Next: ") == 1
     # Without --report there is none to be found afterwards, and nobody is sent to look for one.
     assert "report: " not in done.stdout
     (recorded,) = read_state(gateway, migration).runs
     assert recorded.report is None
+
+
+@pytest.mark.parametrize("command", [("verify",), ("migrate", "--execute", "--yes", "--ungoverned")])
+def test_with_json_lines_the_tasks_of_one_machine_print_nothing_else(
+    paths: Paths, tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    """Every line on stdout is one JSON object, also after the last task."""
+    environ = {**os.environ, "STORAGE_EMULATOR_HOST": paths.server.url}
+    both(paths, *(day(number) for number in range(1, 10)))
+    line = [sys.executable, "-m", "backfill_job", *command, *where(paths), "--grace", "0", "--tasks", "2"]
+    line += ["--log-format", "json"]
+    done = subprocess.run(line, env=environ, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert all(json.loads(each)["event"] for each in done.stdout.splitlines())
 
 
 def test_the_lag_of_the_mirror_is_taken_from_the_objects_times(
