@@ -367,7 +367,7 @@ def test_a_fortnight_with_one_red_morning() -> None:
     )
     assert refused.next_step == (
         "a verification once a day records a day, by a schedule or by hand: python -m backfill_job verify --env dev; "
-        "or --soak-days 0, which wants neither green days nor a pause after a late write"
+        "or run it with --soak-days 0, which wants neither green days nor a pause after a late write"
     )
 
 
