@@ -72,6 +72,7 @@ def scene(paths: Paths, commands: Commands, tmp_path: Path) -> Scene:
     return Scene(paths, commands, tmp_path)
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
     """``-n auto``: one worker more than cores, because half of a test's time is waiting for other processes."""
     return (os.cpu_count() or 1) + 1

@@ -2,7 +2,8 @@
 
 A *doubt* is no fault: a version that was due stands aside, kept or on the other path, while an older one, whose copy was made late,
 passes for the later write (``docs/decisions/0016``, "What was explored"). The product must have *reported* such a name; doubts are counted, and
-`doubts_are_few` bounds them.
+`doubts_are_few` bounds them. While a command changes the phase, one mirror may not have seen it: then an import may see an older version, whose
+newer one is kept.
 """
 
 from collections import Counter
@@ -270,6 +271,8 @@ def _seen_too_little(world: World, run: Import, name: str, uploads: tuple[Upload
     seen = order.get(run.seen.get(name, ""), -1)
     if seen >= wanted or name in doubtful(world) or _passed_for_later(world, run, name, uploads[wanted]):
         return None
+    if _stood_aside_meanwhile(world, run, name, uploads[wanted]):
+        return None
     what = f"saw {f'v{seen + 1}' if seen >= 0 else 'nothing'}, v{wanted + 1} was due"
     return Fault("imports", name, f"the run at {run.began:%T.%f} on the {run.path.value} path {what}")
 
@@ -287,6 +290,16 @@ def _passed_for_later(world: World, run: Import, name: str, wanted: Upload) -> b
         each.created for each in versions if each.path is run.path and each.checksum == run.seen.get(name)
     ]
     return bool(written and copied) and max(copied) > min(written)
+
+
+def _stood_aside_meanwhile(world: World, run: Import, name: str, wanted: Upload) -> bool:
+    """Whether the phase was being changed: one mirror has not seen it yet, and a late copy may stand where the due version was.
+
+    The due version must be kept, and the name reported. The end of the command brings the last write to where it belongs, which
+    the other judges see.
+    """
+    kept = name in world.reported and wanted.checksum in world.kept.get(name, ())
+    return kept and any(each.began <= run.began < each.ended for each in world.handovers)
 
 
 def _by_day(uploads: Mapping[str, object]) -> dict[str, dict[str, tuple[Upload, ...]]]:

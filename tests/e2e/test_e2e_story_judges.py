@@ -20,7 +20,7 @@ from story_facts import (
     due,
 )
 from story_history import told
-from story_judges import JUDGES, judge
+from story_judges import JUDGES, Fault, every_import_saw_what_it_was_due, judge
 
 from monitoring.checks import NEEDS_NO_ALERT
 
@@ -289,6 +289,29 @@ def test_a_doubt_that_was_reported_and_kept_is_no_fault_unless_there_are_many() 
         "rows",
     }
     assert {fault.judge for fault in judge(replace(in_doubt(2), kept={}))} >= {"belongs", "backwards"}
+
+
+def test_an_import_while_the_phase_changes_may_see_what_a_late_mirror_copied() -> None:
+    """If the version that was due is kept and the name reported; and not once the command has ended."""
+    world = right()
+    name = "qpi_answers_20261102/user_id_7.jsonl"
+    run = Import("20261102", Path.NEW, at(20), {name: "sum-a"}, appended=True, empty=False)
+    changing = replace(
+        world,
+        uploads={name: (upload(1, "a", Path.NEW), upload(12, "b", Path.NEW))},
+        kept={name: frozenset({"sum-b"})},
+        reported=frozenset({name}),
+        imports=(run,),
+        handovers=(Handover(Path.NEW, at(5), at(10)), Handover(Path.LEGACY, at(15), at(25))),
+    )
+
+    def faults(world: World) -> list[Fault]:
+        return [*every_import_saw_what_it_was_due(world)]
+
+    assert faults(changing) == []
+    assert faults(replace(changing, kept={})) != []
+    assert faults(replace(changing, reported=frozenset())) != []
+    assert faults(replace(changing, handovers=changing.handovers[:1])) != []
 
 
 def test_a_doubt_stays_one_though_a_forgotten_writer_wrote_the_object_later() -> None:
