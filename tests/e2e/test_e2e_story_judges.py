@@ -299,6 +299,7 @@ def test_an_import_while_the_phase_changes_may_see_what_a_late_mirror_copied() -
     changing = replace(
         world,
         uploads={name: (upload(1, "a", Path.NEW), upload(12, "b", Path.NEW))},
+        versions={name: (version(1, "a", Path.NEW, live=False), version(12, "b", Path.NEW))},
         kept={name: frozenset({"sum-b"})},
         reported=frozenset({name}),
         imports=(run,),
