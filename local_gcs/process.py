@@ -94,6 +94,10 @@ class LocalServer:
         letters: list[dict[str, Any]] = self._ask("GET", "dead-letters")["items"]
         return letters
 
+    def forget_dead_letters(self) -> None:
+        """Removes the dead letters, as a purge of their subscription does."""
+        self._ask("DELETE", "dead-letters")
+
     def undelivered(self) -> str:
         """The number of dead letters, as Cloud Monitoring's ``timeSeries.list`` has it for a subscription; JSON."""
         now = datetime.now(UTC).isoformat()

@@ -48,6 +48,7 @@ def paths(server: local_gcs.LocalServer, client: storage.Client) -> Iterator[Pat
     paths = Paths(server, client, Migration(*pair))
     paths.begin()
     server.reset_stats()
+    server.forget_dead_letters()  # of the tests before
     yield paths
     server.clear_faults()
 

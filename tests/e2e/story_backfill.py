@@ -66,6 +66,7 @@ def run_tasks(
         )
         return operator.begin(*words, environ=environ, report=report)
 
+    last_kill = server.count(REWRITE)
     running = {index: start(index) for index in range(TASKS)}
     left = kills
 
@@ -88,7 +89,7 @@ def run_tasks(
 
     while running:
         wait_until(lambda: end_of_tasks() or begun(), bool, "a task's start", still=HANGS)
-        strike = copied() + rng.randrange(30, 100)
+        strike = last_kill + rng.randrange(30, 100)
         wait_until(
             lambda: (end_of_tasks(), copied()),
             # Without a kill to come, only the tasks' ends are awaited.
@@ -99,5 +100,6 @@ def run_tasks(
             index = rng.choice(victims)
             operator.kill(*running[index])
             killed["backfill task"] += 1
+            last_kill = copied()
             left -= 1
             running[index] = start(index)
