@@ -26,7 +26,7 @@ from backfill_job.run.command import (
 from backfill_job.run.ending import next_line, next_of
 from backfill_job.run.late_console import LateConsole
 from backfill_job.run.late_gateway import ask
-from backfill_job.run.local_tasks import without_options
+from backfill_job.run.local_tasks import with_options
 from backfill_job.run.overlaps import refuse_overlaps
 from backfill_job.run.phase_change import MARGIN_SECONDS, NotFinished
 from shared.erasures import Erasures
@@ -99,12 +99,11 @@ class _Looking:
     migration: Migration
     gateway: Gateway
     io: ProcessIO
-    billing_project: str
 
     def _api(self) -> AsyncApi:
         return AsyncApi(
             server_time=self.gateway.server_time,
-            billing_project=self.billing_project,
+            billing_project=self.migration.billing_project,
             **way_from(self.io.environ),
         )
 
@@ -125,7 +124,7 @@ def _run(arguments: argparse.Namespace, io: ProcessIO) -> ExitCode:
         state = changeable(read_record(gateway, migration), migration)
         if arguments.execute:
             refuse_overlaps(migration, gateway, io.environ)
-        looking = _Looking(migration, gateway, io, migration.billing_project)
+        looking = _Looking(migration, gateway, io)
         matched = _matched(arguments, looking)
         names = named | matched
         if len(names) > MOST_NAMES:
@@ -147,8 +146,8 @@ def _run(arguments: argparse.Namespace, io: ProcessIO) -> ExitCode:
             expected = ("--expect-names", str(len(matched))) if matched else ()
             typed = {word.partition("=")[0] for word in io.words}
             by = () if "--by" in typed else ("--by", "NAME")
-            words = without_options(io.words, {"--expect-names": 1})
-            erase = shown_command(NAME, *words, "--execute", *by, *expected)
+            words = with_options(io.words, ("--execute", *by, *expected), {"--expect-names": 1})
+            erase = shown_command(NAME, *words)
             status = next_of(migration, NAME, io.words, good=True)
             console.say(*_look_lines(found, len(names)), next_line(erase) if _going(found) else status)
             content = {**_facts(found), "executed": False}
