@@ -32,9 +32,7 @@ from backfill_job.verify.green_day import to_come_back
 from backfill_job.verify.late_writes import cutover_of, late_since
 from backfill_job.verify.recording import put_on_record
 from backfill_job.verify.result import VerifyResult, verification
-from shared.errors import (
-    UsageError,
-)
+from shared.errors import UsageError
 from shared.gcs.api import AsyncApi
 from shared.objects import LEFT_OUT, time_text
 from shared.phase import Phase

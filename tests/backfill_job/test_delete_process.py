@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from testing_commands import without_log
+from testing_commands import where, without_log
 from testing_deletion import CONFIRM, PASS, Scene, day
 
 from local_gcs.waiting import HANGS
@@ -23,26 +23,14 @@ WAYS = {
 }
 
 
+SOAKED = ("--grace", "0", *PASS, "--soak-days", "0")
 SLOWLY = ("--max-writes-per-second", "500")
 """Leaves a slow machine seconds to interrupt the command in the middle."""
 
 
-def where(scene: Scene) -> list[str]:
-    migration = scene.paths.migration
-    return [
-        "--source",
-        migration.source.uri,
-        "--destination",
-        migration.destination.uri,
-        "--grace",
-        "0",
-        *PASS,
-    ]
-
-
 def line(scene: Scene, objects: int, *more: str) -> list[str]:
     said = ["--confirm-delete", "--confirm-text", CONFIRM, "--expect-objects", str(objects)]
-    return [*WAYS["module"], *where(scene), "--soak-days", "0", "--ungoverned", *said, *more]
+    return [*WAYS["module"], *where(scene.paths), *SOAKED, "--ungoverned", *said, *more]
 
 
 def environ(scene: Scene) -> dict[str, str]:
@@ -67,7 +55,7 @@ def test_three_ways_to_call_it_are_the_same_command(scene: Scene, tmp_path: Path
     """From any folder; its log is called as the user's script called it."""
     scene.both(day(1))
     scene.cut_over()
-    ended = done(scene, [*WAYS[way], *where(scene), "--soak-days", "0"], tmp_path)
+    ended = done(scene, [*WAYS[way], *where(scene.paths), *SOAKED], tmp_path)
     assert (ended.returncode, without_log(ended.stderr)) == (0, "")
     assert "1 object would be deleted" in ended.stdout
     assert len(scene.paths.names(side="source")) == 1
